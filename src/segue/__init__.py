@@ -1,0 +1,66 @@
+"""Segue learns what comes next: event logs and catalogues to next-item recommendations.
+
+This door is light: each name below is imported from its room when it is first used, so that ``import segue`` loads
+neither torch nor polars.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "Dataset": "segue.data.dataset",
+    "CleaningConfig": "segue.data.cleaning",
+    "Holdout": "segue.data.split",
+    "Split": "segue.data.split",
+    "split": "segue.data",
+    "datasets": "segue",
+    "errors": "segue",
+    "Recommender": "segue.recommenders.base",
+    "Popular": "segue.recommenders.popular",
+    "RecentlyPopular": "segue.recommenders.popular",
+    "FirstOrder": "segue.recommenders.transitions",
+    "ItemNeighbours": "segue.recommenders.neighbours",
+    "EASE": "segue.recommenders.ease",
+    "ALS": "segue.recommenders.als",
+    "SequenceRecommender": "segue.recommenders.sequence",
+    "load": "segue.recommenders.store",
+    "evaluate": "segue.evaluation.evaluate",
+    "compare": "segue.evaluation.compare",
+    "Report": "segue.evaluation.report",
+}
+_MODULES = {"split", "datasets", "errors"}
+
+__all__ = ["__version__", *_ROOMS]
+
+if TYPE_CHECKING:
+    from segue import datasets, errors
+    from segue.data import split
+    from segue.data.cleaning import CleaningConfig
+    from segue.data.dataset import Dataset
+    from segue.data.split import Holdout, Split
+    from segue.evaluation.compare import compare
+    from segue.evaluation.evaluate import evaluate
+    from segue.evaluation.report import Report
+    from segue.recommenders.als import ALS
+    from segue.recommenders.base import Recommender
+    from segue.recommenders.ease import EASE
+    from segue.recommenders.neighbours import ItemNeighbours
+    from segue.recommenders.popular import Popular, RecentlyPopular
+    from segue.recommenders.sequence import SequenceRecommender
+    from segue.recommenders.store import load
+    from segue.recommenders.transitions import FirstOrder
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'segue' has no attribute {name!r}")
+    room = _ROOMS[name]
+    return import_module(f"{room}.{name}") if name in _MODULES else getattr(import_module(room), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

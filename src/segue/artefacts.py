@@ -1,0 +1,278 @@
+"""The one way anything enters or leaves disk: whole or not at all, checksummed, and never code.
+
+An artefact is a directory. ``manifest.json`` names the class, its configuration, the versions that wrote it
+and every file with its size and SHA-256; the files are safetensors, Parquet and JSON, named by their content,
+so that a new save never touches the files of the old one. Saving stages everything in a temporary directory
+beside the target, syncs it, and renames: a new artefact appears in one rename, and over an old one the
+manifest is replaced last. A crash at any moment leaves the old or the new, never a mixture.
+Loading checks every byte before anything is used. What the contents mean is left to the callers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import platform
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors_numpy
+
+from segue.errors import ArtefactCorrupt, ArtefactInTheWay, ArtefactNotFound, ArtefactNotWritten, ArtefactTooNew
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_CONTENT_NAME = re.compile(r"^[a-z0-9_-]+\.([0-9a-f]{16})\.(safetensors|parquet|json)$")
+_LIBRARIES = ("segue", "numpy", "polars", "torch", "lightning")
+
+
+class Writer:
+    """Collects the parts of an artefact; handed out by :func:`writing`."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, tuple[str, bytes]] = {}
+
+    def tensors(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Add named numpy arrays as one safetensors file."""
+        contiguous = {key: np.asarray(value, order="C") for key, value in arrays.items()}
+        self.parts[name] = ("safetensors", safetensors_numpy.save(contiguous))
+
+    def table(self, name: str, frame: pl.DataFrame) -> None:
+        """Add a frame as one Parquet file."""
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer, compression="zstd", statistics=False)
+        self.parts[name] = ("parquet", buffer.getvalue())
+
+    def document(self, name: str, value: Any) -> None:
+        """Add a JSON document."""
+        self.parts[name] = ("json", _canonical(value))
+
+
+class Reader:
+    """The checked contents of an artefact; made by :func:`read`."""
+
+    def __init__(self, path: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None:
+        self.path, self.manifest, self._files = path, manifest, files
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._files
+
+    def _bytes(self, name: str) -> bytes:
+        if name not in self._files:
+            raise ArtefactCorrupt(path=self.path, reason=f"the part {name!r} is not there")
+        return self._files[name]
+
+    def tensors(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays of a safetensors part."""
+        try:
+            return safetensors_numpy.load(self._bytes(name))
+        except SafetensorError as error:
+            raise ArtefactCorrupt(path=self.path, reason=f"{name}: {error}") from None
+
+    def table(self, name: str) -> pl.DataFrame:
+        """The frame of a Parquet part."""
+        try:
+            return pl.read_parquet(io.BytesIO(self._bytes(name)))
+        except pl.exceptions.PolarsError as error:
+            raise ArtefactCorrupt(path=self.path, reason=f"{name}: {error}") from None
+
+    def document(self, name: str) -> Any:
+        """The value of a JSON part."""
+        try:
+            return json.loads(self._bytes(name))
+        except ValueError as error:
+            raise ArtefactCorrupt(path=self.path, reason=f"{name}: {error}") from None
+
+
+@contextlib.contextmanager
+def writing(path: str | Path, kind: str, config: Mapping[str, Any] | None = None) -> Iterator[Writer]:
+    """Write an artefact of class ``kind``; it appears at ``path`` when the block ends without an error.
+
+    Raises:
+        ArtefactInTheWay: ``path`` holds something that is not an artefact.
+        ArtefactNotWritten: the disk is full or not writable; what was there stays.
+    """
+    target = Path(path)
+    if target.exists() and not _is_ours(target):
+        raise ArtefactInTheWay(path=target)
+    writer = Writer()
+    yield writer
+    staging = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging.mkdir()
+        manifest = _stage(staging, writer, kind, dict(config or {}))
+        _publish(staging, target, {entry["file"] for entry in manifest["files"].values()})
+    except OSError as error:
+        raise ArtefactNotWritten(path=target, reason=error.strerror or error) from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def read(path: str | Path) -> Reader:
+    """Read and check a whole artefact.
+
+    Raises:
+        ArtefactNotFound: there is no artefact at ``path``.
+        ArtefactCorrupt: anything is missing, altered, truncated, swapped or added.
+        ArtefactTooNew: a later version of Segue wrote it.
+    """
+    target = Path(path)
+    for attempt in range(3):
+        try:
+            return _read_once(target)
+        except ArtefactCorrupt:
+            # A save may have replaced the manifest between our reading it and its files.
+            if attempt == 2:
+                raise
+            time.sleep(0.01)
+    raise AssertionError("unreachable")
+
+
+def write_atomically(path: str | Path, content: bytes) -> None:
+    """Replace one file in one step: temporary file, sync, rename. Raises ``ArtefactNotWritten``."""
+    target = Path(path)
+    temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _write_synced(temporary, content)
+        os.replace(temporary, target)
+        _sync_directory(target.parent)
+    except OSError as error:
+        raise ArtefactNotWritten(path=target, reason=error.strerror or error) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(content: bytes) -> str:
+    """Hex SHA-256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _stage(staging: Path, writer: Writer, kind: str, config: dict[str, Any]) -> dict[str, Any]:
+    files = {}
+    for name, (extension, content) in writer.parts.items():
+        digest = sha256(content)
+        file = f"{name}.{digest[:16]}.{extension}"
+        _write_synced(staging / file, content)
+        files[name] = {"file": file, "sha256": digest, "bytes": len(content)}
+    manifest = {"format": FORMAT, "class": kind, "config": config, "versions": _versions(), "files": files}
+    manifest["sha256"] = sha256(_canonical(manifest))
+    _write_synced(staging / MANIFEST, _canonical(manifest))
+    _sync_directory(staging)
+    return manifest
+
+
+def _publish(staging: Path, target: Path, files: set[str]) -> None:
+    if target.is_dir() and any(target.iterdir()):
+        for file in files:
+            os.replace(staging / file, target / file)
+        _sync_directory(target)
+        os.replace(staging / MANIFEST, target / MANIFEST)
+        _sync_directory(target)
+        for stale in target.iterdir():
+            if _CONTENT_NAME.match(stale.name) and stale.name not in files:
+                stale.unlink(missing_ok=True)
+    else:
+        os.replace(staging, target)
+    _sync_directory(target.parent)
+
+
+def _read_once(target: Path) -> Reader:
+    manifest = _read_manifest(target)
+    files: dict[str, bytes] = {}
+    listed = {MANIFEST}
+    for name, entry in manifest["files"].items():
+        file = str(entry["file"])
+        if not _CONTENT_NAME.match(file) or (target / file).is_symlink():
+            raise ArtefactCorrupt(path=target, reason=f"{file!r} is not a file name that segue writes")
+        try:
+            content = (target / file).read_bytes()
+        except OSError:
+            raise ArtefactCorrupt(path=target, reason=f"{file} is missing") from None
+        if len(content) != entry["bytes"] or sha256(content) != entry["sha256"]:
+            raise ArtefactCorrupt(path=target, reason=f"{file} is not what was saved (SHA-256 differs)")
+        files[name] = content
+        listed.add(file)
+    for extra in sorted(target.iterdir()):
+        if extra.name not in listed and not _is_leftover(extra):
+            raise ArtefactCorrupt(path=target, reason=f"{extra.name} does not belong to it")
+    return Reader(target, manifest, files)
+
+
+def _read_manifest(target: Path) -> dict[str, Any]:
+    if not target.is_dir():
+        reason = "it is a file" if target.exists() else "there is nothing there"
+        raise ArtefactNotFound(path=target, reason=reason)
+    try:
+        content = (target / MANIFEST).read_bytes()
+    except OSError:
+        if any(_CONTENT_NAME.match(file.name) for file in target.iterdir()):
+            raise ArtefactCorrupt(path=target, reason=f"{MANIFEST} is missing") from None
+        raise ArtefactNotFound(path=target, reason=f"it has no {MANIFEST}") from None
+    damaged = ArtefactCorrupt(path=target, reason=f"{MANIFEST} is not what was saved")
+    try:
+        manifest = json.loads(content)
+        body = {key: value for key, value in manifest.items() if key != "sha256"}
+        # The bytes must be the canonical ones, or a flipped blank would go unseen.
+        sound = _canonical(manifest) == content and sha256(_canonical(body)) == manifest["sha256"]
+        sound = sound and isinstance(manifest["format"], int) and isinstance(manifest["class"], str)
+        sound = sound and all({"file", "sha256", "bytes"} <= set(entry) for entry in manifest["files"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise damaged from None
+    if not sound:
+        raise damaged
+    if manifest["format"] > FORMAT:
+        raise ArtefactTooNew(path=target, found=manifest["format"], known=FORMAT)
+    return dict(manifest)
+
+
+def _is_ours(target: Path) -> bool:
+    return target.is_dir() and ((target / MANIFEST).is_file() or not any(target.iterdir()))
+
+
+def _is_leftover(file: Path) -> bool:
+    """A whole file of another save of ours, left by a crash after the manifest was replaced."""
+    match = _CONTENT_NAME.match(file.name)
+    return bool(match) and not file.is_symlink() and sha256(file.read_bytes())[:16] == match.group(1)  # type: ignore[union-attr]
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    if os.name != "posix":  # Windows cannot open a directory; its rename is journalled
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

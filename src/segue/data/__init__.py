@@ -1,0 +1,1 @@
+"""Events, items, vocabulary, histories, cleaning, splits and batches: everything before learning."""

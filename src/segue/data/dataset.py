@@ -1,0 +1,181 @@
+"""The one object that training, evaluation and serving read: cleaned, encoded events and their catalogue.
+
+``Dataset.from_frames`` takes frames of any kind, ``Dataset.from_files`` files; both read the schema, clean and
+encode. Splits are ``Dataset`` objects over the same vocabularies. How to split is left to ``split``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from segue.data import frames, schema
+from segue.data.cleaning import CleaningConfig, CleaningReport, clean, number_sessions
+from segue.data.histories import Histories, repeat_share
+from segue.data.vocabulary import Vocabulary
+from segue.errors import IdsDiffer
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Events in user and time order, encoded, with the catalogue and both vocabularies.
+
+    Attributes:
+        events: ``user`` and ``item`` (codes), ``timestamp`` (whole numbers), ``row`` (place in the log), and the
+            optional columns of the log. Sorted by user and time; ties keep the log's order.
+        items: the catalogue with external ``item_id``, or None.
+        user_vocabulary, item_vocabulary: codes to external ids. Splits of one data set share them.
+        clock: whether timestamps are a time (microseconds since 1970) or an order.
+        frame_kind: the kind of frame the user came with.
+        report: what cleaning removed.
+    """
+
+    events: pl.DataFrame
+    items: pl.DataFrame | None
+    user_vocabulary: Vocabulary
+    item_vocabulary: Vocabulary
+    clock: schema.Clock
+    frame_kind: frames.FrameKind
+    report: CleaningReport
+
+    @classmethod
+    def from_frames(
+        cls,
+        events: Any,
+        items: Any = None,
+        *,
+        columns: Mapping[str, str] | None = None,
+        item_columns: Mapping[str, str] | None = None,
+        cleaning: CleaningConfig | Mapping[str, Any] | None = None,
+    ) -> Dataset:
+        """Read, clean and encode a log and, when there is one, its catalogue.
+
+        Args:
+            events: pandas, polars or Arrow frame with ``user_id``, ``item_id``, ``timestamp`` and optionally
+                ``action``, ``value`` and context columns.
+            items: frame with ``item_id`` and any other columns.
+            columns, item_columns: our name to theirs, for example ``{"user_id": "uid"}``.
+            cleaning: what to remove (see :class:`CleaningConfig`).
+
+        Raises:
+            DataError: a column is missing, ids are mixed, time is unreadable, nothing is left, ...
+        """
+        if not isinstance(cleaning, CleaningConfig):
+            cleaning = CleaningConfig.parse(cleaning or {})
+        uuids = _uuid_columns(events, columns)
+        raw, kind = frames.to_polars(events, "events")
+        raw = schema.rename(raw, columns, schema.REQUIRED, "event log")
+        raw, clock = schema.normalise_events(raw)
+        catalogue = None
+        if items is not None:
+            catalogue, _ = frames.to_polars(items, "items")
+            catalogue = schema.rename(catalogue, item_columns, ("item_id",), "catalogue")
+            catalogue = schema.normalise_items(catalogue)
+            raw, catalogue = _same_id_type(raw, catalogue)
+        cleaned, report = clean(raw.with_row_index("row"), clock, cleaning)
+        known_items = [] if catalogue is None else [catalogue["item_id"]]
+        item_vocabulary = Vocabulary.of(*known_items, cleaned["item_id"], is_uuid="item_id" in uuids)
+        user_vocabulary = Vocabulary.of(cleaned["user_id"], is_uuid="user_id" in uuids)
+        if catalogue is not None:
+            _note_catalogue(report, len(item_vocabulary), catalogue.height)
+        encoded = cleaned.select(
+            pl.Series("user", user_vocabulary.encode(cleaned["user_id"]), dtype=pl.UInt32),
+            pl.Series("item", item_vocabulary.encode(cleaned["item_id"]), dtype=pl.UInt32),
+            pl.exclude("user_id", "item_id"),
+        ).sort("user", "timestamp", maintain_order=True)
+        if cleaning.session_gap_minutes is not None and clock == "time":
+            encoded = number_sessions(encoded.rename({"user": "user_id"}), cleaning.session_gap_minutes).rename(
+                {"user_id": "user"}
+            )
+        return cls(encoded, catalogue, user_vocabulary, item_vocabulary, clock, kind, report)
+
+    @classmethod
+    def from_files(cls, events: str | Path, items: str | Path | None = None, **options: Any) -> Dataset:
+        """As :meth:`from_frames`, from Parquet, CSV, TSV, JSON lines or a directory of Parquet."""
+        catalogue = None if items is None else frames.read_file(items, "catalogue")
+        return cls.from_frames(frames.read_file(events, "event log"), catalogue, **options)
+
+    @cached_property
+    def histories(self) -> Histories:
+        """Row ``u`` is the history of the user with code ``u``; row 0 is empty."""
+        return Histories.from_rows(
+            self.events["user"].to_numpy().astype(np.int64),
+            self.events["item"].to_numpy().astype(np.int64),
+            len(self.user_vocabulary) + 1,
+            self.events["timestamp"].to_numpy(),
+        )
+
+    @cached_property
+    def item_counts(self) -> np.ndarray:
+        """Events per item code (int64, catalogue + 1 values; value 0 is 0)."""
+        return np.bincount(self.events["item"].to_numpy(), minlength=len(self.item_vocabulary) + 1)
+
+    @cached_property
+    def repeat_share(self) -> float:
+        """The share of events on items that the user had before."""
+        return repeat_share(self.histories)
+
+    @property
+    def titles(self) -> dict[Any, str]:
+        """External item id to its title, where the catalogue has one."""
+        if self.items is None:
+            return {}
+        named = {name.lower(): name for name in self.items.columns}
+        column = next((named[name] for name in ("title", "movie_title", "name") if name in named), None)
+        return dict(self.items.select("item_id", column).iter_rows()) if column else {}
+
+    def where(self, keep: pl.Series | np.ndarray | pl.Expr) -> Dataset:
+        """The data set of some of its events; vocabularies and catalogue stay."""
+        condition = pl.Series(keep) if isinstance(keep, np.ndarray) else keep
+        return replace(self, events=self.events.filter(condition))
+
+    def joined(self, other: Dataset) -> Dataset:
+        """The events of both, in order; both must be parts of one data set."""
+        events = pl.concat([self.events, other.events]).sort("user", "timestamp", "row")
+        return replace(self, events=events)
+
+    def __len__(self) -> int:
+        return self.events.height
+
+    def __repr__(self) -> str:
+        users = self.events["user"].n_unique()
+        return f"Dataset({len(self):,} events, {users:,} users, {len(self.item_vocabulary):,} items)"
+
+
+def _note_catalogue(report: CleaningReport, known: int, listed: int) -> None:
+    if known > listed:
+        report.notes.append(f"{known - listed} items of the events are not in the catalogue; they are kept")
+
+
+def _uuid_columns(frame: Any, columns: Mapping[str, str] | None) -> set[str]:
+    """Which id columns hold UUID objects (the frame kinds themselves do not say)."""
+    found = set()
+    for ours in ("user_id", "item_id"):
+        try:
+            column = frame[(columns or {}).get(ours, ours)]
+            first = next((value for value in column if value is not None), None)
+        except Exception:  # noqa: BLE001 - whatever is wrong with the frame is reported by the schema
+            continue
+        if isinstance(first, uuid.UUID):
+            found.add(ours)
+    return found
+
+
+def _same_id_type(events: pl.DataFrame, items: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    left, right = events.schema["item_id"], items.schema["item_id"]
+    if left == right:
+        return events, items
+    as_text = pl.col("item_id").cast(pl.String)
+    texts = items.select(as_text)["item_id"]
+    if not events.select(as_text.is_in(texts.implode()).any()).item():
+        raise IdsDiffer(left=left, right=right)
+    # The events' type wins: their ids are what the caller asks with.
+    converted = items.with_columns(pl.col("item_id").cast(left, strict=False)).filter(pl.col("item_id").is_not_null())
+    return events, converted

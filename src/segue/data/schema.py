@@ -1,0 +1,174 @@
+"""What the columns of an event log and a catalogue mean, and how time is read.
+
+Brings any accepted frame to one form: ``user_id`` and ``item_id`` of one type each, ``timestamp`` as whole
+numbers. Removes nothing: that is ``cleaning``'s work.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Literal
+
+import polars as pl
+
+from segue.errors import ColumnMissing, ColumnUnknown, DuplicateItems, EmptyLog, MixedIds, TimestampUnreadable, nearest
+
+Clock = Literal["time", "order"]
+REQUIRED = ("user_id", "item_id", "timestamp")
+OPTIONAL = ("action", "value")
+_ALIASES = {
+    "user_id": ("user", "uid", "userid", "customer_id", "customerid", "visitor_id", "session_id"),
+    "item_id": ("item", "iid", "itemid", "product_id", "productid", "movie_id", "movieid", "sku", "asin"),
+    "timestamp": ("time", "ts", "datetime", "date", "event_time", "unixreviewtime", "created_at"),
+}
+# Whole numbers below this are an order (1, 2, 3, ...), not seconds since 1970 (1e8 s is March 1973).
+_FIRST_SECOND = 1e8
+_UNITS = ((1e11, 1_000_000), (1e14, 1_000), (1e17, 1))  # upper bound of the median, factor to microseconds
+
+
+def rename(frame: pl.DataFrame, columns: Mapping[str, str] | None, required: tuple[str, ...], what: str) -> pl.DataFrame:
+    """Apply ``{"user_id": "their name"}`` and check that the required columns are there.
+
+    Raises:
+        ColumnUnknown: a name on the right is not in the frame.
+        ColumnMissing: a required column is absent; the message suggests the nearest name.
+    """
+    found = ", ".join(frame.columns) or "no columns"
+    mapping = {}
+    for ours, theirs in (columns or {}).items():
+        if theirs not in frame.columns:
+            raise ColumnUnknown(column=theirs, what=what, found=found, hint=nearest(theirs, frame.columns))
+        mapping[theirs] = ours
+    clash = [ours for theirs, ours in mapping.items() if ours != theirs and ours in frame.columns]
+    frame = frame.drop(clash).rename(mapping)
+    for name in required:
+        if name not in frame.columns:
+            raise ColumnMissing(column=name, what=what, found=found, hint=_suggest(name, frame.columns))
+    return frame
+
+
+def normalise_events(frame: pl.DataFrame) -> tuple[pl.DataFrame, Clock]:
+    """Bring ids and time to one form; returns the frame and whether ``timestamp`` is a time or an order.
+
+    Times become microseconds since 1970 in UTC; an order keeps its numbers. Unreadable ids and times become null.
+    """
+    if frame.height == 0:
+        raise EmptyLog(what="event log", why="")
+    frame = frame.with_columns(_id_column(frame["user_id"]), _id_column(frame["item_id"]))
+    stamps, clock = read_time(frame["timestamp"])
+    frame = frame.with_columns(stamps.alias("timestamp"))
+    if "value" in frame.columns:
+        frame = frame.with_columns(pl.col("value").cast(pl.Float32, strict=False))
+    if "action" in frame.columns:
+        frame = frame.with_columns(pl.col("action").cast(pl.String))
+    return frame, clock
+
+
+def normalise_items(frame: pl.DataFrame) -> pl.DataFrame:
+    """Bring a catalogue to one form: one row per ``item_id``, none null."""
+    if frame.height == 0:
+        raise EmptyLog(what="catalogue", why="")
+    frame = frame.with_columns(_id_column(frame["item_id"])).filter(pl.col("item_id").is_not_null())
+    twice = frame["item_id"].filter(frame["item_id"].is_duplicated())
+    if len(twice):
+        raise DuplicateItems(count=twice.n_unique(), example=twice[0])
+    return frame
+
+
+def read_time(column: pl.Series) -> tuple[pl.Series, Clock]:
+    """Read a column as time: dates, datetimes, ISO 8601 text, or numbers of any usual unit.
+
+    Returns whole numbers (microseconds since 1970, or the order given) with null where a value is unusable.
+    The unit of numbers follows from the size of their median. Raises ``TimestampUnreadable``.
+    """
+    dtype = column.dtype
+    if dtype.is_temporal():
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone:
+            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        if dtype in (pl.Time, pl.Duration):
+            raise TimestampUnreadable(example=str(column.drop_nulls().head(1).to_list()), dtype=dtype)
+        return column.cast(pl.Datetime("us")).cast(pl.Int64), "time"
+    if dtype == pl.String:
+        return _read_text_time(column)
+    if not dtype.is_numeric():
+        raise TimestampUnreadable(example=str(column.drop_nulls().head(1).to_list()), dtype=dtype)
+    if dtype.is_float():
+        column = column.set(~column.is_finite(), None)
+    usable = column.drop_nulls().cast(pl.Float64)
+    median = float(usable.abs().median() or 0.0)  # type: ignore[arg-type]
+    if median < _FIRST_SECOND:
+        whole = column if not dtype.is_float() or (usable == usable.round()).all() else column.rank("dense")
+        return whole.cast(pl.Int64, strict=False), "order"
+    factor = next((f for bound, f in _UNITS if median < bound), None)
+    if factor is None:  # nanoseconds
+        return (column.cast(pl.Int64, strict=False) // 1_000), "time"
+    if dtype.is_float():
+        return (column.cast(pl.Float64) * factor).round().cast(pl.Int64, strict=False), "time"
+    return column.cast(pl.Int64) * factor, "time"
+
+
+def in_words(moment: int, clock: Clock) -> str:
+    """A timestamp for a person."""
+    if clock == "order":
+        return str(moment)
+    epoch = dt.datetime(1970, 1, 1)
+    try:
+        return (epoch + dt.timedelta(microseconds=moment)).strftime("%Y-%m-%d %H:%M:%S")
+    except OverflowError:
+        return f"{moment} us"
+
+
+def _read_text_time(column: pl.Series) -> tuple[pl.Series, Clock]:
+    stripped = column.str.strip_chars()
+    numbers = stripped.cast(pl.Float64, strict=False)
+    present = stripped.drop_nulls().len()
+    if present and numbers.is_not_null().sum() >= 0.5 * present:
+        return read_time(numbers)
+    frame = stripped.alias("t").to_frame()
+    for strict in ("%+", None):
+        try:
+            parsed = frame.select(
+                pl.col("t").str.to_datetime(strict, strict=False, time_unit="us", time_zone="UTC" if strict else None)
+            )["t"]
+        except pl.exceptions.PolarsError:
+            continue
+        if parsed.is_not_null().sum() >= 0.5 * max(present, 1):
+            return parsed.dt.replace_time_zone(None).cast(pl.Int64), "time"
+    raise TimestampUnreadable(example=next(iter(stripped.drop_nulls()), ""), dtype=column.dtype)
+
+
+def _id_column(column: pl.Series) -> pl.Series:
+    dtype = column.dtype
+    if dtype == pl.Object:
+        texts = [None if value is None else str(value) for value in column]
+        kinds = sorted({type(value).__name__ for value in column if value is not None})
+        if len(kinds) > 1:
+            raise MixedIds(column=column.name, types=", ".join(kinds))
+        return pl.Series(column.name, texts, dtype=pl.String)
+    if dtype.is_float():
+        # pandas turns whole numbers with a gap into floats; anything else is no id
+        column = column.set(~column.is_finite(), None)
+        whole = column.drop_nulls()
+        if (whole == whole.round()).all():
+            return column.cast(pl.Int64)
+        raise MixedIds(column=column.name, types="fractional numbers")
+    if dtype.is_integer():
+        return column.cast(pl.Int64, strict=False) if dtype != pl.UInt64 else column
+    if dtype in (pl.Categorical, pl.Enum):
+        return column.cast(pl.String)
+    if dtype == pl.Binary:
+        return column.cast(pl.String, strict=False)
+    if dtype in (pl.String, pl.Boolean, pl.Date):
+        return column.cast(pl.String)
+    if dtype == pl.Null:
+        return column.cast(pl.String)
+    raise MixedIds(column=column.name, types=str(dtype))
+
+
+def _suggest(name: str, found: list[str]) -> str:
+    lowered = {column.lower().replace(" ", "_"): column for column in found}
+    for alias in (name, *_ALIASES.get(name, ())):
+        if alias in lowered:
+            return f" Did you mean {lowered[alias]!r}?"
+    return nearest(name, found)

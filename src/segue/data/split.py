@@ -1,0 +1,246 @@
+"""Splits that measure what they say: leave-last-out, global time, k-shot, cold items, or your own frames.
+
+A :class:`Split` is a training set and two holdouts. A :class:`Holdout` is what is known when the question is
+asked (``context``) and what happened then (``targets``). Every split is checked before it is handed out: one that
+leaks raises ``SplitLeak``. Ties keep the log's order. Metrics live in ``evaluation``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from segue.data.dataset import Dataset
+from segue.data.schema import read_time
+from segue.errors import SplitEmpty, SplitLeak
+
+
+@dataclass(frozen=True, eq=False)
+class Holdout:
+    """Events held out of training, and what was known before them.
+
+    Attributes:
+        context: every event known when the recommendation is asked for.
+        targets: the events to predict.
+    """
+
+    context: Dataset
+    targets: Dataset
+
+    @cached_property
+    def users(self) -> np.ndarray:
+        """Codes of the users with targets, ascending."""
+        return np.unique(self.targets.events["user"].to_numpy().astype(np.int64))
+
+    @cached_property
+    def all(self) -> Dataset:
+        """Context and targets together: what a final model may learn from."""
+        return self.context.joined(self.targets)
+
+    def __repr__(self) -> str:
+        return f"Holdout({len(self.users):,} users, {len(self.targets):,} targets, context of {len(self.context):,} events)"
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Training data, a validation holdout (or None) and a test holdout."""
+
+    train: Dataset
+    validation: Holdout | None
+    test: Holdout
+    kind: str
+
+    def __post_init__(self) -> None:
+        if not len(self.train):
+            raise SplitEmpty(what="train on", why=f"{self.kind} took every event")
+        for holdout in (self.validation, self.test):
+            if holdout is not None:
+                _refuse_leak(self.train, holdout, across_users=self.kind == "by-time")
+        if self.validation is not None:
+            _refuse_shared(self.validation.targets, self.test.targets, "validation targets are test targets too")
+
+    def __iter__(self) -> Any:
+        return iter((self.train, self.validation, self.test))
+
+
+def leave_last_out(data: Dataset) -> Split:
+    """The last event of each user is the test, the one before it the validation, the rest the training set.
+
+    Users with two events have a test only, users with one are in training only. Raises ``SplitEmpty`` when no
+    user has two events.
+    """
+    from_end = _from_end(data)
+    length = data.events.select(pl.len().over("user"))["len"].to_numpy()
+    test = (from_end == 0) & (length >= 2)
+    validation = (from_end == 1) & (length >= 3)
+    if not test.any():
+        raise SplitEmpty(what="test on", why="no user has two events")
+    return Split(
+        data.where(~test & ~validation),
+        Holdout(data.where(~test & ~validation), data.where(validation)) if validation.any() else None,
+        Holdout(data.where(~test), data.where(test)),
+        "leave-last-out",
+    )
+
+
+def by_time(
+    data: Dataset,
+    *,
+    validation: float | str | dt.datetime = 0.1,
+    test: float | str | dt.datetime = 0.1,
+    targets: Literal["all", "first"] = "all",
+    cold_users: bool = False,
+) -> Split:
+    """A global cut in time: everything before the cut is known, everything after is to be predicted.
+
+    Args:
+        validation, test: a share of the events (the newest), or the moment the window begins.
+        targets: all events of a user in the window, or the first only.
+        cold_users: whether users with no event before the window are asked about too.
+
+    Raises:
+        SplitEmpty: a window holds nothing that can be asked.
+    """
+    stamps = data.events["timestamp"]
+    ordered = np.sort(stamps.to_numpy())
+    test_from = _moment(test, ordered, float(test) if isinstance(test, float | int) else 0.0)
+    share = (float(test) if isinstance(test, float | int) else float((ordered >= test_from).mean())) + (
+        float(validation) if isinstance(validation, float | int) else 0.0
+    )
+    validation_from = _moment(validation, ordered, share)
+    if not ordered[0] < validation_from < test_from <= ordered[-1]:
+        raise SplitEmpty(what="train, validate and test on", why="the cut points do not lie inside the log, one after the other")
+    train = data.where(stamps < validation_from)
+
+    def window(context: Dataset, begin: int, end: int | None) -> Holdout:
+        inside = data.where((stamps >= begin) & (stamps < end) if end is not None else stamps >= begin)
+        if not cold_users:
+            known = context.events["user"].unique().implode()
+            inside = inside.where(pl.col("user").is_in(known))
+        if targets == "first":
+            inside = inside.where(pl.int_range(pl.len()).over("user") == 0)
+        if not len(inside):
+            raise SplitEmpty(what="ask about", why="no user of the window was there before it")
+        return Holdout(context, inside)
+
+    before_test = data.where(stamps < test_from)
+    return Split(train, window(train, validation_from, test_from), window(before_test, test_from, None), "by-time")
+
+
+def k_shot(data: Dataset, k: int) -> Split:
+    """As leave-last-out, but only the ``k`` newest events of each user before the targets are kept.
+
+    The targets are the same for every ``k``, so that curves over ``k`` compare like with like.
+    """
+    whole = leave_last_out(data)
+    train = whole.train.where(_from_end(whole.train) < k)
+    validation = whole.validation and Holdout(train, whole.validation.targets)
+    context = train.joined(validation.targets) if validation else train
+    return Split(train, validation, Holdout(context.where(_from_end(context) < k), whole.test.targets), "k-shot")
+
+
+def cold_items(data: Dataset, share: float = 0.1, seed: int = 0) -> Split:
+    """Hold items out of training altogether; each user's last event on such an item is to be predicted.
+
+    Args:
+        share: of the items with events, how many are held out; half of them serve validation.
+        seed: chooses them.
+    """
+    with_events = np.flatnonzero(data.item_counts)
+    held = np.random.default_rng(seed).permutation(with_events)[: max(2, round(share * len(with_events)))]
+    parts = {"validation": held[: len(held) // 2], "test": held[len(held) // 2 :]}
+    warm = data.where(~pl.col("item").is_in(held))
+
+    def holdout(items: np.ndarray) -> Holdout:
+        ours = data.where(pl.col("item").is_in(items))
+        last = ours.where(_from_end(ours) == 0)
+        when = last.events.select("user", pl.col("timestamp").alias("asked"), pl.col("row").alias("asked_row"))
+        known = warm.events.join(when, on="user", how="left", maintain_order="left")
+        before = known.select(
+            pl.col("asked").is_null()
+            | (pl.col("timestamp") < pl.col("asked"))
+            | ((pl.col("timestamp") == pl.col("asked")) & (pl.col("row") < pl.col("asked_row")))
+        ).to_series()
+        context = warm.where(before)
+        asked = last.where(pl.col("user").is_in(context.events["user"].unique().implode()))
+        if not len(asked):
+            raise SplitEmpty(what="ask about", why="no user of a cold item has an earlier event")
+        return Holdout(context, asked)
+
+    return Split(warm, holdout(parts["validation"]), holdout(parts["test"]), "cold-items")
+
+
+def from_frames(
+    train: Any,
+    test: Any,
+    validation: Any = None,
+    *,
+    items: Any = None,
+    columns: Mapping[str, str] | None = None,
+    kind: Literal["leave-last-out", "by-time"] = "leave-last-out",
+) -> Split:
+    """A split made elsewhere. Raises ``SplitLeak`` when targets are in training or older than their context."""
+    from segue.data.frames import to_polars
+    from segue.data.schema import REQUIRED, rename
+
+    parts = {"train": train, "validation": validation, "test": test}
+    tables = [
+        rename(to_polars(frame, name)[0], columns, REQUIRED, "event log").with_columns(pl.lit(name).alias("part"))
+        for name, frame in parts.items()
+        if frame is not None
+    ]
+    kept = to_polars(train)[1]
+    data = Dataset.from_frames(pl.concat(tables, how="diagonal_relaxed"), items, cleaning={"duplicates": False})
+    data = replace(data, frame_kind=kept)
+    part = data.events["part"]
+    training = data.where(part == "train")
+    held = Holdout(training, data.where(part == "validation")) if validation is not None else None
+    asked = Holdout(data.where(part != "test"), data.where(part == "test"))
+    key = [name for name in ("user", "item", "timestamp", "action") if name in data.events.columns]
+    _refuse_shared(asked.context, asked.targets, "test events are in the training or validation frame", key)
+    if held is not None:
+        _refuse_shared(training, held.targets, "validation events are in the training frame", key)
+    return Split(training, held, asked, kind)
+
+
+def _from_end(data: Dataset) -> np.ndarray:
+    """Place of each event counted from its user's last (0)."""
+    return data.events.select((pl.len() - 1 - pl.int_range(pl.len())).over("user")).to_series().to_numpy()
+
+
+def _moment(cut: float | str | dt.datetime, ordered: np.ndarray, share: float) -> int:
+    if isinstance(cut, float | int):
+        if not 0 < share < 1:
+            raise SplitEmpty(what="train on", why=f"the windows take a share of {share:g} of the log")
+        return int(ordered[int(len(ordered) * (1 - share))])
+    return int(read_time(pl.Series([cut]))[0][0])
+
+
+def _refuse_leak(train: Dataset, holdout: Holdout, across_users: bool) -> None:
+    for known, where in ((train, "the training set"), (holdout.context, "their own context")):
+        _refuse_shared(known, holdout.targets, f"targets are in {where}")
+    last = holdout.context.events.group_by("user").agg(pl.col("timestamp").max().alias("known_until"))
+    first = holdout.targets.events.join(last, on="user")
+    older = first.filter(pl.col("timestamp") < pl.col("known_until"))
+    _refuse(older, holdout.targets, "targets are older than what the model is asked with")
+    if across_users:
+        newest = train.events["timestamp"].max()
+        older = holdout.targets.events.filter(pl.col("timestamp") < newest)
+        _refuse(older, holdout.targets, "training reaches past the start of the window")
+
+
+def _refuse_shared(left: Dataset, right: Dataset, what: str, key: Sequence[str] = ("row",)) -> None:
+    _refuse(right.events.join(left.events.select(key).unique(), on=list(key), how="semi"), right, what)
+
+
+def _refuse(rows: pl.DataFrame, data: Dataset, what: str) -> None:
+    if rows.height:
+        user = data.user_vocabulary.decode([rows["user"][0]])[0]
+        item = data.item_vocabulary.decode([rows["item"][0]])[0]
+        raise SplitLeak(what=what, count=rows.height, user=user, item=item)

@@ -1,0 +1,1 @@
+"""The estimators: one contract (``base``), counting baselines, and the sequence model."""

@@ -1,0 +1,146 @@
+"""Turning a question in external ids into histories of codes, and codes back into a frame."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from segue.data import frames, schema
+from segue.data.histories import Histories
+from segue.errors import ColdUsers, HistoryMalformed, NothingAsked, UnknownItemsInHistory
+
+if TYPE_CHECKING:
+    from segue.recommenders.base import Recommender
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Histories to answer for, and the external id of each row."""
+
+    users: pl.Series
+    histories: Histories
+    frame_kind: frames.FrameKind
+    are_users: bool
+
+
+def resolve(model: Recommender, users: Any, histories: Any) -> Asked:
+    """Find the histories of known users, or encode those given. Raises ``NothingAsked``, ``HistoryMalformed``."""
+    if (users is None) == (histories is None):
+        raise NothingAsked(given="Neither users nor histories were given" if users is None else "Both users and histories were given")
+    if histories is None:
+        return _known_users(model, users)
+    if isinstance(histories, Sequence | np.ndarray) and not isinstance(histories, str | bytes):
+        return _lists(model, histories)
+    return _frame(model, histories)
+
+
+def answer(model: Recommender, asked: Asked, codes: np.ndarray, scores: np.ndarray, ranked: bool = True) -> Any:
+    """``user_id, item_id, score`` and, for lists, ``rank``; places with code 0 are left out."""
+    kept = codes > 0
+    rows = np.repeat(np.arange(len(codes)), kept.sum(1))
+    columns = {
+        "user_id": asked.users.gather(rows),
+        "item_id": model.item_vocabulary.decode(codes[kept]),
+        "score": pl.Series(scores[kept], dtype=pl.Float32),
+    }
+    if ranked:
+        ranks = np.broadcast_to(np.arange(1, codes.shape[1] + 1), codes.shape)[kept]
+        columns["rank"] = pl.Series(ranks, dtype=pl.Int64)
+    uuids = {"item_id": model.item_vocabulary}
+    if asked.are_users:
+        uuids["user_id"] = model.user_vocabulary
+    return _outward(pl.DataFrame(columns), asked.frame_kind, uuids)
+
+
+def answer_similar(model: Recommender, items: np.ndarray, codes: np.ndarray, scores: np.ndarray) -> Any:
+    """``item_id, similar_item_id, score, rank``."""
+    kept = codes > 0
+    ranks = np.broadcast_to(np.arange(1, codes.shape[1] + 1), codes.shape)[kept]
+    frame = pl.DataFrame(
+        {
+            "item_id": model.item_vocabulary.decode(np.repeat(items, kept.sum(1))),
+            "similar_item_id": model.item_vocabulary.decode(codes[kept]),
+            "score": pl.Series(scores[kept], dtype=pl.Float32),
+            "rank": pl.Series(ranks, dtype=pl.Int64),
+        }
+    )
+    return _outward(frame, model.frame_kind, dict.fromkeys(("item_id", "similar_item_id"), model.item_vocabulary))
+
+
+def _outward(frame: pl.DataFrame, kind: frames.FrameKind, vocabularies: dict[str, Any]) -> Any:
+    result = frames.from_polars(frame, kind)
+    if kind == "pandas" and not isinstance(result, pl.DataFrame):
+        for name, vocabulary in vocabularies.items():
+            if vocabulary.is_uuid:
+                result[name] = vocabulary.outward(frame[name])
+    return result
+
+
+def _known_users(model: Recommender, users: Any) -> Asked:
+    if isinstance(users, str | bytes) or not hasattr(users, "__iter__"):
+        users = [users]
+    values = users if isinstance(users, pl.Series) else list(users)
+    codes = model.user_vocabulary.encode(values)
+    cold = int((codes == 0).sum())
+    if cold:
+        message = f"{cold} of {len(codes)} users are not in the log; they get what suits an empty history."
+        warnings.warn(message, ColdUsers, stacklevel=4)
+    names = values if isinstance(values, pl.Series) else _names(model, values, codes)
+    return Asked(names, model.histories.take(codes), model.frame_kind, are_users=cold == 0)
+
+
+def _names(model: Recommender, values: list[Any], codes: np.ndarray) -> pl.Series:
+    """User ids of the answer: the log's own form for known users, what was asked for others."""
+    dtype = model.user_vocabulary.ids.dtype
+    if (codes > 0).all():
+        return model.user_vocabulary.decode(codes)
+    try:
+        return pl.Series(values, dtype=dtype)
+    except (TypeError, OverflowError, pl.exceptions.PolarsError):
+        return pl.Series([str(value) for value in values])
+
+
+def _lists(model: Recommender, histories: Any) -> Asked:
+    lengths, flat = [], []
+    for history in histories:
+        if isinstance(history, str | bytes) or not hasattr(history, "__iter__"):
+            raise HistoryMalformed(kind=f"a list of {type(history).__name__}")
+        items = list(history)
+        lengths.append(len(items))
+        flat.extend(items)
+    codes = model.item_vocabulary.encode(flat)
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    encoded = Histories.from_rows(rows, codes, len(lengths))
+    return Asked(pl.Series(range(len(lengths)), dtype=pl.Int64), _skip_unknown(encoded), model.frame_kind, False)
+
+
+def _frame(model: Recommender, histories: Any) -> Asked:
+    try:
+        table, kind = frames.to_polars(histories, "histories")
+    except Exception as error:
+        raise HistoryMalformed(kind=f"a {type(histories).__name__}") from error
+    required = ("user_id", "item_id") if "timestamp" not in table.columns else schema.REQUIRED
+    table = schema.rename(table, None, required, "histories")
+    if "timestamp" in table.columns:
+        table, _ = schema.normalise_events(table)
+        table = table.sort("timestamp", maintain_order=True)
+    users = table["user_id"].unique(maintain_order=True)
+    place = dict(zip(users.to_list(), range(len(users)), strict=True))
+    rows = np.array([place[user] for user in table["user_id"].to_list()], dtype=np.int64)
+    order = np.argsort(rows, kind="stable")
+    codes = model.item_vocabulary.encode(table["item_id"])
+    encoded = Histories.from_rows(rows[order], codes[order], len(users))
+    return Asked(users, _skip_unknown(encoded), kind, False)
+
+
+def _skip_unknown(histories: Histories) -> Histories:
+    unknown = int((histories.items == 0).sum())
+    if unknown:
+        message = f"{unknown} items of the histories are not in the catalogue; they are skipped."
+        warnings.warn(message, UnknownItemsInHistory, stacklevel=5)
+    return histories.known()

@@ -1,0 +1,281 @@
+"""The contract of every recommender: ``fit``, ``recommend``, ``score``, ``similar_items``, ``save``, ``load``.
+
+A recommender supplies four small things: how to learn, how to score the catalogue for a block of histories, and what to
+write and read. Everything a user meets (external ids, cold users, seen items, ties, frames, artefacts) is here,
+once. Evaluation and serving are left to other rooms.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+
+from segue import artefacts, progress
+from segue.config import Config
+from segue.data.dataset import Dataset
+from segue.data.histories import Histories, repeat_share
+from segue.data.split import Holdout
+from segue.data.vocabulary import Vocabulary
+from segue.errors import ArtefactCorrupt, BadK, NotFitted, UnknownItems, nearest
+from segue.ranking.topk import top_k
+from segue.recommenders import asking
+
+REPEAT_THRESHOLD = 0.02
+"""People come back to items when more than this share of events is on an item the user had before."""
+_SCORES = 8_000_000  # floats of scores alive at once (32 MB)
+
+
+class NoConfig(Config):
+    """A recommender without settings."""
+
+
+class Recommender(ABC):
+    """Base of all recommenders.
+
+    Subclasses set ``Settings`` and implement :meth:`_fit`, :meth:`_score_block`, :meth:`_save` and :meth:`_load`.
+    The constructor takes the settings by name, or one settings object.
+
+    Attributes:
+        config: the settings.
+        item_vocabulary, user_vocabulary: known after :meth:`fit`.
+        histories: what is known of each user; row 0 is empty.
+        item_counts: events per item code in training.
+        items: the catalogue, or None.
+        exclude_seen: whether this log's people rarely come back to an item, so that items seen are left out.
+        report: what fitting did.
+    """
+
+    Settings: ClassVar[type[Config]] = NoConfig
+    registry: ClassVar[dict[str, type[Recommender]]] = {}
+
+    def __init__(self, config: Config | None = None, **settings: Any) -> None:
+        if config is not None and settings:
+            settings = {**config.model_dump(), **settings}
+        name = type(self).__name__
+        self.config: Any = config if config is not None and not settings else self.Settings.parse(settings, owner=name)
+        self.report: dict[str, Any] = {}
+        self._fitted = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Recommender.registry[cls.__name__] = cls
+
+    # -- what a subclass supplies ------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
+        """Learn. ``self.item_counts``, ``self.histories`` and the vocabularies are set."""
+
+    @abstractmethod
+    def _score_block(self, histories: Histories) -> np.ndarray:
+        """(rows, catalogue + 1) float32 scores; no row is empty; column 0 is ignored."""
+
+    @abstractmethod
+    def _save(self, artefact: artefacts.Writer) -> None:
+        """Write what was learnt."""
+
+    @abstractmethod
+    def _load(self, artefact: artefacts.Reader) -> None:
+        """Read what :meth:`_save` wrote; the vocabularies are set."""
+
+    # -- learning ----------------------------------------------------------------------------------------------
+
+    def fit(self, data: Dataset, validation: Holdout | None = None, **run: Any) -> Self:
+        """Learn from a data set.
+
+        Args:
+            data: training events.
+            validation: a holdout for what needs one (early stopping); in the end all recommenders learn from its
+                events too, unless told otherwise.
+            run: how to run today (``progress``, ``checkpoint``, ``resume``, ``device``, ``threads``).
+        """
+        known = data if validation is None else validation.all
+        self.item_vocabulary, self.user_vocabulary = data.item_vocabulary, data.user_vocabulary
+        self.histories, self.item_counts = known.histories, known.item_counts
+        self.items, self.titles, self.frame_kind = data.items, data.titles, data.frame_kind
+        self.exclude_seen = repeat_share(known.histories) <= REPEAT_THRESHOLD
+        self.report = {"recommender": type(self).__name__, "exclude_seen": self.exclude_seen}
+        self._fit(data, validation, run)
+        self._fitted = True
+        return self
+
+    # -- answering ---------------------------------------------------------------------------------------------
+
+    def recommend(
+        self,
+        users: Sequence[Any] | Any | None = None,
+        k: int = 10,
+        *,
+        histories: Any = None,
+        exclude_seen: bool | None = None,
+        progress: bool = True,
+    ) -> Any:
+        """The best ``k`` items for known users, or for anyone with a history.
+
+        Args:
+            users: external user ids; those not in the log count as having no history (with a warning).
+            k: length of each list; shorter only where the catalogue ends.
+            histories: instead of users: lists of external item ids, oldest first, or a frame with ``user_id``,
+                ``item_id`` and ``timestamp``. Items not in the catalogue are skipped (with a warning).
+            exclude_seen: leave out items of the history; None does what suits this log (``model.exclude_seen``).
+
+        Returns:
+            A frame of the kind that the recommender was trained with: ``user_id, item_id, score, rank`` (rank from
+            1). For lists of histories ``user_id`` is their place, from 0.
+
+        Raises:
+            NotFitted, NothingAsked, BadK, HistoryMalformed.
+        """
+        self._require_fitted()
+        k = _whole(k)
+        asked = asking.resolve(self, users, histories)
+        exclude = self.exclude_seen if exclude_seen is None else exclude_seen
+        codes, scores = self.recommend_codes(asked.histories, k, exclude_seen=exclude, progress=progress)
+        return asking.answer(self, asked, codes, scores)
+
+    def recommend_codes(
+        self, histories: Histories, k: int, *, exclude_seen: bool, progress: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`recommend` in codes: (rows, k) item codes, 0 where a list ends, and their scores.
+
+        Scores stream through a block of fixed size; users x items is never held.
+        """
+        rows, width = len(histories), len(self.item_vocabulary) + 1
+        k = min(k, width - 1)
+        codes = np.zeros((rows, k), dtype=np.int64)
+        scores = np.full((rows, k), -np.inf, dtype=np.float32)
+        prior = self.item_counts.astype(np.float32)
+        for part, block in self._blocks(histories, progress):
+            seen = histories.take(part) if exclude_seen else None
+            offsets, items = (seen.offsets, seen.items) if seen is not None else (None, None)
+            codes[part], scores[part] = top_k(block, k, prior, offsets, items)
+        return codes, scores
+
+    def score(self, users: Sequence[Any] | None = None, *, histories: Any = None, items: Sequence[Any]) -> Any:
+        """Scores of chosen items for each user or history; a frame ``user_id, item_id, score``.
+
+        Raises ``UnknownItems`` for an item that is not in the catalogue.
+        """
+        self._require_fitted()
+        wanted = self._encode_items(items)
+        asked = asking.resolve(self, users, histories)
+        scores = np.zeros((len(asked.histories), len(wanted)), dtype=np.float32)
+        for part, block in self._blocks(asked.histories, show=False):
+            scores[part] = block[:, wanted]
+        codes = np.tile(wanted, (len(scores), 1))
+        return asking.answer(self, asked, codes, scores, ranked=False)
+
+    def similar_items(self, items: Sequence[Any], k: int = 10) -> Any:
+        """For each item those that follow or accompany it best; a frame ``item_id, similar_item_id, score, rank``.
+
+        The default asks for the history that holds the item alone.
+        """
+        self._require_fitted()
+        codes = self._encode_items(items)
+        single = Histories(np.arange(len(codes) + 1), codes)
+        found, scores = self.recommend_codes(single, _whole(k), exclude_seen=True, progress=False)
+        return asking.answer_similar(self, codes, found, scores)
+
+    def _blocks(self, histories: Histories, show: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Row numbers and their scores, block by block, by ascending length; empty histories get popularity."""
+        order = np.argsort(histories.lengths, kind="stable")
+        size = max(1, _SCORES // (len(self.item_vocabulary) + 1))
+        empty = int((histories.lengths == 0).sum())
+        with progress.bar("Recommending", len(order), show and len(order) > 5_000) as advance:
+            for start in range(0, len(order), size):
+                part = order[start : start + size]
+                nothing = max(0, min(empty - start, len(part)))
+                rows = []
+                if nothing:
+                    rows.append(np.tile(self.item_counts.astype(np.float32), (nothing, 1)))
+                if nothing < len(part):
+                    rows.append(self._score_block(histories.take(part[nothing:])))
+                yield part, rows[0] if len(rows) == 1 else np.concatenate(rows)
+                advance(len(part))
+
+    def _encode_items(self, items: Sequence[Any]) -> np.ndarray:
+        codes = self.item_vocabulary.encode(list(items))
+        if (codes == 0).any():
+            unknown = [item for item, code in zip(items, codes, strict=True) if code == 0]
+            hint = nearest(str(unknown[0]), map(str, self.item_vocabulary.ids.head(10_000)))
+            raise UnknownItems(count=len(unknown), example=unknown[0], hint=hint)
+        return codes
+
+    def _require_fitted(self) -> None:
+        if not self._fitted:
+            raise NotFitted(owner=type(self).__name__)
+
+    # -- disk --------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write an artefact; it appears whole or not at all (see ``segue.artefacts`` for the errors)."""
+        self._require_fitted()
+        with artefacts.writing(path, type(self).__name__, self.config.model_dump()) as artefact:
+            artefact.table("item_ids", self.item_vocabulary.table())
+            artefact.table("user_ids", self.user_vocabulary.table())
+            artefact.tensors(
+                "histories",
+                {"offsets": self.histories.offsets, "items": self.histories.items.astype(np.int32)}
+                | ({} if self.histories.timestamps is None else {"timestamps": self.histories.timestamps})
+                | {"item_counts": self.item_counts},
+            )
+            if self.items is not None:
+                artefact.table("items", self.items)
+            facts = {
+                "exclude_seen": self.exclude_seen,
+                "frame_kind": self.frame_kind,
+                "uuid": [self.user_vocabulary.is_uuid, self.item_vocabulary.is_uuid],
+                "titles": [[_plain(item), title] for item, title in self.titles.items()],
+                "report": self.report,
+            }
+            artefact.document("facts", facts)
+            self._save(artefact)
+
+    @classmethod
+    def restore(cls, artefact: artefacts.Reader) -> Self:
+        """Rebuild a recommender from a checked artefact of its class; raises ``ArtefactCorrupt``."""
+        try:
+            model = cls(cls.Settings.parse(artefact.manifest["config"], owner=cls.__name__))
+            facts = artefact.document("facts")
+            user_uuid, item_uuid = facts["uuid"]
+            model.user_vocabulary = Vocabulary(artefact.table("user_ids")["id"], user_uuid)
+            model.item_vocabulary = Vocabulary(artefact.table("item_ids")["id"], item_uuid)
+            arrays = artefact.tensors("histories")
+            model.histories = Histories(arrays["offsets"], arrays["items"].astype(np.int64), arrays.get("timestamps"))
+            model.item_counts = arrays["item_counts"]
+            model.items = artefact.table("items") if "items" in artefact else None
+            model.titles = dict(map(tuple, facts["titles"]))
+            model.exclude_seen, model.frame_kind = facts["exclude_seen"], facts["frame_kind"]
+            model.report = facts["report"]
+            model._load(artefact)
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            raise ArtefactCorrupt(path=artefact.path, reason=f"its contents do not fit together ({error})") from None
+        model._fitted = True
+        return model
+
+    def __repr__(self) -> str:
+        changed = self.config.model_dump(exclude_defaults=True)
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+
+def _whole(k: Any) -> int:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise BadK(value=k)
+    return int(k)
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int) else str(value)
+
+
+def titles_frame(model: Recommender, frame: pl.DataFrame) -> pl.DataFrame:
+    """Add a ``title`` column to a result frame where the catalogue has titles."""
+    if not model.titles:
+        return frame
+    titles = [model.titles.get(item, "") for item in frame["item_id"]]
+    return frame.with_columns(pl.Series("title", titles, dtype=pl.String))

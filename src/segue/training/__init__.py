@@ -1,0 +1,1 @@
+"""Training sequence models on Lightning: the task, its batches, callbacks and checkpoints."""

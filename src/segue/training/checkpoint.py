@@ -1,0 +1,106 @@
+"""Lightning checkpoints as artefacts: safetensors and JSON, whole or not at all, and nothing that can run code.
+
+Replaces ``torch.save`` and ``torch.load`` in Lightning's own save and restore. What is in a checkpoint is Lightning's
+business; when one is written is :class:`Checkpointing`'s.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.plugins.io import CheckpointIO
+
+from segue import artefacts
+from segue.errors import ResumeRefused
+
+KIND = "TrainingCheckpoint"
+
+
+class ArtefactCheckpointIO(CheckpointIO):
+    """Writes a checkpoint's tree as one artefact: tensors apart, everything else as JSON."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        tensors: dict[str, np.ndarray] = {}
+        tree = _flatten(checkpoint, tensors)
+        with artefacts.writing(path, KIND) as artefact:
+            artefact.tensors("tensors", tensors)
+            artefact.document("tree", tree)
+
+    def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = None) -> dict[str, Any]:
+        artefact = artefacts.read(path)
+        tree: dict[str, Any] = _restore(artefact.document("tree"), artefact.tensors("tensors"))
+        return tree
+
+    def remove_checkpoint(self, path: Any) -> None:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+class Checkpointing(L.Callback):
+    """Saves after each epoch, and inside long epochs whenever ``seconds`` have passed.
+
+    Args:
+        path: of the checkpoint; replaced each time, so that the newest whole one is always there.
+        signature: of data and settings; a checkpoint of another training is refused.
+    """
+
+    def __init__(self, path: Path, signature: str, seconds: float) -> None:
+        self.path, self.signature, self.seconds = path, signature, seconds
+        self._saved = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"signature": self.signature}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict.get("signature") != self.signature:
+            raise ResumeRefused(path=self.path, reason="it belongs to a training with other data, settings or seed")
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if time.monotonic() - self._saved >= self.seconds:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self._save(trainer)
+
+    def _save(self, trainer: L.Trainer) -> None:
+        trainer.save_checkpoint(self.path)
+        self._saved = time.monotonic()
+
+
+def _flatten(value: Any, tensors: dict[str, np.ndarray]) -> Any:
+    if isinstance(value, torch.Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().numpy()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"items": [[_flatten(k, tensors), _flatten(v, tensors)] for k, v in value.items()]}
+    if isinstance(value, list | tuple):
+        return {type(value).__name__: [_flatten(each, tensors) for each in value]}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return {"float": repr(value)}
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"a checkpoint cannot hold a {type(value).__name__}")
+
+
+def _restore(value: Any, tensors: dict[str, np.ndarray]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    match kind:
+        case "tensor":
+            return torch.from_numpy(tensors[content].copy())
+        case "items":
+            return {_restore(k, tensors): _restore(v, tensors) for k, v in content}
+        case "list":
+            return [_restore(each, tensors) for each in content]
+        case "tuple":
+            return tuple(_restore(each, tensors) for each in content)
+    return float(content)

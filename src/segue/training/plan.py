@@ -1,0 +1,122 @@
+"""What to train and how, fully decided: every ``"auto"`` of the settings turned into a value for one log.
+
+The rules look at sizes alone (events, users, items, lengths), never at a name, and everything chosen stands in the
+report. The search for better settings is left to tuning.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from segue.config import Config
+from segue.data.histories import Histories
+
+Auto = Literal["auto"]
+Loss = Literal["full", "sampled", "bce", "gbce"]
+
+
+class SequenceConfig(Config):
+    """Settings of :class:`segue.SequenceRecommender`; every default suits a log it has never seen."""
+
+    encoder: Literal["transformer"] = "transformer"
+    """What reads the history."""
+    block: Literal["ligr", "plain"] = "ligr"
+    """Transformer blocks: gated (LiGR) or plain pre-norm."""
+    embedding_size: int = Field(64, ge=4)
+    """Size of item and hidden vectors (d); a multiple of ``heads``."""
+    blocks: Annotated[int, Field(ge=1)] | Auto = "auto"
+    """How many blocks are stacked. Auto: 2, or 1 where histories are short."""
+    heads: int = Field(2, ge=1)
+    """Attention heads."""
+    expansion: int = Field(4, ge=1)
+    """Width of the feed-forward layer as a multiple of ``embedding_size``."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
+    """Auto: 0.2, or 0.5 where each item has few events."""
+    max_length: Annotated[int, Field(ge=2)] | Auto = "auto"
+    """Events of a history that are read, the newest. Auto: what covers 99 % of histories, 20 to 200."""
+    loss: Loss | Auto = "auto"
+    """Full softmax, sampled softmax, BCE or gBCE. Auto: full where its cost is bearable, sampled otherwise."""
+    negatives: int = Field(512, ge=1)
+    """Shared negatives per batch for the sampled losses."""
+    popular_negatives: float = Field(0.5, ge=0, le=1)
+    """Share of the negatives drawn by popularity; the rest are uniform."""
+    calibration: float = Field(0.75, ge=0, le=1)
+    """gBCE's t: 0 is plain BCE, 1 removes all overconfidence."""
+    batch_tokens: Annotated[int, Field(ge=1)] | Auto = "auto"
+    """Padded positions per batch. Auto: 4,096, less on small logs."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW (betas 0.9 and 0.98), or SGD with momentum 0.9."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """After the warm-up."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled; on matrices, not on biases and norms."""
+    warmup_steps: int = Field(100, ge=0)
+    """Steps over which the learning rate rises linearly."""
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    """Batches per optimiser step."""
+    gradient_clip: float = Field(1.0, ge=0)
+    """Largest norm of the gradient; 0 turns clipping off."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16 runs the whole forward pass in it. Auto: only the products of the full softmax, and only where the processor
+    has bf16 units (their gradient then differs by 2e-4, and the loss takes half the time)."""
+    average_weights: bool = True
+    """Recommend with a running average of the weights over about three epochs."""
+    epochs: Annotated[int, Field(ge=1)] | Auto = "auto"
+    """At most this many. Auto: up to 200, ended by early stopping."""
+    patience: Annotated[int, Field(ge=1)] | Auto = "auto"
+    """Epochs without a better validation metric before training stops."""
+    validation_metric: str = "ndcg@10"
+    """What early stopping watches; a ranking metric at k."""
+    validation_users: int = Field(20_000, ge=1)
+    """At most this many users are validated on (chosen by the seed)."""
+    refit: bool = True
+    """After the search, train anew on training and validation events for the epochs found."""
+    seed: int = Field(0, ge=0)
+    """Initial weights, batch order, dropout and negatives all follow from it."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> SequenceConfig:
+        if self.embedding_size % self.heads:
+            raise ValueError(f"embedding_size {self.embedding_size} is not a multiple of heads {self.heads}")
+        return self
+
+
+class Plan(SequenceConfig):
+    """A :class:`SequenceConfig` without ``"auto"``."""
+
+    blocks: int
+    dropout: float
+    max_length: int
+    loss: Loss
+    batch_tokens: int
+    epochs: int
+    patience: int
+
+
+def plan_for(config: SequenceConfig, histories: Histories, catalogue: int) -> Plan:
+    """Decide everything that was left to ``"auto"``.
+
+    Args:
+        histories: the training histories.
+        catalogue: number of items.
+    """
+    lengths = histories.lengths[histories.lengths > 1]
+    typical = float(lengths.mean()) if len(lengths) else 1.0
+    events = int(lengths.sum())
+    longest = int(np.clip(np.quantile(lengths, 0.99) if len(lengths) else 1, 20, 200))
+    per_item = events / max(catalogue, 1)
+    chosen: dict[str, object] = {
+        "blocks": 2 if typical >= 20 else 1,
+        "dropout": 0.2 if per_item >= 30 else 0.5,
+        "max_length": longest,
+        "loss": "full" if events * catalogue <= 4e9 else "sampled",
+        "batch_tokens": 4096 if events >= 50_000 else 2048 if events >= 20_000 else 1024,
+        "epochs": 200,
+        "patience": 10,
+    }
+    settings = config.model_dump()
+    settings.update({name: value for name, value in chosen.items() if settings[name] == "auto"})
+    return Plan.parse(settings, owner="SequenceRecommender")

@@ -1,0 +1,61 @@
+"""The validation metric of early stopping, computed exactly as the final evaluation does."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from segue.data.batches import inference_batches
+from segue.data.histories import Histories
+from segue.errors import MetricUnknown, nearest
+from segue.nn.sequence import SequenceModel
+from segue.ranking.metrics import PER_USER, Hits
+from segue.ranking.topk import top_k
+
+_SCORES = 4_000_000  # floats of scores alive at once
+
+
+class Validation:
+    """Ranks the whole catalogue for users with held-out events.
+
+    Args:
+        contexts, targets: one row per user.
+        metric: for example ``"ndcg@10"``.
+        exclude_seen: whether items of the context are left out.
+        prior: (catalogue + 1,) popularity, for ties.
+    """
+
+    def __init__(
+        self, contexts: Histories, targets: Histories, metric: str, exclude_seen: bool, prior: np.ndarray, max_length: int
+    ) -> None:
+        self.contexts, self.targets, self.max_length = contexts, targets, max_length
+        self.exclude_seen, self.prior = exclude_seen, prior
+        self.metric, self.k = parse_metric(metric)
+
+    def __call__(self, model: SequenceModel) -> float:
+        """The mean of the metric over users; the model is left in the mode it came in."""
+        lists = np.zeros((len(self.contexts), self.k), dtype=np.int64)
+        training = model.training
+        model.eval()
+        with torch.inference_mode():
+            vectors = model.tower.vectors()
+            tokens = max(1, min(16_384, _SCORES // len(vectors)) ) * 8
+            for rows, batch in inference_batches(self.contexts, self.max_length, tokens):
+                hidden = model.last(torch.from_numpy(batch.inputs).to(vectors.device), torch.from_numpy(batch.lengths).to(vectors.device))
+                for start in range(0, len(rows), step := max(1, _SCORES // len(vectors))):
+                    part = rows[start : start + step]
+                    scores = (hidden[start : start + step] @ vectors.T).float().cpu().numpy()
+                    seen = self.contexts.take(part)
+                    offsets, items = (seen.offsets, seen.items) if self.exclude_seen else (None, None)
+                    lists[part], _ = top_k(scores, self.k, self.prior, offsets, items)
+        model.train(training)
+        return float(PER_USER[self.metric](Hits.of(lists, self.targets), self.k).mean())
+
+
+def parse_metric(name: str) -> tuple[str, int]:
+    """``"ndcg@10"`` to ``("ndcg", 10)``; raises ``MetricUnknown``."""
+    metric, _, k = name.partition("@")
+    if metric not in PER_USER or not k.isdigit() or int(k) < 1:
+        known = [f"{each}@10" for each in PER_USER]
+        raise MetricUnknown(name=name, hint=nearest(name, known), known=", ".join(PER_USER))
+    return metric, int(k)
