@@ -104,9 +104,7 @@ def writing(path: str | Path, kind: str, config: Mapping[str, Any] | None = None
         ArtefactInTheWay: ``path`` holds something that is not an artefact.
         ArtefactNotWritten: the disk is full or not writable; what was there stays.
     """
-    target = Path(path)
-    if target.exists() and not _is_ours(target):
-        raise ArtefactInTheWay(path=target)
+    target = refuse_in_the_way(path)
     writer = Writer()
     yield writer
     staging = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
@@ -119,6 +117,14 @@ def writing(path: str | Path, kind: str, config: Mapping[str, Any] | None = None
         raise ArtefactNotWritten(path=target, reason=error.strerror or error) from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def refuse_in_the_way(path: str | Path) -> Path:
+    """The path, if an artefact may be written there; raises ``ArtefactInTheWay`` otherwise."""
+    target = Path(path)
+    if target.exists() and not _is_ours(target):
+        raise ArtefactInTheWay(path=target)
+    return target
 
 
 def read(path: str | Path) -> Reader:

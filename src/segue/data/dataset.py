@@ -122,14 +122,10 @@ class Dataset:
         """The share of events on items that the user had before."""
         return repeat_share(self.histories)
 
-    @property
+    @cached_property
     def titles(self) -> dict[Any, str]:
         """External item id to its title, where the catalogue has one."""
-        if self.items is None:
-            return {}
-        named = {name.lower(): name for name in self.items.columns}
-        column = next((named[name] for name in ("title", "movie_title", "name") if name in named), None)
-        return dict(self.items.select("item_id", column).iter_rows()) if column else {}
+        return titles_of(self.items)
 
     def where(self, keep: pl.Series | np.ndarray | pl.Expr) -> Dataset:
         """The data set of some of its events; vocabularies and catalogue stay."""
@@ -147,6 +143,15 @@ class Dataset:
     def __repr__(self) -> str:
         users = self.events["user"].n_unique()
         return f"Dataset({len(self):,} events, {users:,} users, {len(self.item_vocabulary):,} items)"
+
+
+def titles_of(items: pl.DataFrame | None) -> dict[Any, str]:
+    """Item id to title from a catalogue with a column ``title``, ``movie_title`` or ``name``; else empty."""
+    named = {} if items is None else {name.lower(): name for name in items.columns}
+    column = next((named[name] for name in ("title", "movie_title", "name") if name in named), None)
+    if items is None or column is None:
+        return {}
+    return dict(items.select("item_id", pl.col(column).cast(pl.String).fill_null("")).iter_rows())
 
 
 def _note_catalogue(report: CleaningReport, known: int, listed: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -17,11 +18,12 @@ import polars as pl
 
 from segue import artefacts, progress
 from segue.config import Config
-from segue.data.dataset import Dataset
+from segue.data.cleaning import CleaningReport
+from segue.data.dataset import Dataset, titles_of
 from segue.data.histories import Histories, repeat_share
 from segue.data.split import Holdout
 from segue.data.vocabulary import Vocabulary
-from segue.errors import ArtefactCorrupt, BadK, NotFitted, UnknownItems, nearest
+from segue.errors import ArtefactCorrupt, BadK, NoTargets, NotFitted, UnknownItems, nearest
 from segue.ranking.topk import top_k
 from segue.recommenders import asking
 
@@ -97,7 +99,7 @@ class Recommender(ABC):
         known = data if validation is None else validation.all
         self.item_vocabulary, self.user_vocabulary = data.item_vocabulary, data.user_vocabulary
         self.histories, self.item_counts = known.histories, known.item_counts
-        self.items, self.titles, self.frame_kind = data.items, data.titles, data.frame_kind
+        self.items, self.frame_kind, self.clock = data.items, data.frame_kind, data.clock
         self.exclude_seen = repeat_share(known.histories) <= REPEAT_THRESHOLD
         self.report = {"recommender": type(self).__name__, "exclude_seen": self.exclude_seen}
         self._fit(data, validation, run)
@@ -210,10 +212,19 @@ class Recommender(ABC):
         if not self._fitted:
             raise NotFitted(owner=type(self).__name__)
 
+    @cached_property
+    def titles(self) -> dict[Any, str]:
+        """External item id to its title, where the catalogue has one."""
+        return titles_of(self.items)
+
     # -- disk --------------------------------------------------------------------------------------------------
 
-    def save(self, path: str | Path) -> None:
-        """Write an artefact; it appears whole or not at all (see ``segue.artefacts`` for the errors)."""
+    def save(self, path: str | Path, *, test: Holdout | None = None) -> None:
+        """Write an artefact; it appears whole or not at all (see ``segue.artefacts`` for the errors).
+
+        Args:
+            test: kept beside the model, so that ``segue evaluate DIR`` can be run at any time.
+        """
         self._require_fitted()
         with artefacts.writing(path, type(self).__name__, self.config.model_dump()) as artefact:
             artefact.table("item_ids", self.item_vocabulary.table())
@@ -226,11 +237,14 @@ class Recommender(ABC):
             )
             if self.items is not None:
                 artefact.table("items", self.items)
+            if test is not None:
+                artefact.table("test_targets", test.targets.events.select("user", "item", "timestamp", "row"))
+                artefact.table("test_context", test.context.events.select("user", "item", "timestamp", "row"))
             facts = {
                 "exclude_seen": self.exclude_seen,
                 "frame_kind": self.frame_kind,
                 "uuid": [self.user_vocabulary.is_uuid, self.item_vocabulary.is_uuid],
-                "titles": [[_plain(item), title] for item, title in self.titles.items()],
+                "clock": self.clock,
                 "report": self.report,
             }
             artefact.document("facts", facts)
@@ -249,14 +263,32 @@ class Recommender(ABC):
             model.histories = Histories(arrays["offsets"], arrays["items"].astype(np.int64), arrays.get("timestamps"))
             model.item_counts = arrays["item_counts"]
             model.items = artefact.table("items") if "items" in artefact else None
-            model.titles = dict(map(tuple, facts["titles"]))
             model.exclude_seen, model.frame_kind = facts["exclude_seen"], facts["frame_kind"]
+            model.clock = facts["clock"]
             model.report = facts["report"]
             model._load(artefact)
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise ArtefactCorrupt(path=artefact.path, reason=f"its contents do not fit together ({error})") from None
         model._fitted = True
         return model
+
+    def holdout(self, artefact: artefacts.Reader) -> Holdout:
+        """The test that was saved beside the model; raises ``NoTargets`` when there is none."""
+        if "test_targets" not in artefact:
+            raise NoTargets(why=f"{artefact.path} was saved without a test")
+
+        def part(name: str) -> Dataset:
+            return Dataset(
+                artefact.table(name),
+                self.items,
+                self.user_vocabulary,
+                self.item_vocabulary,
+                self.clock,
+                self.frame_kind,
+                CleaningReport(0),
+            )
+
+        return Holdout(part("test_context"), part("test_targets"))
 
     def __repr__(self) -> str:
         changed = self.config.model_dump(exclude_defaults=True)
@@ -267,10 +299,6 @@ def _whole(k: Any) -> int:
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise BadK(value=k)
     return int(k)
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int) else str(value)
 
 
 def titles_frame(model: Recommender, frame: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,44 @@
+"""``segue evaluate``: figures of a saved recommender on the test it was saved with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segue.cli.shared import Model, Quiet, console, print_frame
+
+
+def evaluate(
+    model: Model,
+    json: Annotated[Path | None, typer.Option(help="Write the figures as JSON.", show_default=False)] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a page with plots and examples.", show_default=False)] = None,
+    baselines: Annotated[bool, typer.Option(help="Train and show the baselines beside it.")] = True,
+    exclude_seen: Annotated[bool | None, typer.Option(help="Leave out items seen before.  [default: what suits the log]", show_default=False)] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Evaluate a saved recommender with full ranking, beside the baselines.
+
+    [bold]Example[/bold]  segue evaluate models/shop --report report.html
+    """
+    from segue.evaluation.compare import comparison_table
+    from segue.evaluation.evaluate import evaluate as measure
+    from segue.recommenders.store import fit_baselines, load_with_test
+
+    recommender, test = load_with_test(model)
+    others = fit_baselines(test, besides=type(recommender).__name__, progress=not quiet) if baselines else []
+    result = measure(recommender, test, exclude_seen=exclude_seen, beside=others, progress=not quiet)
+    seen = "items seen before are left out" if result.protocol["exclude_seen"] else "items seen before may come again"
+    console.print(
+        f"{result.protocol['users']:,} users, full ranking of {result.protocol['catalogue']:,} items, {seen} "
+        f"({result.protocol['exclude_seen_because']})",
+        highlight=False,
+        soft_wrap=True,
+    )
+    print_frame(comparison_table([result, *result.beside]))
+    if json is not None:
+        result.to_json(json)
+    if report is not None:
+        result.to_html(report)
+        console.print(f"Wrote {report}", highlight=False, soft_wrap=True)

@@ -1,0 +1,65 @@
+"""The ``segue`` command: its verbs, and the one place where errors become messages."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from segue import __version__
+from segue.cli import compare, evaluate, fetch, inspect, recommend, train
+from segue.errors import SegueError, SegueWarning
+
+app = typer.Typer(
+    name="segue",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Learns what comes next: event logs to next-item recommendations.\n\n"
+    "[bold]Start with[/bold]  segue fetch ml-100k  and  segue train ml-100k --out models/films",
+)
+for module in (fetch, inspect, train, evaluate, recommend, compare):
+    verb = module.__name__.rpartition(".")[2]
+    app.command(verb, no_args_is_help=True)(getattr(module, verb))
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"segue {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Learns what comes next."""
+
+
+def run() -> None:
+    """Entry point: a user's mistake ends in one message and exit code 2, Ctrl-C in 130."""
+    errors = Console(stderr=True)
+
+    def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+        if issubclass(category, SegueWarning):
+            errors.print(f"[yellow]note[/yellow]: {message}", highlight=False, soft_wrap=True)
+
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("always", SegueWarning)
+    warnings.showwarning = show
+    try:
+        app()
+    except SegueError as error:
+        errors.print(f"[bold red]error {error.code}[/bold red]: ", end="")
+        errors.print(error.message, markup=False, highlight=False, soft_wrap=True)
+        if error.advice:
+            errors.print(error.advice, style="cyan", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("Interrupted. What was saved stays valid.")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)

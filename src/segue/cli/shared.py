@@ -1,0 +1,75 @@
+"""Arguments and printing that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from segue.data.dataset import Dataset
+from segue.data.schema import REQUIRED
+from segue.errors import ConfigSet
+
+console = Console()
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+Columns = Annotated[
+    str | None, typer.Option(help="Your column names: user_id=uid,item_id=sku,timestamp=time.", show_default=False)
+]
+Model = Annotated[Path, typer.Argument(help="Directory that segue train wrote.", show_default=False)]
+
+
+def column_map(text: str | None) -> dict[str, str] | None:
+    """``"user_id=uid,item_id=sku"`` to a dictionary; raises ``ConfigSet``."""
+    if text is None:
+        return None
+    pairs = dict(part.partition("=")[::2] for part in text.split(","))
+    if not all(pairs.values()) or not set(pairs) <= {*REQUIRED, "action", "value"}:
+        raise ConfigSet(text=text, form="ours=yours,...", example="--columns user_id=uid,item_id=sku,timestamp=time")
+    return pairs
+
+
+def read_data(events: str, items: Path | None, columns: str | None, cleaning: dict[str, Any] | None = None) -> Dataset:
+    """A log (and catalogue) from files, or a ready data set by its name."""
+    from segue.datasets.catalogue import READY
+
+    if events in READY and not Path(events).exists():
+        return READY[events]()
+    mapping = column_map(columns)
+    item_columns = {"item_id": mapping["item_id"]} if items and mapping and "item_id" in mapping else None
+    return Dataset.from_files(events, items, columns=mapping, item_columns=_present(items, item_columns), cleaning=cleaning)
+
+
+def _present(items: Path | None, mapping: dict[str, str] | None) -> dict[str, str] | None:
+    """The mapping for the catalogue, unless the catalogue already has our name."""
+    if items is None or mapping is None:
+        return None
+    from segue.data.frames import read_file
+
+    names = read_file(items, "catalogue").columns
+    return mapping if mapping["item_id"] in names else None
+
+
+def print_frame(frame: pl.DataFrame, title: str | None = None) -> None:
+    """A small frame as a table."""
+    table = Table(title=title, title_justify="left")
+    for name, dtype in frame.schema.items():
+        table.add_column(name, justify="right" if dtype.is_numeric() else "left", overflow="fold")
+    for row in frame.iter_rows():
+        table.add_row(*(_cell(value) for value in row))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    text = str(value)
+    return escape(text if len(text) <= 80 else text[:79] + "…")

@@ -1,0 +1,81 @@
+"""``segue train``: from a log to a saved recommender."""
+
+from __future__ import annotations
+
+import shutil
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from segue.cli.shared import Columns, Quiet, console, read_data
+
+
+class SplitKind(StrEnum):
+    """What to hold out."""
+
+    leave_last_out = "leave-last-out"
+    by_time = "by-time"
+    none = "none"
+
+
+def train(
+    events: Annotated[str, typer.Argument(help="Log: Parquet, CSV, TSV, JSON lines, a directory, or ml-100k.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Directory to write the model to.", show_default=False)],
+    items: Annotated[Path | None, typer.Option(help="Catalogue, with item_id.", show_default=False)] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML: recommender, [settings], [cleaning].", show_default=False)] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, again and again.", show_default=False)] = None,
+    recommender: Annotated[str | None, typer.Option(help="Class, such as EASE.  [default: SequenceRecommender]", show_default=False)] = None,
+    split: Annotated[SplitKind, typer.Option(help="What to hold out for the test.")] = SplitKind.leave_last_out,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default=False)] = None,
+    columns: Columns = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a training that was interrupted.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a recommender and save it with its test.
+
+    [bold]Examples[/bold]
+
+    segue train events.parquet --items items.parquet --out models/shop
+
+    segue train log.csv --columns user_id=uid,item_id=sku --set epochs=20 --set loss=sampled --out models/shop
+    """
+    from segue import artefacts
+    from segue.config import parse_assignments, read_toml
+    from segue.recommenders.store import recommender_class, settings_of
+
+    plan: dict[str, Any] = read_toml(config) if config else {}
+    chosen = settings_of(plan, parse_assignments(settings or []), recommender, seed)
+    model = recommender_class(chosen.recommender)(**chosen.settings)
+    artefacts.refuse_in_the_way(out)
+    data = read_data(events, items, columns, chosen.cleaning)
+    _tell(data)
+    training, validation, test = _split(data, split)
+    checkpoint = out.parent / f".{out.name}.training"
+    if not resume:
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    model.fit(training, validation, progress=not quiet, checkpoint=checkpoint, resume=resume)
+    model.save(out, test=test)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    console.print(f"Saved [bold]{type(model).__name__}[/bold] to {out}", highlight=False, soft_wrap=True)
+    if test is not None:
+        console.print(f"Next: segue evaluate {out} --report report.html", style="dim", highlight=False, soft_wrap=True)
+
+
+def _split(data: Any, kind: SplitKind) -> tuple[Any, Any, Any]:
+    from segue.data import split as splits
+
+    if kind is SplitKind.none:
+        return data, None, None
+    made = splits.by_time(data) if kind is SplitKind.by_time else splits.leave_last_out(data)
+    return made.train, made.validation, made.test
+
+
+def _tell(data: Any) -> None:
+    console.print(str(data), highlight=False)
+    for step in data.report.steps:
+        text = f"  removed {step['events']:,} events of {step['users']:,} users lost altogether: {step['step']}"
+        console.print(text, style="dim", highlight=False)
+    for note in data.report.notes:
+        console.print(f"  {note}", style="dim", highlight=False)

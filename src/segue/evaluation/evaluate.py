@@ -1,0 +1,142 @@
+"""``segue.evaluate``: rank the whole catalogue for every test user, under one stated protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from segue.data import frames, schema
+from segue.data.histories import Histories, repeat_share
+from segue.data.split import Holdout
+from segue.errors import BadK, ColumnMissing, NoTargets
+from segue.evaluation import beyond
+from segue.evaluation.report import Report
+from segue.evaluation.slices import by_slice
+from segue.ranking.metrics import Hits, auc
+from segue.recommenders.base import REPEAT_THRESHOLD, Recommender
+
+_EXAMPLES = 8
+
+
+def evaluate(
+    model: Recommender,
+    test: Holdout,
+    *,
+    k: int | Sequence[int] = (1, 5, 10, 20),
+    exclude_seen: bool | None = None,
+    beside: Sequence[Recommender] = (),
+    progress: bool = True,
+) -> Report:
+    """Evaluate a recommender on held-out events, with full ranking over the catalogue.
+
+    Args:
+        model: fitted.
+        test: ``split.test``; every recommender is asked with the same context.
+        k: lengths of lists to report.
+        exclude_seen: whether items of the context may be listed. It belongs to the protocol, not to the model. None
+            looks at whether people in this log come back to the same item (in the context, never in the targets).
+        beside: other fitted recommenders to show in the same report.
+
+    Raises:
+        NoTargets: nothing is held out.
+        NotFitted, BadK.
+    """
+    ks = [k] if isinstance(k, int) else list(k)
+    if not ks or any(isinstance(each, bool) or not isinstance(each, int) or each < 1 for each in ks):
+        raise BadK(value=k)
+    if not isinstance(test, Holdout) or not len(test.users):
+        raise NoTargets(why="the holdout is empty" if isinstance(test, Holdout) else f"a {type(test).__name__} is no holdout")
+    model._require_fitted()
+    contexts = test.context.histories.take(test.users)
+    targets = test.targets.histories.take(test.users)
+    repeats = repeat_share(test.context.histories)
+    chosen = repeats <= REPEAT_THRESHOLD if exclude_seen is None else exclude_seen
+    why = "given" if exclude_seen is not None else f"{repeats:.1%} of later events are on an item seen before"
+    lists, _ = model.recommend_codes(contexts, max(ks), exclude_seen=chosen, progress=progress)
+    counts = test.context.item_counts
+    report = Report(
+        name=type(model).__name__,
+        protocol={
+            "users": len(test.users),
+            "targets": len(targets.items),
+            "catalogue": len(test.context.item_vocabulary),
+            "ranking": "full",
+            "exclude_seen": chosen,
+            "exclude_seen_because": why,
+            "k": sorted(ks),
+        },
+        hits=Hits.of(lists, targets),
+        beyond={name: value for each in sorted(ks) for name, value in _beyond(lists[:, :each], each, test, contexts).items()},
+        slices=by_slice(lists, contexts, targets, counts, 10 if max(ks) >= 10 else max(ks)),
+        examples=_examples(model, test, contexts, targets, lists),
+        training=model.report,
+        users=test.context.user_vocabulary.decode(test.users),
+    )
+    report.beside = [
+        evaluate(other, test, k=ks, exclude_seen=chosen, progress=progress) for other in beside
+    ]
+    return report
+
+
+def evaluate_pairs(model: Recommender, pairs: Any) -> float:
+    """AUC of scored pairs: how often a pair with label 1 is scored above one with label 0.
+
+    Args:
+        pairs: a frame with ``user_id``, ``item_id`` and ``label`` (0 or 1). Unknown items are scored lowest.
+    """
+    table, _ = frames.to_polars(pairs, "pairs")
+    table = schema.rename(table, None, ("user_id", "item_id"), "pairs")
+    if "label" not in table.columns:
+        raise ColumnMissing(column="label", what="pairs", found=", ".join(table.columns), hint="")
+    users, place = np.unique(model.user_vocabulary.encode(table["user_id"]), return_inverse=True)
+    items = model.item_vocabulary.encode(table["item_id"])
+    scores = np.full(table.height, -np.inf, dtype=np.float32)
+    for part, block in model._blocks(model.histories.take(users), show=False):
+        row_of = np.full(len(users), -1)
+        row_of[part] = np.arange(len(part))
+        here = (row_of[place] >= 0) & (items > 0)
+        scores[here] = block[row_of[place[here]], items[here]]
+    return auc(scores, table["label"].to_numpy())
+
+
+def _beyond(lists: np.ndarray, k: int, test: Holdout, contexts: Histories) -> dict[str, float]:
+    counts, catalogue = test.context.item_counts, len(test.context.item_vocabulary)
+    figures = {
+        "coverage": beyond.coverage(lists, catalogue),
+        "novelty": beyond.novelty(lists, counts),
+        "diversity": beyond.diversity(lists, test.context.histories),
+        "gini": beyond.gini(lists, catalogue),
+        "popularity_bias": beyond.popularity_bias(lists, contexts, counts),
+    }
+    return {f"{name}@{k}": value for name, value in figures.items()}
+
+
+def _examples(
+    model: Recommender, test: Holdout, contexts: Histories, targets: Histories, lists: np.ndarray
+) -> list[dict[str, Any]]:
+    """A few users, spread over the test: the end of the history, what came, and what was recommended."""
+    titles = test.context.titles
+    words = test.context.item_vocabulary
+
+    def named(codes: np.ndarray) -> list[str]:
+        return [str(titles.get(item) or item) for item in words.decode(codes)] if len(codes) else []
+
+    rows = np.unique(np.linspace(0, len(lists) - 1, _EXAMPLES).round().astype(int))
+    users = test.context.user_vocabulary.decode(test.users[rows])
+    return [
+        {
+            "user": str(user),
+            "history": named(contexts.row(row)[-6:]),
+            "came": named(targets.row(row)[:6]),
+            "recommended": named(lists[row][lists[row] > 0][:10]),
+        }
+        for user, row in zip(users, rows, strict=True)
+    ]
+
+
+def protocol_frame(report: Report) -> pl.DataFrame:
+    """The protocol as two columns, for people."""
+    return pl.DataFrame({"what": list(report.protocol), "value": [str(value) for value in report.protocol.values()]})
