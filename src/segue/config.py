@@ -35,7 +35,7 @@ class Config(BaseModel):
             return cls(**settings)
         except ValidationError as error:
             first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or "(all)"
+            name = str(first["loc"][0]) if first["loc"] else "(all)"
             if first["type"] == "extra_forbidden":
                 known = list(cls.model_fields)
                 raise ConfigUnknown(name=name, owner=owner, hint=nearest(name, known), known=", ".join(known)) from None

@@ -28,4 +28,6 @@ def compare(
     for report, path in zip(reports, models, strict=True):
         report.name = str(path)
     print_frame(comparison_table(reports, metric))
-    console.print(f"difference and interval in {metric}, to {models[0]}; p from a paired randomisation test", style="dim")
+    console.print(
+        f"difference and interval in {metric}, to {models[0]}; p from a paired randomisation test", style="dim"
+    )

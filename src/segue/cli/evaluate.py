@@ -13,9 +13,14 @@ from segue.cli.shared import Model, Quiet, console, print_frame
 def evaluate(
     model: Model,
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON.", show_default=False)] = None,
-    report: Annotated[Path | None, typer.Option(help="Write a page with plots and examples.", show_default=False)] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page with plots and examples.", show_default=False)
+    ] = None,
     baselines: Annotated[bool, typer.Option(help="Train and show the baselines beside it.")] = True,
-    exclude_seen: Annotated[bool | None, typer.Option(help="Leave out items seen before.  [default: what suits the log]", show_default=False)] = None,
+    exclude_seen: Annotated[
+        bool | None,
+        typer.Option(help="Leave out items seen before.  [default: what suits the log]", show_default=False),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Evaluate a saved recommender with full ranking, beside the baselines.

@@ -22,5 +22,7 @@ def fetch(
 
     for name in names:
         path = bring(name, progress=not quiet)
-        console.print(f"[bold]{name}[/bold] is in {path} (SHA-256 of every file checked)", highlight=False, soft_wrap=True)
+        console.print(
+            f"[bold]{name}[/bold] is in {path} (SHA-256 of every file checked)", highlight=False, soft_wrap=True
+        )
         console.print(source(name).terms, style="dim", highlight=False, soft_wrap=True)

@@ -12,7 +12,9 @@ from segue.cli.shared import Columns, console, print_frame
 
 
 def inspect(
-    events: Annotated[str, typer.Argument(help="Log: Parquet, CSV, TSV, JSON lines, a directory, or ml-100k.", show_default=False)],
+    events: Annotated[
+        str, typer.Argument(help="Log: Parquet, CSV, TSV, JSON lines, a directory, or ml-100k.", show_default=False)
+    ],
     columns: Columns = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -13,10 +13,15 @@ from segue.cli.shared import Model, Quiet, console, print_frame
 def recommend(
     model: Model,
     users: Annotated[str | None, typer.Option(help="User ids, separated by commas.", show_default=False)] = None,
-    histories: Annotated[Path | None, typer.Option(help="File of user_id, item_id and, if known, timestamp.", show_default=False)] = None,
+    histories: Annotated[
+        Path | None, typer.Option(help="File of user_id, item_id and, if known, timestamp.", show_default=False)
+    ] = None,
     k: Annotated[int, typer.Option("-k", "--k", help="Length of each list.")] = 10,
     out: Annotated[Path | None, typer.Option(help="Write Parquet, CSV, TSV or JSON lines.", show_default=False)] = None,
-    exclude_seen: Annotated[bool | None, typer.Option(help="Leave out items seen before.  [default: what suits the log]", show_default=False)] = None,
+    exclude_seen: Annotated[
+        bool | None,
+        typer.Option(help="Leave out items seen before.  [default: what suits the log]", show_default=False),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Recommend to known users, or to anyone whose history is given.

@@ -41,7 +41,9 @@ def read_data(events: str, items: Path | None, columns: str | None, cleaning: di
         return READY[events]()
     mapping = column_map(columns)
     item_columns = {"item_id": mapping["item_id"]} if items and mapping and "item_id" in mapping else None
-    return Dataset.from_files(events, items, columns=mapping, item_columns=_present(items, item_columns), cleaning=cleaning)
+    return Dataset.from_files(
+        events, items, columns=mapping, item_columns=_present(items, item_columns), cleaning=cleaning
+    )
 
 
 def _present(items: Path | None, mapping: dict[str, str] | None) -> dict[str, str] | None:
@@ -58,7 +60,9 @@ def print_frame(frame: pl.DataFrame, title: str | None = None) -> None:
     """A small frame as a table."""
     table = Table(title=title, title_justify="left")
     for name, dtype in frame.schema.items():
-        table.add_column(name, justify="right" if dtype.is_numeric() else "left", overflow="fold")
+        table.add_column(
+            name, justify="right" if dtype.is_numeric() else "left", overflow="fold", min_width=min(len(name), 12)
+        )
     for row in frame.iter_rows():
         table.add_row(*(_cell(value) for value in row))
     console.print(table)

@@ -21,12 +21,20 @@ class SplitKind(StrEnum):
 
 
 def train(
-    events: Annotated[str, typer.Argument(help="Log: Parquet, CSV, TSV, JSON lines, a directory, or ml-100k.", show_default=False)],
+    events: Annotated[
+        str, typer.Argument(help="Log: Parquet, CSV, TSV, JSON lines, a directory, or ml-100k.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="Directory to write the model to.", show_default=False)],
     items: Annotated[Path | None, typer.Option(help="Catalogue, with item_id.", show_default=False)] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML: recommender, [settings], [cleaning].", show_default=False)] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, again and again.", show_default=False)] = None,
-    recommender: Annotated[str | None, typer.Option(help="Class, such as EASE.  [default: SequenceRecommender]", show_default=False)] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML: recommender, [settings], [cleaning].", show_default=False)
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, again and again.", show_default=False)
+    ] = None,
+    recommender: Annotated[
+        str | None, typer.Option(help="Class, such as EASE.  [default: SequenceRecommender]", show_default=False)
+    ] = None,
     split: Annotated[SplitKind, typer.Option(help="What to hold out for the test.")] = SplitKind.leave_last_out,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default=False)] = None,
     columns: Columns = None,

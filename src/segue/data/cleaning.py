@@ -56,7 +56,9 @@ class CleaningReport:
         return {"events_in": self.events_in, "events_out": self.events_out, "steps": self.steps, "notes": self.notes}
 
 
-def clean(events: pl.DataFrame, clock: Clock, config: CleaningConfig | None = None) -> tuple[pl.DataFrame, CleaningReport]:
+def clean(
+    events: pl.DataFrame, clock: Clock, config: CleaningConfig | None = None
+) -> tuple[pl.DataFrame, CleaningReport]:
     """Apply every step of ``config`` in order and report it.
 
     Raises:
@@ -94,15 +96,19 @@ def clean(events: pl.DataFrame, clock: Clock, config: CleaningConfig | None = No
     report.events_out = events.height
     if events.height == 0:
         worst = max(report.steps, key=lambda row: int(row["events"]), default=None)
-        raise EmptyLog(what="event log", why=f" left; the step {worst['step']!r} removed {worst['events']}" if worst else "")
+        raise EmptyLog(
+            what="event log", why=f" left; the step {worst['step']!r} removed {worst['events']}" if worst else ""
+        )
     return events, report
 
 
 def bot_like(events: pl.DataFrame, config: CleaningConfig) -> pl.Series:
     """Ids of users with very many events and a tiny median pause."""
     busy = events.filter(pl.len().over("user_id") >= config.bot_events)
-    gaps = busy.sort("user_id", "timestamp", maintain_order=True).group_by("user_id").agg(
-        pl.col("timestamp").diff().median().alias("gap")
+    gaps = (
+        busy.sort("user_id", "timestamp", maintain_order=True)
+        .group_by("user_id")
+        .agg(pl.col("timestamp").diff().median().alias("gap"))
     )
     return gaps.filter(pl.col("gap") < config.bot_gap_seconds * 1e6)["user_id"]
 

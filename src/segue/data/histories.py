@@ -35,7 +35,9 @@ class Histories:
         return np.diff(self.offsets)
 
     @classmethod
-    def from_rows(cls, rows: np.ndarray, items: np.ndarray, count: int, timestamps: np.ndarray | None = None) -> Histories:
+    def from_rows(
+        cls, rows: np.ndarray, items: np.ndarray, count: int, timestamps: np.ndarray | None = None
+    ) -> Histories:
         """From events sorted by row number (0 to ``count`` - 1)."""
         offsets = np.zeros(count + 1, dtype=np.int64)
         np.cumsum(np.bincount(rows, minlength=count), out=offsets[1:])

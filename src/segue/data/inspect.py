@@ -1,4 +1,4 @@
-"""What is in a log, before anything is done to it: counts, time, ties, duplicates, gaps, and what cleaning would take."""
+"""What is in a log before anything is done to it: counts, time, ties, gaps, and what cleaning would take."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _spread(counts: pl.Series) -> dict[str, float]:
     return {
         "median": float(counts.median() or 0),  # type: ignore[arg-type]
         "mean": round(float(counts.mean() or 0), 2),  # type: ignore[arg-type]
-        "max": int(counts.max() or 0),  # type: ignore[arg-type,call-overload]
+        "max": int(counts.max() or 0),  # type: ignore[arg-type]
     }
 
 

@@ -27,7 +27,9 @@ _FIRST_SECOND = 1e8
 _UNITS = ((1e11, 1_000_000), (1e14, 1_000), (1e17, 1))  # upper bound of the median, factor to microseconds
 
 
-def rename(frame: pl.DataFrame, columns: Mapping[str, str] | None, required: tuple[str, ...], what: str) -> pl.DataFrame:
+def rename(
+    frame: pl.DataFrame, columns: Mapping[str, str] | None, required: tuple[str, ...], what: str
+) -> pl.DataFrame:
     """Apply ``{"user_id": "their name"}`` and check that the required columns are there.
 
     Raises:

@@ -44,7 +44,8 @@ class Holdout:
         return self.context.joined(self.targets)
 
     def __repr__(self) -> str:
-        return f"Holdout({len(self.users):,} users, {len(self.targets):,} targets, context of {len(self.context):,} events)"
+        known = f"context of {len(self.context):,} events"
+        return f"Holdout({len(self.users):,} users, {len(self.targets):,} targets, {known})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +116,9 @@ def by_time(
     )
     validation_from = _moment(validation, ordered, share)
     if not ordered[0] < validation_from < test_from <= ordered[-1]:
-        raise SplitEmpty(what="train, validate and test on", why="the cut points do not lie inside the log, one after the other")
+        raise SplitEmpty(
+            what="train, validate and test on", why="the cut points do not lie inside the log, one after the other"
+        )
     train = data.where(stamps < validation_from)
 
     def window(context: Dataset, begin: int, end: int | None) -> Holdout:

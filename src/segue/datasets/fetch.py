@@ -52,7 +52,10 @@ def _download(name: str, wanted: Source, staging: Path, progress: bool) -> Path:
         bar(f"Fetching {name}", wanted.size, progress, as_bytes=True) as advance,
         log.open("wb") as output,
         subprocess.Popen(
-            [*command, "--dest", str(staging / "out"), wanted.requirement], env=environment, stdout=output, stderr=output
+            [*command, "--dest", str(staging / "out"), wanted.requirement],
+            env=environment,
+            stdout=output,
+            stderr=output,
         ) as process,
     ):
         done = 0

@@ -51,13 +51,17 @@ def diversity(lists: np.ndarray, histories: Histories, seed: int = 0) -> float:
     if len(full) > _DIVERSITY_USERS:
         full = full[np.random.default_rng(seed).choice(len(full), _DIVERSITY_USERS, replace=False)]
     items, place = np.unique(full, return_inverse=True)
-    seen = sparse.csc_matrix(seen_matrix(histories, int(max(histories.items.max(initial=0), items.max())) + 1))[:, items]
+    seen = sparse.csc_matrix(seen_matrix(histories, int(max(histories.items.max(initial=0), items.max())) + 1))[
+        :, items
+    ]
     norms = np.sqrt(np.asarray(seen.sum(axis=0)).ravel())
     unit = seen @ sparse.diags(1 / np.maximum(norms, 1e-12))
     place = place.reshape(full.shape)
     # |sum of unit vectors|^2 = size + 2 x the cosines of the pairs, so a list needs one sum and no pairs.
     rows = np.repeat(np.arange(len(full)), full.shape[1])
-    chosen = sparse.csr_matrix((np.ones(place.size, dtype=np.float32), (rows, place.ravel())), shape=(len(full), len(items)))
+    chosen = sparse.csr_matrix(
+        (np.ones(place.size, dtype=np.float32), (rows, place.ravel())), shape=(len(full), len(items))
+    )
     total = chosen @ unit.T
     own = chosen @ (norms > 0).astype(np.float64)
     cosines = (np.asarray(total.multiply(total).sum(axis=1)).ravel() - own) / 2

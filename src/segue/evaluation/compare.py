@@ -29,11 +29,13 @@ def compare(left: Report, right: Report, metric: str = "ndcg@10") -> PairedTest:
 def comparison_table(reports: Sequence[Report], metric: str = "ndcg@10") -> pl.DataFrame:
     """One row per report: figures, the difference to the first in ``metric``, and its p-value."""
     first, rows = reports[0], []
+    k = metric.partition("@")[2]
     for report in reports:
         row: dict[str, object] = {"recommender": report.name}
-        row |= {name: report[name] for name in (metric, "hit_rate@10", "mrr@10", "coverage@10") if "@" in name}
+        row |= {name: report[name] for name in dict.fromkeys((metric, f"hit_rate@{k}", f"mrr@{k}"))}
+        row["coverage"] = report[f"coverage@{max(report.protocol['k'])}"]
         if report is not first:
             test = compare(report, first, metric)
-            row |= {"difference": test.difference, "low": test.low, "high": test.high, "p_value": test.p_value}
+            row |= {"difference": f"{test.difference:+.4f} [{test.low:+.4f}, {test.high:+.4f}]", "p": test.p_value}
         rows.append(row)
     return pl.DataFrame(rows, infer_schema_length=None)

@@ -48,7 +48,9 @@ def evaluate(
     if not ks or any(isinstance(each, bool) or not isinstance(each, int) or each < 1 for each in ks):
         raise BadK(value=k)
     if not isinstance(test, Holdout) or not len(test.users):
-        raise NoTargets(why="the holdout is empty" if isinstance(test, Holdout) else f"a {type(test).__name__} is no holdout")
+        raise NoTargets(
+            why="the holdout is empty" if isinstance(test, Holdout) else f"a {type(test).__name__} is no holdout"
+        )
     model._require_fitted()
     contexts = test.context.histories.take(test.users)
     targets = test.targets.histories.take(test.users)
@@ -69,15 +71,15 @@ def evaluate(
             "k": sorted(ks),
         },
         hits=Hits.of(lists, targets),
-        beyond={name: value for each in sorted(ks) for name, value in _beyond(lists[:, :each], each, test, contexts).items()},
+        beyond={
+            name: value for each in sorted(ks) for name, value in _beyond(lists[:, :each], each, test, contexts).items()
+        },
         slices=by_slice(lists, contexts, targets, counts, 10 if max(ks) >= 10 else max(ks)),
         examples=_examples(model, test, contexts, targets, lists),
         training=model.report,
         users=test.context.user_vocabulary.decode(test.users),
     )
-    report.beside = [
-        evaluate(other, test, k=ks, exclude_seen=chosen, progress=progress) for other in beside
-    ]
+    report.beside = [evaluate(other, test, k=ks, exclude_seen=chosen, progress=progress) for other in beside]
     return report
 
 

@@ -155,7 +155,14 @@ def _slices(report: Report) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     rows = []
     for row in report.slices:
-        cells = [f"{row[name]:.4f}" if isinstance(row[name], float) else f"{row[name]:,}" if isinstance(row[name], int) else escape(row[name]) for name in names]
+        cells = [
+            f"{row[name]:.4f}"
+            if isinstance(row[name], float)
+            else f"{row[name]:,}"
+            if isinstance(row[name], int)
+            else escape(row[name])
+            for name in names
+        ]
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
@@ -183,13 +190,17 @@ def _all_figures(report: Report) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in table.columns)
     rows = []
     for row in table.iter_rows():
-        cells = ["" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else escape(str(cell)) for cell in row]
+        cells = [
+            "" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else escape(str(cell)) for cell in row
+        ]
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     return f"<details><summary>every metric at every k</summary><table><tr>{head}</tr>{''.join(rows)}</table></details>"
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    rows = "".join(f"<tr><td>{escape(str(key))}</td><td>{escape(str(value))}</td></tr>" for key, value in values.items())
+    rows = "".join(
+        f"<tr><td>{escape(str(key))}</td><td>{escape(str(value))}</td></tr>" for key, value in values.items()
+    )
     return f"<table class='text'>{rows}</table>"
 
 

@@ -12,7 +12,9 @@ from segue.ranking.metrics import Hits, hit_rate, ndcg
 _LENGTHS = (1, 5, 10, 20, 50)
 
 
-def by_slice(lists: np.ndarray, contexts: Histories, targets: Histories, item_counts: np.ndarray, k: int) -> list[dict[str, Any]]:
+def by_slice(
+    lists: np.ndarray, contexts: Histories, targets: Histories, item_counts: np.ndarray, k: int
+) -> list[dict[str, Any]]:
     """Rows of ``slice, part, users, targets, ndcg@k, hit_rate@k``; parts without users are left out."""
     rows: list[dict[str, Any]] = []
     lengths = contexts.lengths

@@ -20,7 +20,8 @@ class ItemTower(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         """(..., ) item codes to (..., d) input vectors."""
-        return self.ids(items) * self.scale
+        vectors: Tensor = self.ids(items) * self.scale
+        return vectors
 
     def vectors(self) -> Tensor:
         """(catalogue + 1, d): what hidden states are scored against."""

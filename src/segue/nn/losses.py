@@ -8,6 +8,8 @@ target codes (tokens,), and return the mean loss. Which loss to use, and how neg
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +27,7 @@ class _FullSoftmax(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, hidden: Tensor, items: Tensor, targets: Tensor, dtype: torch.dtype) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, hidden: Tensor, items: Tensor, targets: Tensor, dtype: torch.dtype) -> Tensor:
         tokens, catalogue = len(targets), len(items)
         rows = max(64, min(512, _BLOCK // catalogue))
         columns = max(1, _BLOCK // rows)
@@ -38,7 +40,7 @@ class _FullSoftmax(torch.autograd.Function):
             grad = hidden_grad[start : start + rows]
             if len(parts) == 1:
                 probability, norm = _softmax_(_logits(block, low_items, 0))
-                weighted = [(0, low_items, probability.to(dtype))]
+                weighted: Iterable[tuple[int, Tensor, Tensor]] = [(0, low_items, probability.to(dtype))]
             else:
                 norm = torch.full_like(grad[:, :1], -torch.inf)
                 for at, part in parts:
@@ -56,7 +58,7 @@ class _FullSoftmax(torch.autograd.Function):
         return (total / tokens).to(hidden.dtype)
 
     @staticmethod
-    def backward(ctx, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
         hidden_grad, items_grad = ctx.saved_tensors
         scale = upstream / ctx.tokens
         return hidden_grad * scale, items_grad * scale, None, None
@@ -79,7 +81,7 @@ def _softmax_(logits: Tensor) -> tuple[Tensor, Tensor]:
 def full_softmax(hidden: Tensor, items: Tensor, targets: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Cross-entropy against every item of the catalogue; ``dtype`` is that of the matrix products alone."""
     with torch.autocast(hidden.device.type, enabled=False):
-        loss: Tensor = _FullSoftmax.apply(hidden.float(), items.float(), targets, dtype)
+        loss: Tensor = _FullSoftmax.apply(hidden.float(), items.float(), targets, dtype)  # type: ignore[no-untyped-call]
     return loss
 
 

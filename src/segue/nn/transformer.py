@@ -23,7 +23,7 @@ class CausalSelfAttention(nn.Module):
         self.output = nn.Linear(size, size)
 
     def forward(self, x: Tensor, only: Tensor | None = None) -> Tensor:
-        """(rows, width, d) to the same, or with ``only`` (rows,) to (rows, 1, d): the answer at one position per row."""
+        """(rows, width, d) to the same; with ``only`` (rows,) to (rows, 1, d), one position per row."""
         rows, width, size = x.shape
         packed = self.query_key_value(x).view(rows, width, 3, self.heads, size // self.heads)
         query, key, value = packed.permute(2, 0, 3, 1, 4)
@@ -33,7 +33,8 @@ class CausalSelfAttention(nn.Module):
             visible = (torch.arange(width, device=x.device) <= only[:, None])[:, None, None, :]
             query = query.gather(2, only[:, None, None, None].expand(-1, self.heads, 1, query.shape[3]))
             mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
-        return self.output(mixed.transpose(1, 2).reshape(rows, -1, size))
+        output: Tensor = self.output(mixed.transpose(1, 2).reshape(rows, -1, size))
+        return output
 
 
 class SwiGLU(nn.Module):
@@ -47,7 +48,8 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         value, gate = self.up(x).chunk(2, dim=-1)
-        return self.down(self.dropout(value * F.silu(gate)))
+        output: Tensor = self.down(self.dropout(value * F.silu(gate)))
+        return output
 
 
 class LiGRBlock(nn.Module):
@@ -68,7 +70,8 @@ class LiGRBlock(nn.Module):
         mixed = self.dropout(self.attention(self.attention_norm(x), only))
         x = _at(x, only)
         x = x + torch.sigmoid(self.attention_gate(x)) * mixed
-        return x + torch.sigmoid(self.feed_gate(x)) * self.dropout(self.feed(self.feed_norm(x)))
+        x = x + torch.sigmoid(self.feed_gate(x)) * self.dropout(self.feed(self.feed_norm(x)))
+        return x
 
 
 class PlainBlock(nn.Module):
@@ -83,7 +86,8 @@ class PlainBlock(nn.Module):
 
     def forward(self, x: Tensor, only: Tensor | None = None) -> Tensor:
         x = _at(x, only) + self.dropout(self.attention(self.attention_norm(x), only))
-        return x + self.dropout(self.down(self.dropout(F.gelu(self.up(self.feed_norm(x))))))
+        x = x + self.dropout(self.down(self.dropout(F.gelu(self.up(self.feed_norm(x))))))
+        return x
 
 
 def _at(x: Tensor, only: Tensor | None) -> Tensor:
@@ -130,4 +134,5 @@ class TransformerEncoder(nn.Module):
         for block in first:
             x = block(x)
         x = final(x, lengths - 1) if last else final(x)
-        return self.norm(x[:, 0] if last else x)
+        states: Tensor = self.norm(x[:, 0] if last else x)
+        return states

@@ -62,13 +62,13 @@ def ndcg(hits: Hits, k: int) -> np.ndarray:
     discount = 1 / np.log2(np.arange(2, k + 2))
     gain = hits.at(k) @ discount[: hits.at(k).shape[1]]
     ideal = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(hits.targets, k)]
-    return np.asarray(gain / np.where(ideal > 0, ideal, 1))
+    return np.asarray(gain / np.where(ideal > 0, ideal, 1.0))
 
 
 def mrr(hits: Hits, k: int) -> np.ndarray:
     """One over the place of the first target, 0 when there is none among the first k."""
     marks = hits.at(k)
-    return np.where(marks.any(1), 1 / (marks.argmax(1) + 1), 0.0)
+    return np.asarray(np.where(marks.any(1), 1 / (marks.argmax(1) + 1), 0.0))
 
 
 def average_precision(hits: Hits, k: int) -> np.ndarray:

@@ -31,7 +31,9 @@ class Asked:
 def resolve(model: Recommender, users: Any, histories: Any) -> Asked:
     """Find the histories of known users, or encode those given. Raises ``NothingAsked``, ``HistoryMalformed``."""
     if (users is None) == (histories is None):
-        raise NothingAsked(given="Neither users nor histories were given" if users is None else "Both users and histories were given")
+        raise NothingAsked(
+            given="Neither users nor histories were given" if users is None else "Both users and histories were given"
+        )
     if histories is None:
         return _known_users(model, users)
     if isinstance(histories, Sequence | np.ndarray) and not isinstance(histories, str | bytes):

@@ -39,6 +39,8 @@ class SequenceRecommender(Recommender):
     """
 
     Settings = SequenceConfig
+    model: SequenceModel
+    plan: Plan
 
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         options = _run_options(run)
@@ -94,7 +96,7 @@ class SequenceRecommender(Recommender):
 
     def _load(self, artefact: artefacts.Reader) -> None:
         self.plan = Plan.parse(artefact.document("plan"))
-        self.model: SequenceModel = build_model(self.plan, len(self.item_vocabulary))
+        self.model = build_model(self.plan, len(self.item_vocabulary))
         weights = {name: torch.from_numpy(array) for name, array in artefact.tensors("weights").items()}
         try:
             self.model.load_state_dict(weights)

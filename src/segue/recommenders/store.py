@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from segue import artefacts, progress
 from segue.config import Config
 from segue.data.split import Holdout
@@ -33,9 +35,9 @@ class RunConfig(Config):
 
     recommender: str = "SequenceRecommender"
     """Class to train."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
     """Its settings."""
-    cleaning: dict[str, Any] = {}
+    cleaning: dict[str, Any] = Field(default_factory=dict)
     """Settings of the cleaning."""
 
 

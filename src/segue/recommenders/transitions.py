@@ -37,13 +37,14 @@ class FirstOrder(Recommender):
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         size = len(self.item_vocabulary) + 1
         items, rows = self.histories.items, self.histories.rows()
-        counts = sparse.csr_matrix((size, size), dtype=np.float32)
+        sources, targets, weights = [], [], []
         for step in range(1, self.config.steps + 1):
             together = rows[step:] == rows[:-step]
-            source, target = items[:-step][together], items[step:][together]
-            weight = np.full(len(source), 1 / step, dtype=np.float32)
-            counts = counts + sparse.csr_matrix((weight, (source, target)), shape=(size, size))
-        self._counts = sparse.csr_matrix(counts)
+            sources.append(items[:-step][together])
+            targets.append(items[step:][together])
+            weights.append(np.full(len(sources[-1]), 1 / step, dtype=np.float32))
+        place = (np.concatenate(sources), np.concatenate(targets))
+        self._counts = sparse.csr_matrix((np.concatenate(weights), place), shape=(size, size))
 
     def _score_block(self, histories: Histories) -> np.ndarray:
         last = histories.items[histories.offsets[1:] - 1]
@@ -52,7 +53,7 @@ class FirstOrder(Recommender):
         total = np.asarray(followers.sum(axis=1)) + self.config.smoothing
         smooth = (self.config.smoothing * popularity).astype(np.float32)
         scores = (followers.toarray() + smooth) / np.where(total > 0, total, 1)
-        return scores.astype(np.float32)
+        return np.asarray(scores, dtype=np.float32)
 
     def _save(self, artefact: artefacts.Writer) -> None:
         artefact.tensors("transitions", sparse_arrays(self._counts))

@@ -32,7 +32,9 @@ class ArtefactCheckpointIO(CheckpointIO):
             artefact.tensors("tensors", tensors)
             artefact.document("tree", tree)
 
-    def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
         artefact = artefacts.read(path)
         tree: dict[str, Any] = _restore(artefact.document("tree"), artefact.tensors("tensors"))
         return tree

@@ -36,7 +36,6 @@ from segue.training.plan import Plan
 from segue.training.task import NextItemTask
 from segue.training.validation import Validation
 
-
 SEARCH_KIND = "TrainingSearch"
 
 
@@ -91,7 +90,9 @@ def build_model(plan: Plan, catalogue: int) -> SequenceModel:
         return SequenceModel(ItemTower(catalogue, plan.embedding_size), encoder)
 
 
-def fit(plan: Plan, search: TrainingData, everything: TrainingData | None, run: RunOptions) -> tuple[SequenceModel, TrainingReport]:
+def fit(
+    plan: Plan, search: TrainingData, everything: TrainingData | None, run: RunOptions
+) -> tuple[SequenceModel, TrainingReport]:
     """Train, and refit on everything when asked to.
 
     Args:
@@ -180,7 +181,9 @@ def _signature(plan: Plan, data: TrainingData, epochs: int) -> str:
     return digest.hexdigest()
 
 
-def _remember_search(model: SequenceModel, found: dict[str, Any], plan: Plan, data: TrainingData, run: RunOptions) -> None:
+def _remember_search(
+    model: SequenceModel, found: dict[str, Any], plan: Plan, data: TrainingData, run: RunOptions
+) -> None:
     if run.checkpoint is not None:
         with artefacts.writing(run.checkpoint / "found", SEARCH_KIND) as artefact:
             artefact.document("found", {"signature": _signature(plan, data, plan.epochs), **found})

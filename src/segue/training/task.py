@@ -13,6 +13,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from segue.data.batches import Batch, TrainingWindows
@@ -127,7 +128,7 @@ class NextItemTask(L.LightningModule):
             current = [parameter.data for parameter in self.model.parameters()]
             torch._foreach_lerp_(list(self.average.parameters()), current, weight)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         plan = self.plan
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
         vectors = [p for p in self.model.parameters() if p.ndim <= 1]

@@ -26,7 +26,13 @@ class Validation:
     """
 
     def __init__(
-        self, contexts: Histories, targets: Histories, metric: str, exclude_seen: bool, prior: np.ndarray, max_length: int
+        self,
+        contexts: Histories,
+        targets: Histories,
+        metric: str,
+        exclude_seen: bool,
+        prior: np.ndarray,
+        max_length: int,
     ) -> None:
         self.contexts, self.targets, self.max_length = contexts, targets, max_length
         self.exclude_seen, self.prior = exclude_seen, prior
@@ -39,9 +45,12 @@ class Validation:
         model.eval()
         with torch.inference_mode():
             vectors = model.tower.vectors()
-            tokens = max(1, min(16_384, _SCORES // len(vectors)) ) * 8
+            tokens = max(1, min(16_384, _SCORES // len(vectors))) * 8
             for rows, batch in inference_batches(self.contexts, self.max_length, tokens):
-                hidden = model.last(torch.from_numpy(batch.inputs).to(vectors.device), torch.from_numpy(batch.lengths).to(vectors.device))
+                hidden = model.last(
+                    torch.from_numpy(batch.inputs).to(vectors.device),
+                    torch.from_numpy(batch.lengths).to(vectors.device),
+                )
                 for start in range(0, len(rows), step := max(1, _SCORES // len(vectors))):
                     part = rows[start : start + step]
                     scores = (hidden[start : start + step] @ vectors.T).float().cpu().numpy()
