@@ -11,6 +11,7 @@ Loading checks every byte before anything is used. What the contents mean is lef
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -18,6 +19,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -78,21 +80,21 @@ class Reader:
         """The arrays of a safetensors part."""
         try:
             return safetensors_numpy.load(self._bytes(name))
-        except SafetensorError as error:
+        except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a type that numpy does not have
             raise ArtefactCorrupt(path=self.path, reason=f"{name}: {error}") from None
 
     def table(self, name: str) -> pl.DataFrame:
         """The frame of a Parquet part."""
         try:
             return pl.read_parquet(io.BytesIO(self._bytes(name)))
-        except pl.exceptions.PolarsError as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise ArtefactCorrupt(path=self.path, reason=f"{name}: {error}") from None
 
     def document(self, name: str) -> Any:
         """The value of a JSON part."""
         try:
             return json.loads(self._bytes(name))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ArtefactCorrupt(path=self.path, reason=f"{name}: {error}") from None
 
 
@@ -107,9 +109,10 @@ def writing(path: str | Path, kind: str, config: Mapping[str, Any] | None = None
     target = refuse_in_the_way(path)
     writer = Writer()
     yield writer
-    staging = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
+    place = target.absolute()  # "." has a parent only so
+    staging = place.parent / f".{place.name}.{uuid.uuid4().hex}.tmp"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         staging.mkdir()
         manifest = _stage(staging, writer, kind, dict(config or {}))
         _publish(staging, target, {entry["file"] for entry in manifest["files"].values()})
@@ -122,7 +125,11 @@ def writing(path: str | Path, kind: str, config: Mapping[str, Any] | None = None
 def refuse_in_the_way(path: str | Path) -> Path:
     """The path, if an artefact may be written there; raises ``ArtefactInTheWay`` otherwise."""
     target = Path(path)
-    if target.exists() and not _is_ours(target):
+    try:
+        free = not target.exists() or _is_ours(target)
+    except OSError as error:
+        raise ArtefactNotWritten(path=target, reason=error.strerror or error) from None
+    if not free:
         raise ArtefactInTheWay(path=target)
     return target
 
@@ -144,6 +151,8 @@ def read(path: str | Path) -> Reader:
             if attempt == 2:
                 raise
             time.sleep(0.01)
+        except OSError as error:
+            raise ArtefactNotFound(path=target, reason=error.strerror or error) from None
     raise AssertionError("unreachable")
 
 
@@ -217,7 +226,7 @@ def _read_once(target: Path) -> Reader:
         if not _CONTENT_NAME.match(file) or (target / file).is_symlink():
             raise ArtefactCorrupt(path=target, reason=f"{file!r} is not a file name that segue writes")
         try:
-            content = (target / file).read_bytes()
+            content = _read_plain(target / file)
         except OSError:
             raise ArtefactCorrupt(path=target, reason=f"{file} is missing") from None
         if len(content) != entry["bytes"] or sha256(content) != entry["sha256"]:
@@ -235,7 +244,7 @@ def _read_manifest(target: Path) -> dict[str, Any]:
         reason = "it is a file" if target.exists() else "there is nothing there"
         raise ArtefactNotFound(path=target, reason=reason)
     try:
-        content = (target / MANIFEST).read_bytes()
+        content = _read_plain(target / MANIFEST)
     except OSError:
         if any(_CONTENT_NAME.match(file.name) for file in target.iterdir()):
             raise ArtefactCorrupt(path=target, reason=f"{MANIFEST} is missing") from None
@@ -246,25 +255,51 @@ def _read_manifest(target: Path) -> dict[str, Any]:
         body = {key: value for key, value in manifest.items() if key != "sha256"}
         # The bytes must be the canonical ones, or a flipped blank would go unseen.
         sound = _canonical(manifest) == content and sha256(_canonical(body)) == manifest["sha256"]
-        sound = sound and isinstance(manifest["format"], int) and isinstance(manifest["class"], str)
-        sound = sound and all({"file", "sha256", "bytes"} <= set(entry) for entry in manifest["files"].values())
+        sound = sound and type(manifest["format"]) is int and manifest["format"] >= 1
+        if sound and manifest["format"] > FORMAT:
+            raise ArtefactTooNew(path=target, found=manifest["format"], known=FORMAT)
+        sound = sound and isinstance(manifest["class"], str) and isinstance(manifest["config"], dict)
+        sound = sound and all({"file", "sha256", "bytes"} <= entry.keys() for entry in manifest["files"].values())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise damaged from None
     if not sound:
         raise damaged
-    if manifest["format"] > FORMAT:
-        raise ArtefactTooNew(path=target, found=manifest["format"], known=FORMAT)
     return dict(manifest)
 
 
 def _is_ours(target: Path) -> bool:
-    return target.is_dir() and ((target / MANIFEST).is_file() or not any(target.iterdir()))
+    """Whether a save may replace what is there: nothing, or an artefact, damaged or not."""
+    if not target.is_dir():
+        return False
+    names = {file.name for file in target.iterdir()}
+    if MANIFEST not in names:
+        return not names
+    if any(_CONTENT_NAME.match(name) for name in names):
+        return True
+    # Other programs write a manifest.json too; an artefact without parts shows by its keys.
+    try:
+        manifest = json.loads((target / MANIFEST).read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(manifest, dict) and {"format", "class", "files", "sha256"} <= manifest.keys()
 
 
 def _is_leftover(file: Path) -> bool:
     """A whole file of another save of ours, left by a crash after the manifest was replaced."""
     match = _CONTENT_NAME.match(file.name)
-    return bool(match) and not file.is_symlink() and sha256(file.read_bytes())[:16] == match.group(1)  # type: ignore[union-attr]
+    try:
+        return match is not None and sha256(_read_plain(file))[:16] == match.group(1)
+    except FileNotFoundError:  # the save that replaced it has just removed it
+        return True
+    except OSError:
+        return False
+
+
+def _read_plain(file: Path) -> bytes:
+    """The bytes of a regular file; raises ``OSError`` for a link, a directory or a pipe, which would never end."""
+    if not stat.S_ISREG(file.lstat().st_mode):
+        raise OSError(errno.EINVAL, "not a plain file")
+    return file.read_bytes()
 
 
 def _write_synced(path: Path, content: bytes) -> None:

@@ -32,7 +32,7 @@ class Config(BaseModel):
         """
         owner = owner or cls.__name__.removesuffix("Config")
         try:
-            return cls(**settings)
+            return cls.model_validate({str(name): value for name, value in settings.items()})
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0]) if first["loc"] else "(all)"
@@ -47,7 +47,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     """Read a TOML file into a dictionary; raises ``ConfigFile`` when it cannot be read."""
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not TOML, not UTF-8, or an endless number
         raise ConfigFile(path=path, reason=error) from None
 
 
@@ -62,8 +62,13 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise ConfigSet(text=text, form="key=value", example="--set epochs=20")
-        try:
-            settings[name.strip()] = tomllib.loads(f"x = {value}")["x"]
-        except tomllib.TOMLDecodeError:
-            settings[name.strip()] = value.strip()
+        settings[name.strip()] = _read_value(value)
     return settings
+
+
+def _read_value(text: str) -> Any:
+    try:
+        # On one line, so that the text cannot bring a second setting with it.
+        return tomllib.loads(f"x = {text}")["x"] if len(text.splitlines()) <= 1 else text.strip()
+    except (ValueError, RecursionError):
+        return text.strip()

@@ -103,6 +103,18 @@ class FileChanged(DataError):
     remedy = "Train again without --resume, or bring the first log back."
 
 
+class FrameNotReadable(DataError):
+    code = "D012"
+    template = "The frame of {what} cannot be read: {reason}."
+    remedy = "Give every column one name and one plain type."
+
+
+class ColumnUnreadable(DataError):
+    code = "D013"
+    template = "Column {column!r} holds {dtype}, not {wanted}."
+    remedy = "Convert it first, or leave the column out."
+
+
 class SplitError(DataError):
     """A split that cannot be made, or must not be used."""
 

@@ -69,17 +69,28 @@ class Dataset:
         """
         if not isinstance(cleaning, CleaningConfig):
             cleaning = CleaningConfig.parse(cleaning or {})
-        uuids = _uuid_columns(events, columns)
+        uuids = uuid_columns(events, columns)
         raw, kind = frames.to_polars(events, "events")
         raw = schema.rename(raw, columns, schema.REQUIRED, "event log")
+        given = raw
+        notes: list[str] = []
         raw, clock = schema.normalise_events(raw)
+        numbered = cleaning.session_gap_minutes is not None and clock == "time"
+        raw = _make_room(raw, {"row", "user", "item", *(("session",) if numbered else ())}, notes)
+        if "value" in raw.columns and (lost := raw["value"].null_count() - given["value"].null_count()):
+            notes.append(f"{lost} values could not be read as numbers and count as absent")
         catalogue = None
         if items is not None:
             catalogue, _ = frames.to_polars(items, "items")
             catalogue = schema.rename(catalogue, item_columns, ("item_id",), "catalogue")
-            catalogue = schema.normalise_items(catalogue)
-            raw, catalogue = _same_id_type(raw, catalogue)
+            listed = catalogue.height
+            catalogue = _same_id_type(raw, schema.normalise_items(catalogue))
+            if listed > catalogue.height:
+                notes.append(
+                    f"{listed - catalogue.height} rows of the catalogue have no usable item_id; they are left out"
+                )
         cleaned, report = clean(raw.with_row_index("row"), clock, cleaning)
+        report.notes[:0] = notes
         known_items = [] if catalogue is None else [catalogue["item_id"]]
         item_vocabulary = Vocabulary.of(*known_items, cleaned["item_id"], is_uuid="item_id" in uuids)
         user_vocabulary = Vocabulary.of(cleaned["user_id"], is_uuid="user_id" in uuids)
@@ -90,10 +101,9 @@ class Dataset:
             pl.Series("item", item_vocabulary.encode(cleaned["item_id"]), dtype=pl.UInt32),
             pl.exclude("user_id", "item_id"),
         ).sort("user", "timestamp", maintain_order=True)
-        if cleaning.session_gap_minutes is not None and clock == "time":
-            encoded = number_sessions(encoded.rename({"user": "user_id"}), cleaning.session_gap_minutes).rename(
-                {"user_id": "user"}
-            )
+        if numbered:
+            encoded = number_sessions(encoded.rename({"user": "user_id"}), cleaning.session_gap_minutes or 0.0)
+            encoded = encoded.rename({"user_id": "user"})
         return cls(encoded, catalogue, user_vocabulary, item_vocabulary, clock, kind, report)
 
     @classmethod
@@ -151,7 +161,22 @@ def titles_of(items: pl.DataFrame | None) -> dict[Any, str]:
     column = next((named[name] for name in ("title", "movie_title", "name") if name in named), None)
     if items is None or column is None:
         return {}
-    return dict(items.select("item_id", pl.col(column).cast(pl.String).fill_null("")).iter_rows())
+    text = pl.col(column).cast(pl.String)
+    if isinstance(items.schema[column], pl.List):  # tokens
+        text = pl.col(column).cast(pl.List(pl.String)).list.join(" ")
+    return dict(items.select("item_id", text.fill_null("")).iter_rows())
+
+
+def _make_room(events: pl.DataFrame, ours: set[str], notes: list[str]) -> pl.DataFrame:
+    """Rename context columns whose names we need for our own."""
+    renamed = {}
+    for name in sorted(ours & set(events.columns)):
+        other = name + "_"
+        while other in events.columns:
+            other += "_"
+        renamed[name] = other
+        notes.append(f"the column {name!r} is kept as {other!r}")
+    return events.rename(renamed)
 
 
 def _note_catalogue(report: CleaningReport, known: int, listed: int) -> None:
@@ -159,7 +184,7 @@ def _note_catalogue(report: CleaningReport, known: int, listed: int) -> None:
         report.notes.append(f"{known - listed} items of the events are not in the catalogue; they are kept")
 
 
-def _uuid_columns(frame: Any, columns: Mapping[str, str] | None) -> set[str]:
+def uuid_columns(frame: Any, columns: Mapping[str, str] | None) -> set[str]:
     """Which id columns hold UUID objects (the frame kinds themselves do not say)."""
     found = set()
     for ours in ("user_id", "item_id"):
@@ -173,14 +198,16 @@ def _uuid_columns(frame: Any, columns: Mapping[str, str] | None) -> set[str]:
     return found
 
 
-def _same_id_type(events: pl.DataFrame, items: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _same_id_type(events: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """The catalogue with ids of the events' type."""
     left, right = events.schema["item_id"], items.schema["item_id"]
     if left == right:
-        return events, items
+        return items
     as_text = pl.col("item_id").cast(pl.String)
     texts = items.select(as_text)["item_id"]
     if not events.select(as_text.is_in(texts.implode()).any()).item():
         raise IdsDiffer(left=left, right=right)
     # The events' type wins: their ids are what the caller asks with.
     converted = items.with_columns(pl.col("item_id").cast(left, strict=False)).filter(pl.col("item_id").is_not_null())
-    return events, converted
+    schema.refuse_duplicates(converted)  # "1" and "01" are one number
+    return converted

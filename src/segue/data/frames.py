@@ -11,7 +11,7 @@ from typing import Any, Literal
 import narwhals as nw
 import polars as pl
 
-from segue.errors import EmptyLog, FileNotReadable, FrameUnknown, MixedIds
+from segue.errors import EmptyLog, FileNotReadable, FrameNotReadable, FrameUnknown, MixedIds
 
 FrameKind = Literal["polars", "pandas", "arrow"]
 
@@ -21,21 +21,24 @@ def to_polars(frame: Any, what: str = "events") -> tuple[pl.DataFrame, FrameKind
 
     Raises:
         FrameUnknown: it is no frame.
+        FrameNotReadable: it is a frame, but one that polars cannot hold.
         MixedIds: a pandas column mixes Python types, so that it has no type of its own.
     """
-    if isinstance(frame, pl.LazyFrame):
-        frame = frame.collect()
-    if isinstance(frame, pl.DataFrame):
-        return frame, "polars"
     try:
-        wrapped = nw.from_native(frame, eager_only=True)
-    except TypeError:
-        raise FrameUnknown(what=what, kind=type(frame).__name__) from None
-    kind: FrameKind = "pandas" if wrapped.implementation.is_pandas_like() else "arrow"
-    if kind == "pandas":
-        frame = _plain_objects(frame)
-        wrapped = nw.from_native(frame, eager_only=True)
-    return wrapped.to_polars(), kind
+        if isinstance(frame, pl.LazyFrame):
+            frame = frame.collect()
+        if isinstance(frame, pl.DataFrame):
+            return frame, "polars"
+        try:
+            wrapped = nw.from_native(frame, eager_only=True)
+        except TypeError:
+            raise FrameUnknown(what=what, kind=type(frame).__name__) from None
+        kind: FrameKind = "pandas" if wrapped.implementation.is_pandas_like() else "arrow"
+        if kind == "pandas":
+            wrapped = nw.from_native(_plain_objects(frame), eager_only=True)
+        return wrapped.to_polars(), kind
+    except (ValueError, TypeError, OverflowError, nw.exceptions.NarwhalsError, pl.exceptions.PolarsError) as error:
+        raise FrameNotReadable(what=what, reason=_first_line(error)) from None
 
 
 def from_polars(frame: pl.DataFrame, kind: FrameKind) -> Any:
@@ -58,15 +61,15 @@ def read_file(path: str | Path, what: str = "events") -> pl.DataFrame:
     ``EmptyLog``.
     """
     source = Path(path)
-    if not source.exists():
-        raise FileNotReadable(path=source, reason="there is no such file")
-    if source.is_file() and source.stat().st_size == 0:
-        raise EmptyLog(what=what, why=f" ({source} is empty)")
     try:
+        if not source.exists():
+            raise FileNotReadable(path=source, reason="there is no such file")
+        if source.is_file() and source.stat().st_size == 0:
+            raise EmptyLog(what=what, why=f" ({source} is empty)")
         frame = _read(source)
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        raise FileNotReadable(path=source, reason=str(error).splitlines()[0].rstrip(".")) from None
-    return frame.rename({name: name.rpartition(":")[0] for name in frame.columns if _is_typed(name)})
+        return frame.rename({name: name.rpartition(":")[0] for name in frame.columns if _is_typed(name)})
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeDecodeError) as error:
+        raise FileNotReadable(path=source, reason=_first_line(error)) from None
 
 
 def write_file(frame: Any, path: str | Path) -> bytes:
@@ -95,17 +98,39 @@ def _read(source: Path) -> pl.DataFrame:
         files = sorted(source.rglob("*.parquet"))
         if not files:
             raise FileNotReadable(path=source, reason="the directory holds no .parquet file")
-        return pl.concat([pl.read_parquet(file) for file in files], how="vertical_relaxed")
+        return pl.concat([pl.read_parquet(file) for file in files], how="diagonal_relaxed")
     match source.suffix.lower():
         case ".parquet" | ".pq":
             return pl.read_parquet(source)
         case ".csv":
-            return pl.read_csv(source, infer_schema_length=None, try_parse_dates=False)
+            return _read_separated(source)
         case ".tsv" | ".inter" | ".item" | ".user" | ".tab":
-            return pl.read_csv(source, separator="\t", quote_char=None, infer_schema_length=None)
+            return _read_separated(source, separator="\t", quote_char=None)
         case ".jsonl" | ".ndjson":
             return pl.read_ndjson(source, infer_schema_length=None)
     raise FileNotReadable(path=source, reason=f"{source.suffix or 'no ending'} is not a known kind of file")
+
+
+def _read_separated(source: Path, **options: Any) -> pl.DataFrame:
+    """Read CSV or TSV; a number that would not come out as it went in (007, or 20 digits) stays text."""
+    scan = pl.scan_csv(source, infer_schema_length=None, **options)
+    schema = scan.collect_schema()
+    text = [name for name, dtype in schema.items() if dtype in (pl.Int128, pl.UInt64)]
+    whole = [name for name, dtype in schema.items() if dtype == pl.Int64]
+    if whole:
+        raw = pl.scan_csv(source, infer_schema=False, **options)
+        padded = [pl.col(name).str.contains("^[ +-]*0[0-9]").any() for name in whole]
+        found = raw.select(padded).collect(engine="streaming")
+        text += [name for name in whole if found[name].item()]
+    return (
+        scan.collect()
+        if not text
+        else pl.read_csv(source, infer_schema_length=None, schema_overrides=dict.fromkeys(text, pl.String), **options)
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
 
 
 def _is_typed(name: str) -> bool:
@@ -122,7 +147,7 @@ def _plain_objects(frame: Any) -> Any:
         kinds = {type(value).__name__ for value in column if value is not None and value == value}
         if kinds == {"UUID"}:
             changed[name] = column.map(str, na_action="ignore")
-        elif len(kinds) > 1 and not kinds <= {"int", "float", "bool"} and kinds & {"str", "int", "float", "UUID"}:
+        elif len(kinds) > 1 and not kinds <= {"int", "float"} and kinds & {"str", "int", "float", "bool", "UUID"}:
             if name in {"user_id", "item_id"}:
                 raise MixedIds(column=name, types=", ".join(sorted(kinds)))
             changed[name] = column.map(str, na_action="ignore")

@@ -9,7 +9,6 @@ import polars as pl
 
 from segue.data import frames, schema
 from segue.data.cleaning import CleaningConfig, bot_like, clean
-from segue.data.dataset import Dataset
 from segue.errors import EmptyLog
 
 
@@ -40,7 +39,7 @@ def inspect(events: Any, *, columns: Mapping[str, str] | None = None) -> dict[st
         "users with one event": int((per_user == 1).sum()),
         "density": cleaned.height / (len(per_user) * len(per_item)),
         "ties": _share(cleaned.select(pl.struct("user_id", "timestamp").is_duplicated()).to_series()),
-        "repeats": Dataset.from_frames(cleaned.with_columns(pl.col("timestamp"))).repeat_share,
+        "repeats": _repeats(cleaned, len(per_user)),
     }
     if "action" in cleaned.columns:
         facts["actions"] = dict(cleaned["action"].value_counts(sort=True).iter_rows())
@@ -62,6 +61,13 @@ def _core_size(normal: pl.DataFrame, clock: schema.Clock, k: int) -> int:
         return clean(normal, clock, CleaningConfig(min_user_events=k, min_item_events=k))[0].height
     except EmptyLog:
         return 0
+
+
+def _repeats(cleaned: pl.DataFrame, users: int) -> float:
+    """The share of events on an item that the user had before, among those with any event before them."""
+    distinct = cleaned.select(pl.struct("user_id", "item_id").n_unique()).item()
+    later = cleaned.height - users
+    return float((cleaned.height - distinct) / later) if later else 0.0
 
 
 def _spread(counts: pl.Series) -> dict[str, float]:

@@ -12,7 +12,16 @@ from typing import Literal
 
 import polars as pl
 
-from segue.errors import ColumnMissing, ColumnUnknown, DuplicateItems, EmptyLog, MixedIds, TimestampUnreadable, nearest
+from segue.errors import (
+    ColumnMissing,
+    ColumnUnknown,
+    ColumnUnreadable,
+    DuplicateItems,
+    EmptyLog,
+    MixedIds,
+    TimestampUnreadable,
+    nearest,
+)
 
 Clock = Literal["time", "order"]
 REQUIRED = ("user_id", "item_id", "timestamp")
@@ -42,8 +51,9 @@ def rename(
         if theirs not in frame.columns:
             raise ColumnUnknown(column=theirs, what=what, found=found, hint=nearest(theirs, frame.columns))
         mapping[theirs] = ours
-    clash = [ours for theirs, ours in mapping.items() if ours != theirs and ours in frame.columns]
+    clash = [ours for theirs, ours in mapping.items() if ours in frame.columns and ours not in mapping]
     frame = frame.drop(clash).rename(mapping)
+    found = ", ".join(frame.columns) or "no columns"
     for name in required:
         if name not in frame.columns:
             raise ColumnMissing(column=name, what=what, found=found, hint=_suggest(name, frame.columns))
@@ -60,10 +70,12 @@ def normalise_events(frame: pl.DataFrame) -> tuple[pl.DataFrame, Clock]:
     frame = frame.with_columns(_id_column(frame["user_id"]), _id_column(frame["item_id"]))
     stamps, clock = read_time(frame["timestamp"])
     frame = frame.with_columns(stamps.alias("timestamp"))
-    if "value" in frame.columns:
-        frame = frame.with_columns(pl.col("value").cast(pl.Float32, strict=False))
-    if "action" in frame.columns:
-        frame = frame.with_columns(pl.col("action").cast(pl.String))
+    for name, kind, wanted in (("value", pl.Float32(), "numbers"), ("action", pl.String(), "names")):
+        if name in frame.columns:
+            try:
+                frame = frame.with_columns(pl.col(name).cast(kind, strict=False))
+            except pl.exceptions.PolarsError:
+                raise ColumnUnreadable(column=name, dtype=frame.schema[name], wanted=wanted) from None
     return frame, clock
 
 
@@ -72,10 +84,17 @@ def normalise_items(frame: pl.DataFrame) -> pl.DataFrame:
     if frame.height == 0:
         raise EmptyLog(what="catalogue", why="")
     frame = frame.with_columns(_id_column(frame["item_id"])).filter(pl.col("item_id").is_not_null())
+    if frame.height == 0:
+        raise EmptyLog(what="catalogue", why=" with an item_id")
+    refuse_duplicates(frame)
+    return frame
+
+
+def refuse_duplicates(frame: pl.DataFrame) -> None:
+    """Raise ``DuplicateItems`` when a catalogue lists an item twice."""
     twice = frame["item_id"].filter(frame["item_id"].is_duplicated())
     if len(twice):
         raise DuplicateItems(count=twice.n_unique(), example=twice[0])
-    return frame
 
 
 def read_time(column: pl.Series) -> tuple[pl.Series, Clock]:
@@ -91,8 +110,8 @@ def read_time(column: pl.Series) -> tuple[pl.Series, Clock]:
         if dtype in (pl.Time, pl.Duration):
             raise TimestampUnreadable(example=str(column.drop_nulls().head(1).to_list()), dtype=dtype)
         return column.cast(pl.Datetime("us")).cast(pl.Int64), "time"
-    if dtype == pl.String:
-        return _read_text_time(column)
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        return _read_text_time(column.cast(pl.String))
     if not dtype.is_numeric():
         raise TimestampUnreadable(example=str(column.drop_nulls().head(1).to_list()), dtype=dtype)
     if dtype.is_float():
@@ -107,7 +126,8 @@ def read_time(column: pl.Series) -> tuple[pl.Series, Clock]:
         return (column.cast(pl.Int64, strict=False) // 1_000), "time"
     if dtype.is_float():
         return (column.cast(pl.Float64) * factor).round().cast(pl.Int64, strict=False), "time"
-    return column.cast(pl.Int64) * factor, "time"
+    largest = (2**63 - 1) // factor  # beyond it the product would wrap around into a time that looks possible
+    return column.cast(pl.Int64, strict=False).clip(-largest, largest) * factor, "time"
 
 
 def in_words(moment: int, clock: Clock) -> str:
@@ -152,15 +172,21 @@ def _id_column(column: pl.Series) -> pl.Series:
         # pandas turns whole numbers with a gap into floats; anything else is no id
         column = column.set(~column.is_finite(), None)
         whole = column.drop_nulls()
+        if (whole.abs() > 2**53).any():
+            raise MixedIds(column=column.name, types="floats beyond 2**53, which have lost digits")
         if (whole == whole.round()).all():
             return column.cast(pl.Int64)
         raise MixedIds(column=column.name, types="fractional numbers")
     if dtype.is_integer():
-        return column.cast(pl.Int64, strict=False) if dtype != pl.UInt64 else column
+        wide = dtype in (pl.Int128, pl.UInt128)
+        return column.cast(pl.String) if wide else column if dtype == pl.UInt64 else column.cast(pl.Int64)
     if dtype in (pl.Categorical, pl.Enum):
         return column.cast(pl.String)
     if dtype == pl.Binary:
-        return column.cast(pl.String, strict=False)
+        try:
+            return column.cast(pl.String)
+        except pl.exceptions.PolarsError:
+            raise MixedIds(column=column.name, types="bytes that are not UTF-8 text") from None
     if dtype in (pl.String, pl.Boolean, pl.Date):
         return column.cast(pl.String)
     if dtype == pl.Null:

@@ -16,9 +16,12 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from segue.data.dataset import Dataset
+from segue.data.dataset import Dataset, uuid_columns
 from segue.data.schema import read_time
-from segue.errors import SplitEmpty, SplitLeak
+from segue.data.vocabulary import Vocabulary
+from segue.errors import FrameNotReadable, SplitEmpty, SplitLeak
+
+_PART = "__part__"  # which of the frames an event came in
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,8 @@ class Split:
             raise SplitEmpty(what="train on", why=f"{self.kind} took every event")
         for holdout in (self.validation, self.test):
             if holdout is not None:
+                if not len(holdout.targets):
+                    raise SplitEmpty(what="ask about", why="a holdout has no usable event")
                 _refuse_leak(self.train, holdout, across_users=self.kind == "by-time")
         if self.validation is not None:
             _refuse_shared(self.validation.targets, self.test.targets, "validation targets are test targets too")
@@ -155,6 +160,8 @@ def cold_items(data: Dataset, share: float = 0.1, seed: int = 0) -> Split:
         share: of the items with events, how many are held out; half of them serve validation.
         seed: chooses them.
     """
+    if not 0 < share < 1:
+        raise SplitEmpty(what="train on", why=f"the items held out are a share of {share:g}")
     with_events = np.flatnonzero(data.item_counts)
     held = np.random.default_rng(seed).permutation(with_events)[: max(2, round(share * len(with_events)))]
     parts = {"validation": held[: len(held) // 2], "test": held[len(held) // 2 :]}
@@ -194,14 +201,25 @@ def from_frames(
 
     parts = {"train": train, "validation": validation, "test": test}
     tables = [
-        rename(to_polars(frame, name)[0], columns, REQUIRED, "event log").with_columns(pl.lit(name).alias("part"))
+        rename(to_polars(frame, name)[0], columns, REQUIRED, "event log").with_columns(pl.lit(name).alias(_PART))
         for name, frame in parts.items()
         if frame is not None
     ]
-    kept = to_polars(train)[1]
-    data = Dataset.from_frames(pl.concat(tables, how="diagonal_relaxed"), items, cleaning={"duplicates": False})
-    data = replace(data, frame_kind=kept)
-    part = data.events["part"]
+    try:
+        together = pl.concat(tables, how="diagonal_relaxed")
+    except pl.exceptions.PolarsError as error:
+        reason = f"train, validation and test do not go together ({str(error).splitlines()[0]})"
+        raise FrameNotReadable(what="the split", reason=reason) from None
+    data = Dataset.from_frames(together, items, cleaning={"duplicates": False})
+    uuids = uuid_columns(train, columns)
+    part = data.events[_PART]
+    data = replace(
+        data,
+        events=data.events.drop(_PART),
+        frame_kind=to_polars(train)[1],
+        user_vocabulary=Vocabulary(data.user_vocabulary.ids, "user_id" in uuids),
+        item_vocabulary=Vocabulary(data.item_vocabulary.ids, "item_id" in uuids),
+    )
     training = data.where(part == "train")
     held = Holdout(training, data.where(part == "validation")) if validation is not None else None
     asked = Holdout(data.where(part != "test"), data.where(part == "test"))

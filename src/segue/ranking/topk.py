@@ -6,8 +6,17 @@ the same list on any machine. Scores of minus infinity are never listed; NaN is 
 
 from __future__ import annotations
 
-import numba
+import os
+import sys
+from functools import cache
+
 import numpy as np
+
+# Where the user gives OpenMP a number of threads it holds here too; numba reads a name of its own when imported.
+if os.environ.get("OMP_NUM_THREADS", "").isdigit():
+    os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
+
+import numba  # noqa: E402
 
 _FEW = 128  # up to this k insertion into a short list beats sorting the row
 
@@ -44,6 +53,22 @@ def _insert_rows(scores, prior, seen_offsets, seen, k, out_items, out_scores):  
                 worst = out_scores[row, k - 1]
 
 
+@cache
+def _start_threads() -> None:
+    """Start numba's threads and leave torch its own number of them.
+
+    Where both share one OpenMP, numba's start sets the number for torch too, and with it the last bits of what torch
+    computes from then on: a training would differ before and after its first validation.
+    """
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch is not None else 0
+    none, nothing = np.zeros((0, 1), dtype=np.float32), np.zeros(0, dtype=np.int64)
+    offsets, lists, prior = np.zeros(1, dtype=np.int64), np.zeros((0, 1), dtype=np.int64), np.zeros(1, dtype=np.float32)
+    _insert_rows(none, prior, offsets, nothing, 1, lists, none)
+    if torch is not None:
+        torch.set_num_threads(before)
+
+
 def top_k(
     scores: np.ndarray,
     k: int,
@@ -70,6 +95,7 @@ def top_k(
     out_items = np.zeros((rows, k), dtype=np.int64)
     out_scores = np.full((rows, k), -np.inf, dtype=np.float32)
     if k <= _FEW:
+        _start_threads()
         _insert_rows(scores, prior, seen_offsets, seen, k, out_items, out_scores)
         return out_items, out_scores
     scores[np.repeat(np.arange(rows), np.diff(seen_offsets)), seen] = -np.inf

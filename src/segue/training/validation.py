@@ -13,6 +13,7 @@ from segue.ranking.metrics import PER_USER, Hits
 from segue.ranking.topk import top_k
 
 _SCORES = 4_000_000  # floats of scores alive at once
+_TOKENS = 4_096  # padded positions per batch
 
 
 class Validation:
@@ -45,8 +46,7 @@ class Validation:
         model.eval()
         with torch.inference_mode():
             vectors = model.tower.vectors()
-            tokens = max(1, min(16_384, _SCORES // len(vectors))) * 8
-            for rows, batch in inference_batches(self.contexts, self.max_length, tokens):
+            for rows, batch in inference_batches(self.contexts, self.max_length, _TOKENS):
                 hidden = model.last(
                     torch.from_numpy(batch.inputs).to(vectors.device),
                     torch.from_numpy(batch.lengths).to(vectors.device),

@@ -1,0 +1,68 @@
+"""Quality with default settings: leave-last-out, full ranking, items seen left out, several seeds."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import segue
+from benchmarks.results_file import WORK, measured
+
+BASELINES = ("Popular", "RecentlyPopular", "FirstOrder", "ItemNeighbours", "EASE")
+METRICS = ("ndcg@10", "hit_rate@10", "ndcg@5", "hit_rate@5", "coverage@10")
+
+
+def load(name: str, data: Path) -> segue.Dataset:
+    if name == "ml-100k":
+        return segue.datasets.movielens_100k()
+    return segue.Dataset.from_files(data / name / "events.parquet")
+
+
+def one_seed(name: str, data: Path, seed: int, **settings: Any) -> dict[str, Any]:
+    split = segue.split.leave_last_out(load(name, data))
+    began = time.perf_counter()
+    checkpoint = WORK / f"{name}-{seed}"
+    model = segue.SequenceRecommender(seed=seed, **settings)
+    model.fit(split.train, split.validation, checkpoint=checkpoint, resume=True)
+    seconds = time.perf_counter() - began
+    report = segue.evaluate(model, split.test)
+    training = model.report["training"]
+    return {
+        "log": name,
+        "seed": seed,
+        "settings": settings,
+        "seconds": round(seconds, 1),
+        "epochs": training["epochs"],
+        "epochs_run": len(training["curve"]),
+        "best_validation": training["best_validation"],
+        "exclude_seen": report.protocol["exclude_seen"],
+        "metrics": {metric: report[metric] for metric in METRICS},
+        "interval": report.interval("ndcg@10"),
+        "plan": training["plan"],
+    }
+
+
+def baselines(name: str, data: Path) -> dict[str, Any]:
+    split = segue.split.leave_last_out(load(name, data))
+    found: dict[str, Any] = {"log": name}
+    for each in BASELINES:
+        began = time.perf_counter()
+        model = getattr(segue, each)().fit(split.train, split.validation)
+        report = segue.evaluate(model, split.test)
+        found[each] = {metric: report[metric] for metric in METRICS} | {
+            "seconds": round(time.perf_counter() - began, 1)
+        }
+    return found
+
+
+def run(name: str, data: Path, seeds: tuple[int, ...]) -> None:
+    measured(f"baselines-{name}", lambda: baselines(name, data))
+    values = [measured(f"quality-{name}-seed{seed}", lambda seed=seed: one_seed(name, data, seed)) for seed in seeds]
+    for metric in ("ndcg@10", "hit_rate@10"):
+        each = np.array([value["metrics"][metric] for value in values])
+        print(
+            f"{name} {metric}: mean {each.mean():.4f} over {len(each)} seeds, from {each.min():.4f} to {each.max():.4f}"
+        )

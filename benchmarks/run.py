@@ -1,0 +1,56 @@
+"""``make bench``: all figures, one after the other; what is in ``results/`` is not measured again.
+
+    python -m benchmarks.run --data DIR [--only NAME ...] [--again]
+
+The peers run in an environment of their own (``benchmarks/peers/requirements.txt``), made on first use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import quality, speed
+from benchmarks.results_file import WORK, measured
+
+LOGS = {"ml-100k": (0, 1, 2), "beauty": (0,), "sports_and_outdoors": (0,)}
+
+
+def peers_python() -> str:
+    """The interpreter of the peers' environment; ``PEERS_PYTHON`` names one that is there already."""
+    if own := os.environ.get("PEERS_PYTHON"):
+        return own
+    home = WORK / "peers"
+    if not (home / ".installed").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+        requirements = Path(__file__).parent / "peers" / "requirements.txt"
+        subprocess.run([str(home / "bin/python"), "-m", "pip", "install", "-q", "-r", str(requirements)], check=True)
+        (home / ".installed").touch()
+    return str(home / "bin/python")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--again", action="store_true")
+    asked = parser.parse_args()
+    measures = {
+        "import": speed.import_time,
+        "preparation": speed.preparation,
+        "batch-recommendation": speed.batch_recommendation,
+        "training-speed": lambda: speed.training(peers_python()),
+    }
+    for name, measure in measures.items():
+        if not asked.only or name in asked.only:
+            measured(name, measure, asked.again)
+    for name, seeds in LOGS.items():
+        if (not asked.only or name in asked.only) and (name == "ml-100k" or (asked.data / name).exists()):
+            quality.run(name, asked.data, seeds)
+
+
+if __name__ == "__main__":
+    main()
