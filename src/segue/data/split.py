@@ -31,10 +31,13 @@ class Holdout:
     Attributes:
         context: every event known when the recommendation is asked for.
         targets: the events to predict.
+        until: every event up to the end of the holdout, where that is more than context and targets: on a split by
+            time also those of users who are not asked about.
     """
 
     context: Dataset
     targets: Dataset
+    until: Dataset | None = None
 
     @cached_property
     def users(self) -> np.ndarray:
@@ -43,8 +46,8 @@ class Holdout:
 
     @cached_property
     def all(self) -> Dataset:
-        """Context and targets together: what a final model may learn from."""
-        return self.context.joined(self.targets)
+        """All that is known when the holdout is over: what a final model may learn from."""
+        return self.context.joined(self.targets) if self.until is None else self.until
 
     def __repr__(self) -> str:
         known = f"context of {len(self.context):,} events"
@@ -135,7 +138,7 @@ def by_time(
             inside = inside.where(pl.int_range(pl.len()).over("user") == 0)
         if not len(inside):
             raise SplitEmpty(what="ask about", why="no user of the window was there before it")
-        return Holdout(context, inside)
+        return Holdout(context, inside, data if end is None else data.where(stamps < end))
 
     before_test = data.where(stamps < test_from)
     return Split(train, window(train, validation_from, test_from), window(before_test, test_from, None), "by-time")

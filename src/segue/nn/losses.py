@@ -31,11 +31,13 @@ class _FullSoftmax(torch.autograd.Function):
         tokens, catalogue = len(targets), len(items)
         rows = max(64, min(512, _BLOCK // catalogue))
         columns = max(1, _BLOCK // rows)
+        # Whole blocks only: bf16 kernels are compiled and kept per shape, and a batch never has the same size twice.
+        hidden, targets = F.pad(hidden, (0, 0, 0, -tokens % rows)), F.pad(targets, (0, -tokens % rows))
         low_hidden, low_items = hidden.to(dtype), items.to(dtype)
         hidden_grad, items_grad = torch.zeros_like(hidden), torch.zeros_like(items)
         total = hidden.new_zeros((), dtype=torch.float64)
         parts = [(at, low_items[at : at + columns]) for at in range(0, catalogue, columns)]
-        for start in range(0, tokens, rows):
+        for start in range(0, len(hidden), rows):
             block, target = low_hidden[start : start + rows], targets[start : start + rows]
             grad = hidden_grad[start : start + rows]
             if len(parts) == 1:
@@ -47,13 +49,13 @@ class _FullSoftmax(torch.autograd.Function):
                     norm = torch.logaddexp(norm, _logits(block, part, at).logsumexp(1, keepdim=True))
                 weighted = ((at, part, _logits(block, part, at).sub_(norm).exp_().to(dtype)) for at, part in parts)
             aimed = (hidden[start : start + rows] * items[target]).sum(1, keepdim=True)
-            total += (norm - aimed).sum(dtype=torch.float64)
+            total += (norm - aimed)[: tokens - start].sum(dtype=torch.float64)
             for at, part, probability in weighted:
                 grad += probability @ part
                 items_grad[at : at + columns] += probability.T @ block
             grad -= items[target]
             items_grad.index_add_(0, target, -hidden[start : start + rows])
-        ctx.save_for_backward(hidden_grad, items_grad)
+        ctx.save_for_backward(hidden_grad[:tokens], items_grad)
         ctx.tokens = tokens
         return (total / tokens).to(hidden.dtype)
 

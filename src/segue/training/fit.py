@@ -115,7 +115,7 @@ def fit(
             report.refitted = True
     if run.checkpoint is not None:
         shutil.rmtree(run.checkpoint, ignore_errors=True)
-    return model.eval(), report
+    return model.cpu().eval(), report
 
 
 def _search(plan: Plan, data: TrainingData, run: RunOptions) -> tuple[SequenceModel, dict[str, Any]]:

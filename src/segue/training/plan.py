@@ -70,7 +70,7 @@ class SequenceConfig(Config):
     """Epochs without a better validation metric before training stops."""
     validation_metric: str = "ndcg@10"
     """What early stopping watches; a ranking metric at k."""
-    validation_users: int = Field(20_000, ge=1)
+    validation_users: int = Field(10_000, ge=1)
     """At most this many users are validated on (chosen by the seed)."""
     refit: bool = True
     """After the search, train anew on training and validation events for the epochs found."""
@@ -115,7 +115,7 @@ def plan_for(config: SequenceConfig, histories: Histories, catalogue: int) -> Pl
         "loss": "full" if events * catalogue <= 4e9 else "sampled",
         "batch_tokens": 4096 if events >= 50_000 else 2048 if events >= 20_000 else 1024,
         "epochs": 200,
-        "patience": 10,
+        "patience": 10 if events < 500_000 else 5 if events < 5_000_000 else 3,
     }
     settings = config.model_dump()
     settings.update({name: value for name, value in chosen.items() if settings[name] == "auto"})
