@@ -1,0 +1,138 @@
+"""Writes the measured table into README.md and docs/benchmarks.md from the files in ``results/``.
+
+python -m benchmarks.table
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from benchmarks.results_file import RESULTS
+
+ROOT = Path(__file__).parent.parent
+LOGS = {
+    "ml-100k": ("MovieLens 100K", "RecTools SASRec 0.0763 NDCG@10"),
+    "beauty": ("Amazon Beauty", "best published 0.0531 / 0.0928"),
+    "sports_and_outdoors": ("Amazon Sports", "best published 0.0323"),
+}
+START, END = "<!-- figures -->", "<!-- end of figures -->"
+
+
+def read(name: str) -> dict[str, Any] | None:
+    file = RESULTS / f"{name}.json"
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def quality_rows() -> list[str]:
+    rows = ["| leave-last-out, full ranking | NDCG@10 | HR@10 | best baseline here | anchor |", "|---|---|---|---|---|"]
+    for log, (title, anchor) in LOGS.items():
+        seeds = [json.loads(file.read_text()) for file in sorted(RESULTS.glob(f"quality-{log}-seed*.json"))]
+        if not seeds:
+            continue
+        ndcg = [seed["metrics"]["ndcg@10"] for seed in seeds]
+        hit = mean(seed["metrics"]["hit_rate@10"] for seed in seeds)
+        spread = f" ({min(ndcg):.4f} to {max(ndcg):.4f}, {len(seeds)} seeds)" if len(seeds) > 1 else " (1 seed)"
+        low, high = seeds[0]["interval"]
+        figure = f"**{mean(ndcg):.4f}**{spread}" + (f", 95 % {low:.4f} to {high:.4f}" if len(seeds) == 1 else "")
+        rows.append(f"| {title} | {figure} | {hit:.4f} | {best_baseline(log)} | {anchor} |")
+    return rows
+
+
+def best_baseline(log: str) -> str:
+    found = read(f"baselines-{log}") or {}
+    figures = {
+        name: value["ndcg@10"] for name, value in found.items() if isinstance(value, dict) and "ndcg@10" in value
+    }
+    if not figures:
+        return ""
+    name = max(figures, key=lambda each: figures[each])
+    return f"{name} {figures[name]:.4f}"
+
+
+def speed_rows() -> list[str]:
+    rows = ["| speed on 2 cores | measured |", "|---|---|"]
+    if training := read("training-speed"):
+        peer = training.get("rectools")
+        for block, title in (("ligr", "gated blocks (default)"), ("plain", "plain blocks")):
+            ours = training[f"segue_{block}"]
+            beside = f", {ours['times_rectools']:.1f} x RecTools {peer['rectools']} in the same run" if peer else ""
+            rows.append(
+                f"| events trained per second, {title}, d 64, 2 blocks, length 200 | {ours['events_per_second']:,.0f}{beside} |"
+            )
+    if batch := read("batch-recommendation"):
+        title = f"top-10 for {batch['histories']:,} histories over {batch['items']:,} items"
+        rows.append(f"| {title} | {batch['users_per_second']:,.0f} users a second, peak {batch['peak_gb']:.2f} GB |")
+    if large := read("preparation"):
+        figure = f"{large['dataset_seconds']:.0f} s, {large['with_split_seconds']:.0f} s with a split, peak {large['peak_gb']:.1f} GB"
+        rows.append(f"| {large['events']:,} events prepared | {figure} |")
+    if start := read("import"):
+        rows.append(f"| `import segue` | {start['seconds']:.2f} s, no torch loaded |")
+    return rows
+
+
+def machine_line() -> str:
+    files = sorted(RESULTS.glob("*.json"))
+    if not files:
+        return ""
+    on = json.loads(files[0].read_text())["machine"]
+    return (
+        f"Python {on['python']}, torch {on['torch']}, lightning {on['lightning']}, polars {on['polars']}, "
+        f"{on['cores']} cores ({on['processor']}). `make bench` measures it again; every file is in `benchmarks/results/`."
+    )
+
+
+def plan_rows() -> list[str]:
+    rows = ["| log | seed | epochs | seconds | chosen for this log |", "|---|---|---|---|---|"]
+    for file in sorted(RESULTS.glob("quality-*.json")):
+        seed = json.loads(file.read_text())
+        names = ("blocks", "dropout", "max_length", "loss", "batch_tokens", "learning_rate", "patience")
+        plan = ", ".join(f"{name} {seed['plan'][name]}" for name in names)
+        rows.append(
+            f"| {seed['log']} | {seed['seed']} | {seed['epochs']} of {seed['epochs_run']} | {seed['seconds']:,.0f} | {plan} |"
+        )
+    return rows
+
+
+def baseline_rows() -> list[str]:
+    rows = ["| log | recommender | NDCG@10 | HR@10 | coverage@10 |", "|---|---|---|---|---|"]
+    for log in LOGS:
+        for name, value in (read(f"baselines-{log}") or {}).items():
+            if isinstance(value, dict) and "ndcg@10" in value:
+                rows.append(
+                    f"| {log} | {name} | {value['ndcg@10']:.4f} | {value['hit_rate@10']:.4f} | {value['coverage@10']:.3f} |"
+                )
+    return rows
+
+
+def main() -> None:
+    figures = "\n".join([*quality_rows(), "", *speed_rows(), "", machine_line()])
+    readme = ROOT / "README.md"
+    text = readme.read_text()
+    block = f"{START}\n{figures}\n{END}"
+    text = re.sub(f"{START}.*?{END}", lambda _: block, text, flags=re.S) if END in text else text.replace(START, block)
+    readme.write_text(text)
+    notes = (ROOT / "benchmarks" / "notes.md").read_text()
+    page = [
+        "# Benchmarks",
+        "",
+        figures,
+        "",
+        "## Baselines",
+        "",
+        *baseline_rows(),
+        "",
+        "## Runs",
+        "",
+        *plan_rows(),
+        "",
+        notes,
+    ]
+    (ROOT / "docs" / "benchmarks.md").write_text("\n".join(page))
+
+
+if __name__ == "__main__":
+    main()
