@@ -278,8 +278,8 @@ def _is_ours(target: Path) -> bool:
         return True
     # Other programs write a manifest.json too; an artefact without parts shows by its keys.
     try:
-        manifest = json.loads((target / MANIFEST).read_bytes())
-    except (ValueError, RecursionError):
+        manifest = json.loads(_read_plain(target / MANIFEST))
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(manifest, dict) and {"format", "class", "files", "sha256"} <= manifest.keys()
 

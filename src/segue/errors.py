@@ -8,6 +8,7 @@ this module. Warnings that a user should see are here too. Nothing here knows wh
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -31,6 +32,10 @@ class SegueError(Exception):
         self.message = self.template.format(**values)
         self.advice = self.remedy.format(**values)
         super().__init__(f"[{self.code}] {self.message} {self.advice}".rstrip())
+
+    def __reduce__(self) -> Any:
+        # So that a worker process can hand an error back: the values make it anew.
+        return functools.partial(type(self), **self.values), ()
 
 
 class DataError(SegueError):

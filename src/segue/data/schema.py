@@ -72,10 +72,13 @@ def normalise_events(frame: pl.DataFrame) -> tuple[pl.DataFrame, Clock]:
     frame = frame.with_columns(stamps.alias("timestamp"))
     for name, kind, wanted in (("value", pl.Float32(), "numbers"), ("action", pl.String(), "names")):
         if name in frame.columns:
+            dtype = frame.schema[name]
             try:
                 frame = frame.with_columns(pl.col(name).cast(kind, strict=False))
             except pl.exceptions.PolarsError:
-                raise ColumnUnreadable(column=name, dtype=frame.schema[name], wanted=wanted) from None
+                raise ColumnUnreadable(column=name, dtype=dtype, wanted=wanted) from None
+            if frame.schema[name] != kind:  # structs are cast field by field
+                raise ColumnUnreadable(column=name, dtype=dtype, wanted=wanted)
     return frame, clock
 
 

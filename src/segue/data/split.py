@@ -73,6 +73,9 @@ class Split:
                 _refuse_leak(self.train, holdout, across_users=self.kind == "by-time")
         if self.validation is not None:
             _refuse_shared(self.validation.targets, self.test.targets, "validation targets are test targets too")
+            if self.validation.until is not None:
+                what = "what is known after validation holds test targets"
+                _refuse_shared(self.validation.until, self.test.targets, what)
 
     def __iter__(self) -> Any:
         return iter((self.train, self.validation, self.test))

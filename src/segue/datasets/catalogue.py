@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from segue.data.dataset import Dataset
+from segue.data.frames import read_file
 from segue.errors import DatasetUnknown, NotFetched, nearest
 
 _MOVIELENS_TERMS = (
@@ -124,15 +125,10 @@ def _movielens(name: str, genres: str) -> Dataset:
         path = folder(name)
     except NotFetched:
         path = fetch(name)
-    events = _read(path / f"{name}.inter").rename({"rating": "value"})
-    items = _read(path / f"{name}.item").rename({"movie_title": "title", genres: "categories"})
+    events = read_file(path / f"{name}.inter", "event log").rename({"rating": "value"})
+    items = read_file(path / f"{name}.item", "catalogue").rename({"movie_title": "title", genres: "categories"})
     text = [pl.col("title").str.strip_chars(), pl.col("categories").str.split(" ")]
     return Dataset.from_frames(_ids_as_text(events), _ids_as_text(items).with_columns(text))
-
-
-def _read(path: Path) -> pl.DataFrame:
-    frame = pl.read_csv(path, separator="\t", quote_char=None, infer_schema_length=None)
-    return frame.rename({name: name.partition(":")[0] for name in frame.columns})
 
 
 def _ids_as_text(frame: pl.DataFrame) -> pl.DataFrame:

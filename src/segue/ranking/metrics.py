@@ -44,7 +44,7 @@ class Hits:
 
 def hit_rate(hits: Hits, k: int) -> np.ndarray:
     """1 for users with a target among the first k."""
-    return hits.at(k).any(1).astype(np.float64)
+    return np.asarray(hits.at(k).any(1), dtype=np.float64)
 
 
 def recall(hits: Hits, k: int) -> np.ndarray:
@@ -62,7 +62,7 @@ def ndcg(hits: Hits, k: int) -> np.ndarray:
     discount = 1 / np.log2(np.arange(2, k + 2))
     gain = hits.at(k) @ discount[: hits.at(k).shape[1]]
     ideal = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(hits.targets, k)]
-    return np.asarray(gain) / np.asarray(np.where(ideal > 0, ideal, 1.0))
+    return np.asarray(gain / np.where(ideal > 0, ideal, 1.0))
 
 
 def mrr(hits: Hits, k: int) -> np.ndarray:

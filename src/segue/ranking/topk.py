@@ -16,7 +16,7 @@ import numpy as np
 if os.environ.get("OMP_NUM_THREADS", "").isdigit():
     os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 
-import numba  # noqa: E402
+import numba
 
 _FEW = 128  # up to this k insertion into a short list beats sorting the row
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import polars as pl
 
 from segue.data import frames, schema
 from segue.data.histories import Histories
+from segue.data.vocabulary import Vocabulary
 from segue.errors import ColdUsers, HistoryMalformed, NothingAsked, UnknownItemsInHistory
 
 if TYPE_CHECKING:
@@ -20,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """Histories to answer for, and the external id of each row."""
+    """Histories to answer for, and the external id of each row (``uuids``: those ids are the text of UUIDs)."""
 
     users: pl.Series
     histories: Histories
     frame_kind: frames.FrameKind
-    are_users: bool
+    uuids: bool
 
 
 def resolve(model: Recommender, users: Any, histories: Any) -> Asked:
@@ -53,10 +55,8 @@ def answer(model: Recommender, asked: Asked, codes: np.ndarray, scores: np.ndarr
     if ranked:
         ranks = np.broadcast_to(np.arange(1, codes.shape[1] + 1), codes.shape)[kept]
         columns["rank"] = pl.Series(ranks, dtype=pl.Int64)
-    uuids = {"item_id": model.item_vocabulary}
-    if asked.are_users:
-        uuids["user_id"] = model.user_vocabulary
-    return _outward(pl.DataFrame(columns), asked.frame_kind, uuids)
+    vocabularies = {"item_id": model.item_vocabulary, "user_id": Vocabulary(asked.users, asked.uuids)}
+    return _outward(pl.DataFrame(columns), asked.frame_kind, vocabularies)
 
 
 def answer_similar(model: Recommender, items: np.ndarray, codes: np.ndarray, scores: np.ndarray) -> Any:
@@ -74,7 +74,7 @@ def answer_similar(model: Recommender, items: np.ndarray, codes: np.ndarray, sco
     return _outward(frame, model.frame_kind, dict.fromkeys(("item_id", "similar_item_id"), model.item_vocabulary))
 
 
-def _outward(frame: pl.DataFrame, kind: frames.FrameKind, vocabularies: dict[str, Any]) -> Any:
+def _outward(frame: pl.DataFrame, kind: frames.FrameKind, vocabularies: dict[str, Vocabulary]) -> Any:
     result = frames.from_polars(frame, kind)
     if kind == "pandas" and not isinstance(result, pl.DataFrame):
         for name, vocabulary in vocabularies.items():
@@ -93,7 +93,11 @@ def _known_users(model: Recommender, users: Any) -> Asked:
         message = f"{cold} of {len(codes)} users are not in the log; they get what suits an empty history."
         warnings.warn(message, ColdUsers, stacklevel=4)
     names = values if isinstance(values, pl.Series) else _names(model, values, codes)
-    return Asked(names, model.histories.take(codes), model.frame_kind, are_users=cold == 0)
+    # A cold user may be asked for by any name; then the known ones are text beside it.
+    uuids = model.user_vocabulary.is_uuid and all(
+        code > 0 or isinstance(value, uuid.UUID) for value, code in zip(values, codes, strict=True)
+    )
+    return Asked(names, model.histories.take(codes), model.frame_kind, uuids)
 
 
 def _names(model: Recommender, values: list[Any], codes: np.ndarray) -> pl.Series:
@@ -101,10 +105,11 @@ def _names(model: Recommender, values: list[Any], codes: np.ndarray) -> pl.Serie
     dtype = model.user_vocabulary.ids.dtype
     if (codes > 0).all():
         return model.user_vocabulary.decode(codes)
+    values = [str(value) if isinstance(value, uuid.UUID) else value for value in values]
     try:
         return pl.Series(values, dtype=dtype)
-    except (TypeError, OverflowError, pl.exceptions.PolarsError):
-        return pl.Series([str(value) for value in values])
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        return pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
 
 
 def _lists(model: Recommender, histories: Any) -> Asked:
@@ -137,7 +142,8 @@ def _frame(model: Recommender, histories: Any) -> Asked:
     order = np.argsort(rows, kind="stable")
     codes = model.item_vocabulary.encode(table["item_id"])
     encoded = Histories.from_rows(rows[order], codes[order], len(users))
-    return Asked(users, _skip_unknown(encoded), kind, False)
+    uuids = kind == "pandas" and isinstance(next(iter(histories["user_id"]), None), uuid.UUID)
+    return Asked(users, _skip_unknown(encoded), kind, uuids)
 
 
 def _skip_unknown(histories: Histories) -> Histories:

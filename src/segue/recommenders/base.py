@@ -97,6 +97,9 @@ class Recommender(ABC):
             run: how to run today (``progress``, ``checkpoint``, ``resume``, ``device``, ``threads``).
         """
         known = data if validation is None else validation.all
+        # Until it has learnt everything anew it can answer nothing: half of two fits would be wrong silently.
+        self._fitted = False
+        self.__dict__.pop("titles", None)
         self.item_vocabulary, self.user_vocabulary = data.item_vocabulary, data.user_vocabulary
         self.histories, self.item_counts = known.histories, known.item_counts
         self.items, self.frame_kind, self.clock = data.items, data.frame_kind, data.clock

@@ -15,10 +15,8 @@ installed. It says nothing about how good the lists are.
 
 from __future__ import annotations
 
-import uuid
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,37 +26,12 @@ import pytest
 
 from segue import artefacts, errors
 from segue.data.dataset import Dataset
-from segue.data.frames import FrameKind, from_polars, to_polars
+from segue.data.frames import FrameKind, to_polars
 from segue.recommenders.base import Recommender
 from segue.recommenders.store import load
+from segue.testing.logs import ITEMS, USERS, as_kind, catalogue, generated, history, make_log, small_data, with_ids
 
-USERS, ITEMS = 40, 25
-GENERATED, VERY_LONG = 2_000, 10_000  # histories of the last check, and events of its longest
 COLUMNS = ["user_id", "item_id", "score", "rank"]
-
-
-def make_log(seed: int = 0, users: int = USERS, items: int = ITEMS) -> pl.DataFrame:
-    """A log with the ids ``u0``, ``u1``, ... and ``item 0``, ``item 1``, ...; nobody meets an item twice.
-
-    Users walk along the items from somewhere, with a jump now and then.
-    """
-    rng = np.random.default_rng(seed)
-    rows = []
-    for user in range(users):
-        walk = (int(rng.integers(items)) + np.arange(rng.integers(3, 10))) % items
-        jumps = rng.random(len(walk)) < 0.2
-        walk[jumps] = rng.integers(0, items, int(jumps.sum()))
-        rows += [(f"u{user}", f"item {item}") for item in dict.fromkeys(walk.tolist())]
-    frame = pl.DataFrame(rows, schema=["user_id", "item_id"], orient="row")
-    return frame.with_columns(pl.Series("timestamp", 1_600_000_000 + 3_600 * np.arange(len(rows))))
-
-
-@cache
-def small_data() -> Dataset:
-    """The log as a data set whose catalogue has an item that nobody met."""
-    log = make_log()
-    items = pl.DataFrame({"item_id": [*log["item_id"].unique().sort(), "item nobody met"]})
-    return Dataset.from_frames(log, items)
 
 
 class RecommenderContract:
@@ -104,25 +77,25 @@ class RecommenderContract:
 
     def test_no_score_is_nan_or_infinite(self) -> None:
         histories = [[], ["item 0"], ["item 1", "item 1"], ["item nobody met"], [f"item {n}" for n in range(ITEMS)]]
-        everything = small_data().item_vocabulary.ids
+        everything = catalogue()
         scores = self.fitted().score(histories=histories, items=everything)["score"]
         assert len(scores) == len(histories) * len(everything)
         assert scores.is_finite().all()
 
     def test_a_k_larger_than_the_catalogue_lists_every_item_once(self) -> None:
-        everything = small_data().item_vocabulary.ids
+        everything = catalogue()
         answer = self.fitted().recommend(["u1"], k=1_000, exclude_seen=False)
         assert sorted(answer["item_id"]) == sorted(everything)
         assert answer["rank"].to_list() == [*range(1, len(everything) + 1)]
         rest = self.fitted().recommend(["u1"], k=1_000, exclude_seen=True)
-        assert sorted([*rest["item_id"], *_history("u1")]) == sorted(everything)
+        assert sorted([*rest["item_id"], *history("u1")]) == sorted(everything)
 
     def test_seen_items_are_left_out_when_asked_and_only_then(self) -> None:
-        seen = set(_history("u2"))
+        seen = set(history("u2"))
         without = self.fitted().recommend(["u2"], k=ITEMS, exclude_seen=True)["item_id"]
         assert not seen & set(without)
         assert seen <= set(self.fitted().recommend(["u2"], k=1_000, exclude_seen=False)["item_id"])
-        from_history = self.fitted().recommend(histories=[_history("u2")], k=ITEMS, exclude_seen=True)["item_id"]
+        from_history = self.fitted().recommend(histories=[history("u2")], k=ITEMS, exclude_seen=True)["item_id"]
         assert not seen & set(from_history)
 
     def test_what_suits_the_log_is_the_default_for_seen_items(self) -> None:
@@ -143,16 +116,20 @@ class RecommenderContract:
 
     @pytest.mark.parametrize("kind", ["strings", "integers", "uuids"])
     def test_ids_of_any_type_go_in_and_come_out(self, kind: str) -> None:
-        users, items, data = _with_ids(kind)
+        users, items, data = with_ids(kind)
+        stranger = users.pop()
         model = self.fit(data)
         answer = model.recommend([users[1], users[2]], k=4)
         assert list(answer["user_id"]) == [users[1]] * 4 + [users[2]] * 4
         assert set(answer["item_id"]) <= set(items)
         listed = list(answer["item_id"])[:4]
-        assert not set(listed) & {items[int(item.split()[1])] for item in _history("u1")}
+        assert not set(listed) & {items[int(item.split()[1])] for item in history("u1")}
         scored = model.score([users[1]], items=listed)
         assert list(scored["item_id"]) == listed
         assert list(model.similar_items([items[0]], k=1)["item_id"]) == [items[0]]
+        with pytest.warns(errors.ColdUsers):
+            mixed = model.recommend([users[1], stranger], k=1)
+        assert list(mixed["user_id"]) == [users[1], stranger]
         by_history = model.recommend(histories=[[items[0], items[1]]], k=3)
         assert set(by_history["item_id"]) <= set(items) - {items[0], items[1]}
 
@@ -189,7 +166,7 @@ class RecommenderContract:
 
     def test_anyone_with_a_history_is_answered_as_a_user_with_that_history(self) -> None:
         users = ["u1", "u2", "u3"]
-        by_history = self.fitted().recommend(histories=[_history(user) for user in users], k=6)
+        by_history = self.fitted().recommend(histories=[history(user) for user in users], k=6)
         assert by_history["user_id"].unique(maintain_order=True).to_list() == [0, 1, 2]
         assert _lists(by_history) == _lists(self.fitted().recommend(users, k=6))
 
@@ -230,7 +207,7 @@ class RecommenderContract:
     # -- scores and similar items ------------------------------------------------------------------------------
 
     def test_scores_agree_with_lists(self) -> None:
-        users, everything = ["u1", "u2", "u3"], small_data().item_vocabulary.ids
+        users, everything = ["u1", "u2", "u3"], catalogue()
         scores = self.fitted().score(users, items=everything)
         assert scores.columns == COLUMNS[:3]
         listed = self.fitted().recommend(users, k=8, exclude_seen=False)
@@ -245,7 +222,7 @@ class RecommenderContract:
             self.fitted().score(["u1"], items=["item 1", "item nobody mett"])
 
     def test_similar_items_never_list_the_item_itself(self) -> None:
-        asked = small_data().item_vocabulary.ids.to_list()
+        asked = catalogue()
         answer = self.fitted().similar_items(asked, k=1_000)
         assert answer.columns == ["item_id", "similar_item_id", "score", "rank"]
         assert not (answer["item_id"] == answer["similar_item_id"]).any()
@@ -254,7 +231,7 @@ class RecommenderContract:
     # -- the same again ----------------------------------------------------------------------------------------
 
     def test_two_fits_with_one_seed_give_equal_scores(self) -> None:
-        users, everything = ["u1", "u2"], small_data().item_vocabulary.ids
+        users, everything = ["u1", "u2"], catalogue()
         first, second = self.fitted(), self.fit(small_data())
         assert first.score(users, items=everything).equals(second.score(users, items=everything))
         assert first.recommend(users, k=10).equals(second.recommend(users, k=10))
@@ -262,6 +239,7 @@ class RecommenderContract:
     def test_asking_twice_gives_the_same_answer(self) -> None:
         users = ["u1", "u2"]
         first = self.fitted().recommend(users, k=10)
+        assert first.equals(self.fitted().recommend(users, k=10))
         self.fitted().similar_items(["item 1"])
         assert first.equals(self.fitted().recommend(users, k=10))
 
@@ -280,9 +258,9 @@ class RecommenderContract:
         assert again.config == model.config
         assert again.recommend(users, k=10).equals(model.recommend(users, k=10))
         histories = [[], ["item 3", "item 4"]]
-        everything = small_data().item_vocabulary.ids
-        asked = {"histories": histories, "items": everything}
-        assert again.score(**asked).equals(model.score(**asked))
+        everything = catalogue()
+        scores = model.score(histories=histories, items=everything)
+        assert again.score(histories=histories, items=everything).equals(scores)
 
     def test_a_damaged_artefact_is_refused_whichever_file_it_is(self, tmp_path: Path) -> None:
         self.fitted().save(tmp_path / "model")
@@ -336,7 +314,7 @@ class RecommenderContract:
         names = list(cls.Settings.model_fields)
         mistyped = f"{names[0]}x" if names else "anything"
         with pytest.raises(errors.ConfigUnknown, match=cls.__name__) as refused:
-            cls(**{mistyped: 1})
+            cls(None, **{mistyped: 1})
         if names:
             assert f"Did you mean {names[0]!r}?" in str(refused.value)
 
@@ -352,15 +330,15 @@ class RecommenderContract:
         else:
             name = shape.replace("one ", "") + "_id"
             log = log.filter(pl.col(name) == log[name][0])
-        catalogue = [*log["item_id"].unique(), "item nobody met", "nor this"]
-        model = self.fit(Dataset.from_frames(log, pl.DataFrame({"item_id": catalogue})))
+        listed = [*log["item_id"].unique(), "item nobody met", "nor this"]
+        model = self.fit(Dataset.from_frames(log, pl.DataFrame({"item_id": listed})))
         answer = model.recommend([log["user_id"][0]], k=1_000, exclude_seen=False)
-        assert sorted(answer["item_id"]) == sorted(catalogue)
-        assert_sane(answer, len(catalogue))
+        assert sorted(answer["item_id"]) == sorted(listed)
+        assert_sane(answer, len(listed))
 
     def test_answers_to_generated_histories_are_always_sane(self) -> None:
-        histories = _generated()
-        known = set(small_data().item_vocabulary.ids)
+        histories = generated()
+        known = set(catalogue())
         with pytest.warns(errors.UnknownItemsInHistory):
             answer = self.fitted().recommend(histories=histories, k=10, exclude_seen=True)
         assert set(answer["item_id"]) <= known
@@ -383,51 +361,6 @@ def assert_sane(answer: pl.DataFrame, longest: int) -> None:
     assert not rises, "a score is higher than the one before it"
 
 
-def as_kind(frame: pl.DataFrame, kind: FrameKind) -> Any:
-    """The frame as pandas, polars or Arrow; skips the test where that is not installed."""
-    if kind != "polars":
-        pytest.importorskip({"pandas": "pandas", "arrow": "pyarrow"}[kind])
-    return from_polars(frame, kind)
-
-
-def _with_ids(kind: str) -> tuple[list[Any], list[Any], Dataset]:
-    """User ids and item ids of a type by their number, and the small log with them."""
-    log, names = make_log(), {}
-    numbers = {"user_id": range(USERS), "item_id": range(ITEMS)}
-    for column, count in numbers.items():
-        if kind == "integers":
-            names[column] = [7_000_000_000 - number for number in count]
-        elif kind == "uuids":
-            names[column] = [uuid.UUID(int=(1 << 64) + number) for number in count]
-        else:
-            names[column] = [f"{'ué🙂'[number % 3]}/{number}" for number in count]
-    places = {column: log[column].str.extract(r"(\d+)").cast(pl.Int64).to_list() for column in names}
-    columns = {column: [names[column][place] for place in places[column]] for column in names}
-    if kind == "uuids":  # only pandas has a column of UUIDs
-        frame: Any = pytest.importorskip("pandas").DataFrame({**columns, "timestamp": log["timestamp"].to_list()})
-    else:
-        frame = log.with_columns(pl.Series(column, values) for column, values in columns.items())
-    return names["user_id"], names["item_id"], Dataset.from_frames(frame)
-
-
-def _history(user: str) -> list[Any]:
-    return make_log().filter(pl.col("user_id") == user)["item_id"].to_list()
-
-
 def _lists(answer: pl.DataFrame) -> list[list[Any]]:
     """The items of each list in order."""
     return answer.group_by("user_id", maintain_order=True).agg("item_id")["item_id"].to_list()
-
-
-def _generated() -> list[list[str]]:
-    """Histories of all kinds from a seed: empty, unknown, ordinary, repeated, and very long."""
-    rng = np.random.default_rng(0)
-    names = np.array(
-        [f"item {number}" for number in range(ITEMS)] + ["item nobody met", "unknown", "", "item", "ité🙂"]
-    )
-    histories: list[list[str]] = []
-    for number in range(GENERATED):
-        length = VERY_LONG if number % 400 == 7 else int(rng.integers(0, 40)) if number % 5 else 0
-        few = rng.choice(names, size=int(rng.integers(1, len(names))), replace=False)
-        histories.append(rng.choice(few, size=length).tolist())
-    return histories

@@ -41,6 +41,9 @@ class LearningCurve(L.Callback):
         self.rows: list[dict[str, float | int | None]] = []
         self._began = 0.0
 
+    def on_train_start(self, *_: Any) -> None:
+        self._began = time.perf_counter()  # an epoch that is resumed has no start of its own
+
     def on_train_epoch_start(self, trainer: L.Trainer, *_: Any) -> None:
         self._began = time.perf_counter()
 

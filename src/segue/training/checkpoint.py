@@ -46,6 +46,9 @@ class ArtefactCheckpointIO(CheckpointIO):
 class Checkpointing(L.Callback):
     """Saves after each epoch, and inside long epochs whenever ``seconds`` have passed.
 
+    Never between batches that share an optimiser step (their gradients are not saved), and not after the last batch of
+    an epoch: what follows, validation and the end of the epoch, would be skipped on resuming.
+
     Args:
         path: of the checkpoint; replaced each time, so that the newest whole one is always there.
         signature: of data and settings; a checkpoint of another training is refused.
@@ -53,23 +56,31 @@ class Checkpointing(L.Callback):
 
     def __init__(self, path: Path, signature: str, seconds: float) -> None:
         self.path, self.signature, self.seconds = path, signature, seconds
-        self._saved = time.monotonic()
+        self._saved, self._stopped = time.monotonic(), False
 
     def state_dict(self) -> dict[str, Any]:
-        return {"signature": self.signature}
+        return {"signature": self.signature, "stopped": self._stopped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict.get("signature") != self.signature:
             raise ResumeRefused(path=self.path, reason="it belongs to a training with other data, settings or seed")
+        self._stopped = state_dict["stopped"]
+
+    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
+        if self._stopped:  # killed after early stopping had decided; Lightning forgets that
+            trainer.should_stop = True
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if time.monotonic() - self._saved >= self.seconds:
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        whole_step = done % trainer.accumulate_grad_batches == 0 and done < trainer.num_training_batches
+        if whole_step and time.monotonic() - self._saved >= self.seconds:
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, *_: Any) -> None:
         self._save(trainer)
 
     def _save(self, trainer: L.Trainer) -> None:
+        self._stopped = trainer.should_stop
         trainer.save_checkpoint(self.path)
         self._saved = time.monotonic()
 

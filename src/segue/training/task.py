@@ -35,10 +35,11 @@ class EpochLoader:
         return self.task.windows.batches_per_epoch
 
     def __iter__(self) -> Iterator[Batch]:
+        # A generator: Lightning makes the iterator before it knows the epoch that a resumed run is in, and asks for
+        # the first batch after.
         trainer = self.task.trainer
         done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        skip = done if trainer.fit_loop.restarting and done < len(self) else 0
-        return self.task.windows.epoch(self.task.plan.seed, trainer.current_epoch, skip)
+        yield from self.task.windows.epoch(self.task.plan.seed, trainer.current_epoch, done)
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: the place in the epoch is in Lightning's own progress."""

@@ -1,0 +1,126 @@
+"""Training windows: every event but the first of a history learnt exactly once, from what came right before it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segue.data.batches import Batch, TrainingWindows, inference_batches
+from segue.data.histories import Histories
+
+lengths_of = st.lists(st.integers(0, 40), max_size=12)
+
+
+def numbered(lengths: list[int]) -> Histories:
+    """Histories whose items are 1, 2, 3, ... through all of them, so that an item says where it stood."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Histories(offsets, np.arange(1, offsets[-1] + 1))
+
+
+def targets_of(histories: Histories) -> list[int]:
+    return [int(item) for row in range(len(histories)) for item in histories.row(row)[1:]]
+
+
+def learnt(batches: list[Batch]) -> list[int]:
+    return sorted(int(target) for batch in batches for target in batch.targets[batch.targets > 0])
+
+
+@given(lengths_of, st.integers(1, 20), st.integers(1, 100), st.integers(0, 3))
+def test_every_event_but_the_first_is_a_target_exactly_once(
+    lengths: list[int], max_length: int, tokens: int, epoch: int
+) -> None:
+    histories = numbered(lengths)
+    windows = TrainingWindows(histories, max_length, tokens)
+    batches = list(windows.epoch(seed=1, epoch=epoch))
+    assert learnt(batches) == targets_of(histories)
+    assert windows.targets == len(targets_of(histories))
+    assert windows.batches_per_epoch == len(batches)
+
+
+def test_windows_that_do_not_overlap_rightly_would_be_seen() -> None:
+    histories = numbered([30])
+    windows = TrainingWindows(histories, 8, 100)
+    windows.firsts = windows.starts  # the twin: every window learns all of its targets
+    assert learnt(list(windows.epoch(1, 0))) != targets_of(histories)
+    windows.firsts = windows.ends - 3  # and one that learns too few
+    assert learnt(list(windows.epoch(1, 0))) != targets_of(histories)
+
+
+@given(lengths_of, st.integers(1, 20), st.integers(1, 100))
+def test_a_target_follows_its_input_in_the_same_history(lengths: list[int], max_length: int, tokens: int) -> None:
+    histories = numbered(lengths)
+    owner = np.concatenate([[-1], histories.rows()])
+    for batch in TrainingWindows(histories, max_length, tokens).epoch(0, 0):
+        assert batch.inputs.shape == batch.targets.shape
+        assert batch.inputs.shape[1] == batch.lengths.max() <= max_length
+        learning = batch.targets > 0
+        assert (batch.targets[learning] == batch.inputs[learning] + 1).all()
+        assert (owner[batch.targets[learning]] == owner[batch.inputs[learning]]).all()
+        inside = np.arange(batch.inputs.shape[1]) < batch.lengths[:, None]
+        assert ((batch.inputs > 0) == inside).all()
+        steps = np.diff(batch.inputs, axis=1)[inside[:, 1:]]
+        assert (steps == 1).all()
+
+
+@given(st.integers(2, 200), st.integers(1, 20))
+def test_no_target_has_less_than_half_a_window_before_it_unless_the_history_begins(
+    length: int, max_length: int
+) -> None:
+    for batch in TrainingWindows(numbered([length]), max_length, 1_000).epoch(0, 0):
+        rows, places = np.nonzero(batch.targets)
+        available = batch.inputs[rows, places]  # items are numbered from the beginning of the history
+        assert (places + 1 >= np.minimum(available, (max_length + 1) // 2)).all()
+
+
+@given(lengths_of, st.integers(1, 20), st.integers(1, 100))
+def test_a_batch_stays_about_within_its_token_budget(lengths: list[int], max_length: int, tokens: int) -> None:
+    for batch in TrainingWindows(numbered(lengths), max_length, tokens).epoch(0, 0):
+        rows, width = batch.inputs.shape
+        assert rows == 1 or rows * width <= tokens * 1.5 + max_length + rows
+
+
+def test_a_batch_can_be_picked_up_anywhere() -> None:
+    windows = TrainingWindows(numbered([7, 30, 2, 12, 5] * 6), 8, 64)
+    whole = list(windows.epoch(seed=4, epoch=2))
+    for skip in (0, 1, len(whole) - 1, len(whole)):
+        rest = list(windows.epoch(seed=4, epoch=2, skip=skip))
+        assert len(rest) == len(whole) - skip
+        for left, right in zip(whole[skip:], rest, strict=True):
+            assert np.array_equal(left.inputs, right.inputs)
+            assert np.array_equal(left.targets, right.targets)
+
+
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+    windows = TrainingWindows(numbered([7, 30, 2, 12, 5] * 6), 8, 64)
+
+    def picture(seed: int, epoch: int) -> bytes:
+        return b"".join(batch.inputs.tobytes() for batch in windows.epoch(seed, epoch))
+
+    np.random.seed(1)
+    first = picture(0, 0)
+    np.random.seed(2)
+    assert picture(0, 0) == first
+    assert len({first, picture(0, 1), picture(1, 0)}) == 3
+
+
+@pytest.mark.parametrize("lengths", [[], [0], [1], [1, 0, 1]])
+def test_histories_with_nothing_to_learn_give_no_batches(lengths: list[int]) -> None:
+    windows = TrainingWindows(numbered(lengths), 8, 64)
+    assert (windows.targets, windows.batches_per_epoch, list(windows.epoch(0, 0))) == (0, 0, [])
+
+
+@given(lengths_of, st.integers(1, 20), st.integers(1, 100))
+def test_every_history_with_events_is_asked_once_with_its_newest(
+    lengths: list[int], max_length: int, tokens: int
+) -> None:
+    histories = numbered(lengths)
+    asked = []
+    for rows, batch in inference_batches(histories, max_length, tokens):
+        assert len(rows) == 1 or batch.inputs.size <= tokens
+        for row, items, length in zip(rows, batch.inputs, batch.lengths, strict=True):
+            assert items[:length].tolist() == histories.row(row)[-max_length:].tolist()
+            assert not items[length:].any()
+            asked.append(int(row))
+    assert sorted(asked) == [row for row, length in enumerate(lengths) if length]

@@ -1,0 +1,370 @@
+"""Splits: events neither lost nor shared, targets never before what the model is asked with, leaks refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import segue
+from segue import Dataset, Holdout, Split
+from segue.errors import FrameNotReadable, SplitEmpty, SplitLeak, TimestampUnreadable
+
+SECOND = 1_600_000_000
+rows_of = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(0, 6)), min_size=1, max_size=30)
+KINDS: dict[str, Callable[[Dataset], Split]] = {
+    "leave-last-out": segue.split.leave_last_out,
+    "by-time": lambda data: segue.split.by_time(data, validation=0.2, test=0.2),
+    "by-time, first": lambda data: segue.split.by_time(data, validation=0.2, test=0.2, targets="first"),
+    "by-time, cold users": lambda data: segue.split.by_time(data, validation=0.2, test=0.2, cold_users=True),
+    "k-shot": lambda data: segue.split.k_shot(data, 2),
+    "cold-items": lambda data: segue.split.cold_items(data, 0.4),
+}
+
+
+def dataset(rows: list[tuple[int, int, int]]) -> Dataset:
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
+    return Dataset.from_frames(frame, cleaning={"duplicates": False})
+
+
+def rows(data: Dataset) -> set[int]:
+    numbers = data.events["row"].to_list()
+    assert len(numbers) == len(set(numbers))
+    return set(numbers)
+
+
+def holdouts(split: Split) -> list[Holdout]:
+    return [holdout for holdout in (split.validation, split.test) if holdout is not None]
+
+
+def leaks(train: Dataset, validation: Holdout | None, test: Holdout) -> bool:
+    """The slow and obvious check: pair by pair, in Python, knowing only what a leak is."""
+    for holdout in (validation, test):
+        if holdout is None:
+            continue
+        targets = holdout.targets.events.select("user", "timestamp", "row").rows()
+        if {row for _, _, row in targets} & (rows(train) | rows(holdout.context)):
+            return True
+        known = holdout.context.events.select("user", "timestamp", "row").rows()
+        if any(u == v and (t, r) > (s, q) for v, s, q in targets for u, t, r in known):
+            return True
+    return validation is not None and bool((rows(validation.targets) | rows(validation.all)) & rows(test.targets))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(log=rows_of)
+def test_no_split_ever_leaks(kind: str, log: list[Any]) -> None:
+    try:
+        split = KINDS[kind](dataset(log))
+    except SplitEmpty:
+        return
+    assert not leaks(*split)
+    for holdout in holdouts(split):
+        assert len(holdout.targets)
+        assert rows(holdout.context) | rows(holdout.targets) <= rows(holdout.all)
+
+
+@given(rows_of)
+def test_leave_last_out_partitions_the_events(log: list[Any]) -> None:
+    data = dataset(log)
+    lengths = data.histories.lengths
+    try:
+        split = segue.split.leave_last_out(data)
+    except SplitEmpty:
+        assert lengths.max() < 2
+        return
+    parts = [rows(split.train), rows(split.test.targets)]
+    parts += [rows(split.validation.targets)] if split.validation is not None else []
+    assert sum(map(len, parts)) == len(data)
+    assert set.union(*parts) == rows(data)
+    assert split.test.users.tolist() == np.flatnonzero(lengths >= 2).tolist()
+    assert len(parts) == 2 + bool((lengths >= 3).any())
+    assert rows(split.test.context) == rows(data) - parts[1]
+
+
+@given(rows_of)
+def test_leave_last_out_takes_the_last_event_of_the_log_among_ties(log: list[Any]) -> None:
+    try:
+        split = segue.split.leave_last_out(dataset(log))
+    except SplitEmpty:
+        return
+    for user, row in split.test.targets.events.select("user", "row").iter_rows():
+        name = split.train.user_vocabulary.decode([user])[0]
+        mine = [(stamp, number) for number, (who, _, stamp) in enumerate(log) if who == name]
+        assert row == max(mine)[1]
+
+
+def test_an_unstable_order_among_ties_would_change_the_targets() -> None:
+    log = [(1, item, 0) for item in range(1, 9)]
+    honest = segue.split.leave_last_out(dataset(log))
+    data = dataset(log)
+    turned = Dataset(data.events.reverse(), *(getattr(data, name) for name in (
+        "items", "user_vocabulary", "item_vocabulary", "clock", "frame_kind", "report")))  # fmt: skip
+    assert leaks(*honest) is False
+    with_turned_ties = turned.where(np.arange(8) == 7)
+    assert rows(with_turned_ties) != rows(honest.test.targets)
+    assert leaks(turned.where(np.arange(8) < 7), None, Holdout(turned.where(np.arange(8) < 7), with_turned_ties))
+
+
+@given(rows_of, st.sampled_from([0.1, 0.2, 0.4]), st.sampled_from([0.1, 0.2, 0.4]))
+def test_a_time_split_has_one_cut_for_everybody(log: list[Any], validation: float, test: float) -> None:
+    data = dataset(log)
+    try:
+        split = segue.split.by_time(data, validation=validation, test=test, cold_users=True)
+    except SplitEmpty:
+        return
+    assert split.validation is not None
+    newest, first = split.train.events["timestamp"].max(), split.validation.targets.events["timestamp"].min()
+    until, begin = split.validation.targets.events["timestamp"].max(), split.test.targets.events["timestamp"].min()
+    assert newest < first <= until < begin
+    parts = [rows(split.train), rows(split.validation.targets), rows(split.test.targets)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == len(data)
+    assert rows(split.test.context) == parts[0] | parts[1]
+
+
+def hourly(users: int = 3, hours: int = 40) -> Dataset:
+    log = [(user, f"i{hour % 7}", SECOND + hour * 3_600) for hour in range(hours) for user in range(users)]
+    return Dataset.from_frames(pl.DataFrame(log, schema=["user_id", "item_id", "timestamp"], orient="row"))
+
+
+CUT = dt.datetime(2020, 9, 14, 12, 26, 40)  # hour 24
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [CUT, CUT.replace(tzinfo=dt.UTC), "2020-09-14 12:26:40", "2020-09-14T14:26:40+02:00", str(SECOND + 24 * 3_600)],
+    ids=str,
+)
+def test_a_moment_in_any_form_is_the_cut(cut: Any) -> None:
+    split = segue.split.by_time(hourly(), validation=cut, test=0.1)
+    assert split.validation is not None
+    assert len(split.train) == 24 * 3
+    assert split.validation.targets.events["timestamp"].min() == (SECOND + 24 * 3_600) * 1_000_000
+
+
+def test_users_not_seen_before_the_window_are_asked_about_only_on_request() -> None:
+    log = [(1, hour % 5, hour) for hour in range(20)] + [(2, 3, 19)]
+    assert segue.split.by_time(dataset(log)).test.users.tolist() == [1]
+    assert segue.split.by_time(dataset(log), cold_users=True).test.users.tolist() == [1, 2]
+
+
+def test_the_first_target_of_a_window_is_the_one_that_came_first() -> None:
+    every = segue.split.by_time(hourly()).test.targets.events
+    first = segue.split.by_time(hourly(), targets="first").test.targets.events
+    assert first["row"].to_list() == every.group_by("user", maintain_order=True).first()["row"].to_list()
+
+
+@pytest.mark.parametrize(
+    "cuts",
+    [(0.0, 0.1), (0.1, 0.0), (-0.1, 0.1), (0.6, 0.6), (1.0, 0.1), (float("nan"), 0.1), (2, 0.1), (0.1, "1999-01-01"),
+     ("2020-09-14", "2020-09-13 20:00"), ("2099-01-01", "2100-01-01")],
+    ids=str,
+)  # fmt: skip
+def test_cuts_that_leave_nothing_are_refused(cuts: tuple[Any, Any]) -> None:
+    with pytest.raises(SplitEmpty):
+        segue.split.by_time(hourly(), validation=cuts[0], test=cuts[1])
+
+
+def test_a_cut_that_is_no_time_is_refused() -> None:
+    with pytest.raises(TimestampUnreadable, match="soon"):
+        segue.split.by_time(hourly(), validation="soon")
+
+
+@pytest.mark.parametrize("log", [[(1, 1, 1)], [(1, 1, 1), (2, 2, 2)]], ids=["one event", "one event each"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_log_too_small_to_split_is_refused(kind: str, log: list[Any]) -> None:
+    with pytest.raises(SplitEmpty):
+        KINDS[kind](dataset(log))
+
+
+def test_two_events_make_a_test_and_no_validation() -> None:
+    train, validation, test = segue.split.leave_last_out(dataset([(1, 1, 1), (1, 2, 2)]))
+    assert (rows(train), validation, rows(test.targets)) == ({0}, None, {1})
+
+
+@given(rows_of, st.integers(1, 4))
+def test_few_shots_keep_the_newest_and_the_same_targets(log: list[Any], k: int) -> None:
+    data = dataset(log)
+    try:
+        whole, few = segue.split.leave_last_out(data), segue.split.k_shot(data, k)
+    except SplitEmpty:
+        return
+    assert rows(few.test.targets) == rows(whole.test.targets)
+    for part, full in ((few.train, whole.train), (few.test.context, whole.test.context)):
+        mine, all_ = part.histories, full.histories
+        for user in range(len(all_)):
+            assert mine.row(user).tolist() == all_.row(user)[-k:].tolist()
+
+
+@given(rows_of, st.integers(0, 3))
+def test_cold_items_are_in_no_context_and_no_training(log: list[Any], seed: int) -> None:
+    try:
+        split = segue.split.cold_items(dataset(log), 0.5, seed)
+    except SplitEmpty:
+        return
+    held = [set(holdout.targets.events["item"]) for holdout in holdouts(split)]
+    assert not held[0] & held[1]
+    for part in (split.train, *(holdout.context for holdout in holdouts(split))):
+        assert not set(part.events["item"]) & (held[0] | held[1])
+
+
+def test_the_seed_chooses_the_cold_items(data: Dataset) -> None:
+    first, again, other = (segue.split.cold_items(data, 0.2, seed) for seed in (0, 0, 1))
+    assert rows(first.test.targets) == rows(again.test.targets) != rows(other.test.targets)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 2.0, float("nan")])
+def test_an_impossible_share_of_items_is_refused(share: float) -> None:
+    with pytest.raises(SplitEmpty, match="share"):
+        segue.split.cold_items(hourly(), share)
+
+
+# -- leaks ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def seven() -> Dataset:
+    return dataset([(1, item, item) for item in range(1, 8)])
+
+
+def at(data: Dataset, *places: int) -> Dataset:
+    return data.where(np.isin(np.arange(len(data)), places))
+
+
+@pytest.mark.parametrize(
+    ("train", "context", "targets"),
+    [((0, 1, 6), (0, 1, 2), (6,)), ((0, 1), (0, 1, 6), (6,)), ((0, 1), (0, 1, 5), (4,))],
+    ids=["target in training", "target in context", "target before context"],
+)
+def test_a_leaking_split_is_refused_wherever_it_is_made(
+    seven: Dataset, train: tuple[int, ...], context: tuple[int, ...], targets: tuple[int, ...]
+) -> None:
+    leaking = Holdout(at(seven, *context), at(seven, *targets))
+    sound = Holdout(at(seven, 0, 1), at(seven, 3))
+    assert leaks(at(seven, *train), None, leaking)  # the check of the tests above sees it too
+    with pytest.raises(SplitLeak, match="user 1"):
+        Split(at(seven, *train), None, leaking, "mine")
+    with pytest.raises(SplitLeak):
+        Split(at(seven, *train), leaking, sound, "mine")
+
+
+def test_targets_of_validation_must_not_be_targets_of_test(seven: Dataset) -> None:
+    holdout = Holdout(at(seven, 0, 1), at(seven, 5))
+    with pytest.raises(SplitLeak, match="validation targets are test targets"):
+        Split(at(seven, 0, 1), holdout, holdout, "mine")
+
+
+def test_what_is_known_after_validation_must_not_hold_test_targets(seven: Dataset) -> None:
+    validation = Holdout(at(seven, 0, 1), at(seven, 2), until=at(seven, 0, 1, 2, 5))
+    test = Holdout(at(seven, 0, 1, 2), at(seven, 5))
+    assert leaks(at(seven, 0, 1), validation, test)
+    with pytest.raises(SplitLeak, match="known after validation"):
+        Split(at(seven, 0, 1), validation, test, "mine")
+
+
+def test_a_time_split_makes_the_whole_window_known_when_it_is_over() -> None:
+    split = segue.split.by_time(hourly(), targets="first")
+    assert split.validation is not None
+    assert rows(split.validation.all) == rows(split.test.context)
+
+
+def test_a_time_split_must_not_train_past_its_window() -> None:
+    data = dataset([(1, 1, 1), (1, 2, 5), (2, 3, 2), (2, 4, 9)])
+    holdout = Holdout(at(data, 0, 2), at(data, 1))
+    train = at(data, 0, 2, 3)
+    assert Split(train, None, holdout, "leave-last-out").kind == "leave-last-out"
+    with pytest.raises(SplitLeak, match="training reaches past"):
+        Split(train, None, holdout, "by-time")
+
+
+def test_a_split_without_training_or_targets_is_refused(seven: Dataset) -> None:
+    with pytest.raises(SplitEmpty, match="train on"):
+        Split(at(seven), None, Holdout(at(seven, 0), at(seven, 1)), "mine")
+    with pytest.raises(SplitEmpty, match="ask about"):
+        Split(at(seven, 0), None, Holdout(at(seven, 0), at(seven)), "mine")
+
+
+# -- made elsewhere ------------------------------------------------------------------------------------------------
+
+
+def part(*events: tuple[Any, Any, Any]) -> pl.DataFrame:
+    return pl.DataFrame(list(events), schema=["user_id", "item_id", "timestamp"], orient="row")
+
+
+def test_frames_split_elsewhere_are_taken_as_they_are() -> None:
+    train, validation, test = (
+        part(("a", "x", 1), ("b", "y", 1)),
+        part(("a", "y", 2)),
+        part(("a", "z", 3), ("b", "z", 3)),
+    )
+    split = segue.split.from_frames(train, test, validation)
+    assert split.validation is not None
+    assert [len(d) for d in (split.train, split.validation.targets, split.test.context, split.test.targets)] == [
+        2,
+        1,
+        3,
+        2,
+    ]
+    assert "z" in split.train.item_vocabulary.ids
+    assert set(split.test.targets.events.columns) == {"user", "item", "timestamp", "row"}
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [
+        (part(("a", "x", 1), ("a", "y", 2)), None, part(("a", "y", 2))),
+        (part(("a", "x", 1)), part(("a", "y", 2)), part(("a", "y", 2))),
+        (part(("a", "x", 1)), part(("a", "x", 1)), part(("a", "y", 2))),
+        (part(("a", "x", 5)), None, part(("a", "y", 2))),
+        (part(("a", "x", 1)), part(("a", "z", 5)), part(("a", "y", 2))),
+    ],
+    ids=[
+        "test in training",
+        "test in validation",
+        "validation in training",
+        "older than training",
+        "older than validation",
+    ],
+)
+def test_frames_that_leak_are_refused(train: pl.DataFrame, validation: Any, test: pl.DataFrame) -> None:
+    with pytest.raises(SplitLeak):
+        segue.split.from_frames(train, test, validation)
+
+
+def test_a_test_frame_without_usable_events_is_refused() -> None:
+    train = part(("a", "x", 1), ("a", "y", 2))
+    for test in (train.clear(), part(("a", None, 3)).cast({"item_id": pl.String})):
+        with pytest.raises(SplitEmpty):
+            segue.split.from_frames(train, test)
+
+
+def test_frames_that_do_not_go_together_are_refused_by_name() -> None:
+    train = part(("a", "x", dt.datetime(2020, 1, 1)))
+    with pytest.raises(FrameNotReadable, match="do not go together"):
+        segue.split.from_frames(train, part(("a", "y", [5])))
+
+
+def test_uuids_and_the_kind_of_frame_survive_a_split_made_elsewhere() -> None:
+    ids = [uuid.UUID(int=n) for n in range(4)]
+    train = pd.DataFrame({"user_id": ["a", "a"], "item_id": ids[:2], "timestamp": [1, 2]})
+    test = pd.DataFrame({"user_id": ["a"], "item_id": ids[2:3], "timestamp": [3]})
+    split = segue.split.from_frames(train, test)
+    assert split.train.frame_kind == "pandas"
+    assert split.train.item_vocabulary.is_uuid
+    assert split.test.targets.item_vocabulary.encode([ids[2]]).tolist() == split.test.targets.events["item"].to_list()
+
+
+def test_a_column_of_any_name_survives_a_split_made_elsewhere() -> None:
+    train, test = (
+        part(("a", "x", 1)).with_columns(part=pl.lit("left")),
+        part(("a", "y", 2)).with_columns(part=pl.lit("right")),
+    )
+    assert segue.split.from_frames(train, test).test.targets.events["part"].to_list() == ["right"]
