@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import segue
 from benchmarks.results_file import WORK, measured
@@ -35,6 +36,7 @@ def one_seed(name: str, data: Path, seed: int, **settings: Any) -> dict[str, Any
         "seed": seed,
         "settings": settings,
         "seconds": round(seconds, 1),
+        "threads": torch.get_num_threads(),
         "epochs": training["epochs"],
         "epochs_run": len(training["curve"]),
         "best_validation": training["best_validation"],

@@ -60,9 +60,9 @@ def print_frame(frame: pl.DataFrame, title: str | None = None) -> None:
     """A small frame as a table."""
     table = Table(title=title, title_justify="left")
     for name, dtype in frame.schema.items():
-        table.add_column(
-            name, justify="right" if dtype.is_numeric() else "left", overflow="fold", min_width=min(len(name), 12)
-        )
+        longest = 0 if dtype.is_numeric() else max((len(str(value)) for value in frame[name]), default=0)
+        width = min(max(len(name), longest), 24)
+        table.add_column(name, justify="right" if dtype.is_numeric() else "left", overflow="fold", min_width=width)
     for row in frame.iter_rows():
         table.add_row(*(_cell(value) for value in row))
     console.print(table)

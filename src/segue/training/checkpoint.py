@@ -23,12 +23,19 @@ KIND = "TrainingCheckpoint"
 
 
 class ArtefactCheckpointIO(CheckpointIO):
-    """Writes a checkpoint's tree as one artefact: tensors apart, everything else as JSON."""
+    """Writes a checkpoint's tree as one artefact: tensors apart, everything else as JSON.
+
+    Args:
+        signature: of data and settings; the checkpoint of another training is refused before anything of it is used.
+    """
+
+    def __init__(self, signature: str) -> None:
+        self.signature = signature
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         tensors: dict[str, np.ndarray] = {}
         tree = _flatten(checkpoint, tensors)
-        with artefacts.writing(path, KIND) as artefact:
+        with artefacts.writing(path, KIND, {"signature": self.signature}) as artefact:
             artefact.tensors("tensors", tensors)
             artefact.document("tree", tree)
 
@@ -36,6 +43,8 @@ class ArtefactCheckpointIO(CheckpointIO):
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         artefact = artefacts.read(path)
+        if artefact.manifest["config"].get("signature") != self.signature:
+            raise ResumeRefused(path=path, reason="it belongs to a training with other data, settings or seed")
         tree: dict[str, Any] = _restore(artefact.document("tree"), artefact.tensors("tensors"))
         return tree
 
@@ -51,19 +60,17 @@ class Checkpointing(L.Callback):
 
     Args:
         path: of the checkpoint; replaced each time, so that the newest whole one is always there.
-        signature: of data and settings; a checkpoint of another training is refused.
+        seconds: between two checkpoints inside an epoch.
     """
 
-    def __init__(self, path: Path, signature: str, seconds: float) -> None:
-        self.path, self.signature, self.seconds = path, signature, seconds
+    def __init__(self, path: Path, seconds: float) -> None:
+        self.path, self.seconds = path, seconds
         self._saved, self._stopped = time.monotonic(), False
 
     def state_dict(self) -> dict[str, Any]:
-        return {"signature": self.signature, "stopped": self._stopped}
+        return {"stopped": self._stopped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict.get("signature") != self.signature:
-            raise ResumeRefused(path=self.path, reason="it belongs to a training with other data, settings or seed")
         self._stopped = state_dict["stopped"]
 
     def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:

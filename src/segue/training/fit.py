@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import shutil
+import signal
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -149,7 +150,7 @@ def _run(
     path = None
     if run.checkpoint is not None:
         path = run.checkpoint / phase
-        callbacks = [*callbacks, Checkpointing(path, _signature(plan, data, epochs), run.checkpoint_seconds)]
+        callbacks = [*callbacks, Checkpointing(path, run.checkpoint_seconds)]
     trainer = L.Trainer(
         accelerator=run.device,
         devices=1,
@@ -158,7 +159,7 @@ def _run(
         accumulate_grad_batches=plan.gradient_accumulation_steps,
         gradient_clip_val=plan.gradient_clip or None,
         callbacks=callbacks,
-        plugins=[ArtefactCheckpointIO()],
+        plugins=[ArtefactCheckpointIO(_signature(plan, data, epochs))],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -167,9 +168,14 @@ def _run(
         log_every_n_steps=1_000_000,
     )
     resumed = str(path) if path is not None and run.resume and (path / artefacts.MANIFEST).exists() else None
-    trainer.fit(task, ckpt_path=resumed)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(task, ckpt_path=resumed)
+    except SystemExit:  # what Lightning makes of Ctrl-C, with every further one ignored
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
     return task
 
 

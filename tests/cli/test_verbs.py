@@ -1,0 +1,180 @@
+"""The command line as a user meets it: a round trip, and mistakes that end in one message."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass
+
+import polars as pl
+import pytest
+
+from segue.cli.main import run
+
+TINY = ("--set", "embedding_size=8", "--set", "blocks=1", "--set", "epochs=2")
+
+
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def segue(*arguments: object) -> Done:
+    """The command in this process: what it printed and the code it would have exited with."""
+    out, err = io.StringIO(), io.StringIO()
+    before = sys.argv
+    sys.argv = ["segue", *map(str, arguments)]
+    code: object = 0
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+            run()
+    except SystemExit as stop:
+        code = stop.code or 0
+    finally:
+        sys.argv = before
+    assert isinstance(code, int)
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def files(log, catalogue, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    log.write_csv(folder / "events.csv")
+    catalogue.write_parquet(folder / "items.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(files):
+    done = segue("train", files / "events.csv", "--items", files / "items.parquet", "--out", files / "model", *TINY)
+    assert done.returncode == 0, done.stderr
+    assert "Saved SequenceRecommender" in done.stdout
+    return files / "model"
+
+
+def refused(done: Done, code: str, *words: str) -> None:
+    assert done.returncode == 2
+    assert f"error {code}" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    for word in words:
+        assert word in done.stderr
+
+
+def test_evaluate_writes_figures_and_a_page_beside_the_baselines(model, files):
+    done = segue("evaluate", model, "--json", files / "f.json", "--report", files / "r.html")
+    assert done.returncode == 0, done.stderr
+    for name in ("SequenceRecommender", "Popular", "ItemNeighbours"):
+        assert name in done.stdout
+    assert json.loads((files / "f.json").read_text())["metrics"]["ndcg@10"] >= 0
+    assert "</html>" in (files / "r.html").read_text()
+
+
+def test_recommend_to_known_users_shows_titles(model):
+    done = segue("recommend", model, "--users", "u1,u2", "-k", "3")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Film number") == 6
+
+
+def test_recommend_to_histories_of_a_file_writes_the_format_asked_for(model, files):
+    pl.DataFrame({"user_id": ["new", "new", "other"], "item_id": ["i1", "i2", "i3"]}).write_csv(files / "new.csv")
+    done = segue("recommend", model, "--histories", files / "new.csv", "-k", "4", "--out", files / "lists.parquet")
+    assert done.returncode == 0, done.stderr
+    lists = pl.read_parquet(files / "lists.parquet")
+    assert lists["user_id"].to_list() == ["new"] * 4 + ["other"] * 4
+    assert lists["rank"].to_list() == [1, 2, 3, 4] * 2
+
+
+def test_an_unknown_user_is_answered_with_a_note(model):
+    done = segue("recommend", model, "--users", "nobody", "-k", "2")
+    assert done.returncode == 0
+    assert "note" in done.stderr
+    assert "not in the log" in done.stderr
+
+
+def test_compare_puts_models_side_by_side(model, files):
+    assert segue("train", files / "events.csv", "--out", files / "other", "--recommender", "FirstOrder").returncode == 0
+    done = segue("compare", model, files / "other")
+    assert done.returncode == 0, done.stderr
+    assert "difference" in done.stdout
+
+
+def test_inspect_tells_what_is_in_the_log(files, log):
+    done = segue("inspect", files / "events.csv", "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["events"] == log.height
+    assert facts["users"] == 60
+
+
+def test_settings_come_from_a_file_and_set_wins(files):
+    (files / "c.toml").write_text(
+        'recommender = "EASE"\n[settings]\nregularisation = 10.0\n[cleaning]\nmin_user_events = 6\n'
+    )
+    done = segue(
+        "train", files / "events.csv", "--out", files / "c", "--config", files / "c.toml", "--set", "regularisation=7"
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((files / "c" / "manifest.json").read_text())["config"]["regularisation"] == 7
+    assert "user below the k-core" in done.stdout
+
+
+def test_columns_are_mapped(files, log):
+    log.rename({"user_id": "uid", "item_id": "sku"}).write_csv(files / "theirs.csv")
+    columns = "user_id=uid,item_id=sku"
+    done = segue("train", files / "theirs.csv", "--out", files / "m", "--recommender", "Popular", "--columns", columns)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_seed_is_taken_and_the_same_seed_gives_the_same_model(files):
+    hashes = []
+    for name, seed in (("s1", 3), ("s2", 3), ("s3", 4)):
+        done = segue("train", files / "events.csv", "--out", files / name, "--seed", seed, "--split", "none", *TINY)
+        assert done.returncode == 0, done.stderr
+        entries = json.loads((files / name / "manifest.json").read_text())["files"]
+        hashes.append(entries["weights"]["sha256"])
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_mistakes_end_in_one_message_with_a_code(files, model):
+    events = files / "events.csv"
+    refused(segue("train", files / "none.csv", "--out", files / "x"), "D001", "no such file")
+    refused(segue("train", events, "--out", files / "x", "--set", "epoks=3"), "C001", "'epochs'")
+    refused(segue("train", events, "--out", files / "x", "--set", "epochs=many"), "C002", "epochs")
+    refused(segue("train", events, "--out", files / "x", "--set", "epochs"), "C004", "--set")
+    refused(segue("train", events, "--out", files / "x", "--recommender", "EASY"), "C001", "EASE")
+    refused(segue("train", events, "--out", files / "x", "--columns", "user_id=who"), "D004", "user_id")
+    refused(segue("train", events, "--out", files), "A005")
+    refused(segue("evaluate", files), "A001", "manifest.json")
+    refused(segue("recommend", model), "R002")
+    refused(segue("recommend", model, "--users", "u1", "-k", "0"), "R003")
+    refused(segue("recommend", model, "--users", "u1", "--out", files / "x.xlsx"), "D001", ".xlsx")
+    refused(segue("fetch", "ml-100"), "F001", "ml-100k")
+    assert not (files / "x").exists()
+
+
+def test_a_model_saved_without_a_test_says_so(files):
+    assert (
+        segue(
+            "train", files / "events.csv", "--out", files / "n", "--recommender", "Popular", "--split", "none"
+        ).returncode
+        == 0
+    )
+    refused(segue("evaluate", files / "n"), "E002", "without a test")
+
+
+@pytest.mark.parametrize("verb", ["fetch", "inspect", "train", "evaluate", "recommend", "compare"])
+def test_every_verb_explains_itself_with_an_example(verb):
+    done = segue(verb, "--help")
+    assert done.returncode == 0
+    assert f"segue {verb}" in done.stdout.replace("\n", " ")
+
+
+def test_help_loads_no_torch():
+    code = "import sys; sys.argv = ['segue', '--help']\nfrom segue.cli.main import run\ntry: run()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import segue
+from segue.errors import BadK, ColumnMissing, NoTargets, NotFitted
+from segue.evaluation.evaluate import evaluate_pairs, protocol_frame
+from segue.recommenders.base import Recommender
+
+
+def table(rows: list[tuple[Any, Any]]) -> segue.Dataset:
+    """Events as user and item, in the order given."""
+    return segue.Dataset.from_frames(
+        pl.DataFrame(rows, schema=["user_id", "item_id"], orient="row").with_row_index("timestamp")
+    )
+
+
+def slow_metrics(model: Recommender, test: segue.Holdout, k: int, exclude_seen: bool) -> dict[str, float]:
+    """Every metric from its definition, user by user, on lists asked for one at a time."""
+    users = test.context.user_vocabulary
+    items = test.context.item_vocabulary
+    found: dict[str, list[float]] = {}
+    for code in test.users:
+        wanted = set(items.decode(test.targets.histories.row(code)))
+        asked = [items.decode(test.context.histories.row(code)).to_list()]
+        listed = model.recommend(histories=asked, k=k, exclude_seen=exclude_seen)["item_id"].to_list()
+        hits = [item in wanted for item in listed]
+        gain = sum(hit / np.log2(place + 2) for place, hit in enumerate(hits))
+        ideal = sum(1 / np.log2(place + 2) for place in range(min(k, len(wanted))))
+        precisions = [sum(hits[: place + 1]) / (place + 1) for place, hit in enumerate(hits) if hit]
+        values = {
+            "hit_rate": float(any(hits)),
+            "ndcg": gain / ideal,
+            "recall": sum(hits) / len(wanted),
+            "precision": sum(hits) / k,
+            "mrr": 1 / (hits.index(True) + 1) if any(hits) else 0.0,
+            "map": sum(precisions) / min(k, len(wanted)),
+        }
+        for name, value in values.items():
+            found.setdefault(f"{name}@{k}", []).append(value)
+    assert len(users) >= len(test.users)
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+@pytest.mark.parametrize("kind", ["leave-last-out", "by-time"])
+def test_figures_equal_those_of_the_definitions(data: segue.Dataset, kind: str, exclude_seen: bool) -> None:
+    split = segue.split.leave_last_out(data) if kind == "leave-last-out" else segue.split.by_time(data, test=0.2)
+    model = segue.FirstOrder().fit(split.train, split.validation)
+    report = segue.evaluate(model, split.test, k=[3, 10], exclude_seen=exclude_seen, progress=False)
+    for k in (3, 10):
+        slow = slow_metrics(model, split.test, k, exclude_seen)
+        assert {name: report[name] for name in slow} == pytest.approx(slow)
+        assert slow[f"hit_rate@{k}"] > 0
+
+
+def test_seen_items_are_left_out_where_people_do_not_come_back() -> None:
+    rows = [(f"u{user}", f"i{(user + step) % 12}") for user in range(8) for step in range(6)]
+    split = segue.split.leave_last_out(table(rows))
+    protocol = segue.evaluate(segue.Popular().fit(split.train), split.test, progress=False).protocol
+    assert protocol["exclude_seen"] is True
+    assert protocol["exclude_seen_because"] == "0.0% of later events are on an item seen before"
+
+
+def test_seen_items_stay_where_people_come_back() -> None:
+    rows = [(f"u{user}", f"i{(user + step % 3) % 12}") for user in range(8) for step in range(8)]
+    split = segue.split.leave_last_out(table(rows))
+    protocol = segue.evaluate(segue.Popular().fit(split.train), split.test, progress=False).protocol
+    assert protocol["exclude_seen"] is False
+    assert protocol["exclude_seen_because"].startswith("57.") or "% of later events" in protocol["exclude_seen_because"]
+
+
+def test_the_default_looks_at_the_context_and_never_at_the_targets() -> None:
+    context = [(f"u{user}", f"i{(user + step) % 12}") for user in range(8) for step in range(4)]
+    targets = [(f"u{user}", f"i{user % 12}") for user in range(8)]  # everybody comes back, in the test alone
+    test = segue.split.leave_last_out(table([*context, *targets])).test
+    assert test.targets.events.height == 8
+    assert segue.evaluate(segue.Popular().fit(test.context), test, progress=False).protocol["exclude_seen"] is True
+
+
+def test_what_is_given_wins_over_the_default(split: segue.Split) -> None:
+    model = segue.Popular().fit(split.train)
+    for given in (True, False):
+        protocol = segue.evaluate(model, split.test, exclude_seen=given, progress=False).protocol
+        assert (protocol["exclude_seen"], protocol["exclude_seen_because"]) == (given, "given")
+
+
+def test_the_protocol_stands_in_the_report(split: segue.Split) -> None:
+    report = segue.evaluate(segue.Popular().fit(split.train), split.test, k=[5, 1], progress=False)
+    facts = {name: report.protocol[name] for name in ("users", "targets", "catalogue", "ranking", "k")}
+    assert facts == {"users": 60, "targets": 60, "catalogue": 42, "ranking": "full", "k": [1, 5]}
+    assert protocol_frame(report)["what"].to_list() == list(report.protocol)
+
+
+def test_a_model_is_asked_with_the_context_of_the_test_and_not_with_what_it_was_trained_on(split: segue.Split) -> None:
+    early = segue.FirstOrder().fit(split.train.where(pl.col("row") < 200))
+    report = segue.evaluate(early, split.test, k=5, progress=False)
+    assert report["ndcg@5"] == pytest.approx(
+        slow_metrics(early, split.test, 5, report.protocol["exclude_seen"])["ndcg@5"]
+    )
+
+
+def test_others_beside_are_evaluated_under_the_same_protocol(split: segue.Split) -> None:
+    ours, other = segue.FirstOrder().fit(split.train), segue.Popular().fit(split.train)
+    report = segue.evaluate(ours, split.test, k=10, exclude_seen=False, beside=[other], progress=False)
+    alone = segue.evaluate(other, split.test, k=10, exclude_seen=False, progress=False)
+    assert report.beside[0].metrics == alone.metrics
+    assert report.table().columns == ["metric", "FirstOrder", "low", "high", "Popular"]
+
+
+def test_examples_are_real_and_carry_titles(split: segue.Split) -> None:
+    report = segue.evaluate(segue.Popular().fit(split.train), split.test, progress=False)
+    assert len(report.examples) == 8
+    for example in report.examples:
+        history = split.test.context.events.filter(
+            pl.col("user") == int(split.test.context.user_vocabulary.encode([example["user"]])[0])
+        )["item"]
+        titles = [
+            split.test.context.titles[item]
+            for item in split.test.context.item_vocabulary.decode(history[-6:].to_numpy())
+        ]
+        assert example["history"] == titles
+        assert len(example["recommended"]) == 10
+        assert all(title.startswith("Film number") for title in example["recommended"])
+
+
+@pytest.mark.parametrize("k", [0, -1, [], [5, 0], 2.5, True, [True], "10"])
+def test_impossible_ks_are_refused(split: segue.Split, k: Any) -> None:
+    with pytest.raises(BadK):
+        segue.evaluate(segue.Popular().fit(split.train), split.test, k=k, progress=False)
+
+
+def test_an_evaluation_of_nothing_is_refused(split: segue.Split) -> None:
+    model = segue.Popular().fit(split.train)
+    nothing = segue.Holdout(split.train, split.train.where(pl.lit(False)))
+    with pytest.raises(NoTargets, match="the holdout is empty"):
+        segue.evaluate(model, nothing, progress=False)
+    with pytest.raises(NoTargets, match="a Dataset is no holdout"):
+        segue.evaluate(model, split.train, progress=False)  # type: ignore[arg-type]
+
+
+def test_a_model_that_is_not_fitted_says_so(split: segue.Split) -> None:
+    with pytest.raises(NotFitted):
+        segue.evaluate(segue.Popular(), split.test, progress=False)
+
+
+def test_a_k_beyond_the_catalogue_counts_what_there_is(split: segue.Split) -> None:
+    report = segue.evaluate(segue.Popular().fit(split.train), split.test, k=[1_000], exclude_seen=False, progress=False)
+    assert report["hit_rate@42"] == 1.0
+
+
+def test_scored_pairs_have_an_auc(split: segue.Split) -> None:
+    model = segue.ItemNeighbours().fit(split.train, progress=False)
+    users = ["u1", "u2", "u3", "u1", "u2", "u3", "nobody"]
+    items = ["i1", "i2", "i3", "i4", "i5", "i6", "i7"]
+    labels = [1, 0, 1, 0, 1, 0, 1]
+    scores = [
+        (-np.inf if user == "nobody" else model.score([user], items=[item])["score"].item())
+        for user, item in zip(users, items, strict=True)
+    ]
+    scores[-1] = float(split.train.item_counts[split.train.item_vocabulary.encode(["i7"])[0]])  # an empty history
+    wins = [
+        (up > down) + 0.5 * (up == down)
+        for up, one in zip(scores, labels, strict=True)
+        if one
+        for down, zero in zip(scores, labels, strict=True)
+        if not zero
+    ]
+    pairs = pl.DataFrame({"user_id": users, "item_id": items, "label": labels})
+    assert evaluate_pairs(model, pairs) == pytest.approx(np.mean(wins))
+
+
+def test_pairs_without_labels_are_refused(split: segue.Split) -> None:
+    model = segue.Popular().fit(split.train)
+    with pytest.raises(ColumnMissing, match="label"):
+        evaluate_pairs(model, pl.DataFrame({"user_id": ["u1"], "item_id": ["i1"]}))
