@@ -27,7 +27,10 @@ def one_seed(name: str, data: Path, seed: int, **settings: Any) -> dict[str, Any
     began = time.perf_counter()
     checkpoint = WORK / f"{name}-{seed}"
     model = segue.SequenceRecommender(seed=seed, **settings)
-    model.fit(split.train, split.validation, checkpoint=checkpoint, resume=True)
+    try:
+        model.fit(split.train, split.validation, checkpoint=checkpoint, resume=True)
+    except segue.errors.ResumeRefused:  # the settings have changed since it was interrupted
+        model.fit(split.train, split.validation, checkpoint=checkpoint)
     seconds = time.perf_counter() - began
     report = segue.evaluate(model, split.test)
     training = model.report["training"]

@@ -176,5 +176,14 @@ def test_every_verb_explains_itself_with_an_example(verb):
 
 
 def test_help_loads_no_torch():
-    code = "import sys; sys.argv = ['segue', '--help']\nfrom segue.cli.main import run\ntry: run()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    code = """
+import sys
+sys.argv = ['segue', '--help']
+from segue.cli.main import run
+try:
+    run()
+except SystemExit:
+    pass
+assert 'torch' not in sys.modules
+"""
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

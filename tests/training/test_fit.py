@@ -61,9 +61,13 @@ def test_a_training_without_seeds_differs_from_run_to_run(monkeypatch: pytest.Mo
     assert weights(train(plain=True)) != first
 
 
-def test_a_checkpoint_changes_nothing_and_is_gone_at_the_end(whole: segue.SequenceRecommender, tmp_path: Path) -> None:
+def test_a_checkpoint_changes_nothing_and_stays_until_the_model_is_safe(
+    whole: segue.SequenceRecommender, tmp_path: Path
+) -> None:
     assert weights(train(tmp_path / "run")) == weights(whole)
-    assert not (tmp_path / "run").exists()
+    with pytest.MonkeyPatch.context() as patch:
+        runs.kill_at(patch, "step", 0, lambda: pytest.fail("what is finished is trained again"))
+        assert weights(train(tmp_path / "run", resume=True)) == weights(whole)
 
 
 def test_ranking_leaves_torch_its_number_of_threads() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from segue.cli.shared import Quiet, console, print_frame
 
@@ -29,5 +30,6 @@ def compare(
         report.name = str(path)
     print_frame(comparison_table(reports, metric))
     console.print(
-        f"difference and interval in {metric}, to {models[0]}; p from a paired randomisation test", style="dim"
+        f"difference and interval in {metric}, to {escape(str(models[0]))}; p from a paired randomisation test",
+        style="dim",
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from segue.cli.shared import Model, Quiet, console, print_frame
 
@@ -46,4 +47,4 @@ def evaluate(
         result.to_json(json)
     if report is not None:
         result.to_html(report)
-        console.print(f"Wrote {report}", highlight=False, soft_wrap=True)
+        console.print(f"Wrote {escape(str(report))}", highlight=False, soft_wrap=True)

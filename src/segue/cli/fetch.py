@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from segue.cli.shared import Quiet, console
 
@@ -23,6 +24,8 @@ def fetch(
     for name in names:
         path = bring(name, progress=not quiet)
         console.print(
-            f"[bold]{name}[/bold] is in {path} (SHA-256 of every file checked)", highlight=False, soft_wrap=True
+            f"[bold]{name}[/bold] is in {escape(str(path))} (SHA-256 of every file checked)",
+            highlight=False,
+            soft_wrap=True,
         )
         console.print(source(name).terms, style="dim", highlight=False, soft_wrap=True)

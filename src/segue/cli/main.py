@@ -60,8 +60,9 @@ def run() -> None:
         if error.advice:
             errors.print(error.advice, style="cyan", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        errors.print("Interrupted. What was saved stays valid.")
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == 130:  # what typer makes of Ctrl-C
+            errors.print("Interrupted. What was saved stays valid.")
+        raise
     except BrokenPipeError:
         sys.exit(0)

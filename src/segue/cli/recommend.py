@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from segue.cli.shared import Model, Quiet, console, print_frame
 
@@ -50,4 +51,4 @@ def recommend(
         print_frame(frame)
         return
     artefacts.write_atomically(out, write_file(frame, out))
-    console.print(f"Wrote {frame.height:,} rows to {out}", highlight=False, soft_wrap=True)
+    console.print(f"Wrote {frame.height:,} rows to {escape(str(out))}", highlight=False, soft_wrap=True)

@@ -27,7 +27,7 @@ def column_map(text: str | None) -> dict[str, str] | None:
     """``"user_id=uid,item_id=sku"`` to a dictionary; raises ``ConfigSet``."""
     if text is None:
         return None
-    pairs = dict(part.partition("=")[::2] for part in text.split(","))
+    pairs = {ours.strip(): yours.strip() for ours, _, yours in (part.partition("=") for part in text.split(","))}
     if not all(pairs.values()) or not set(pairs) <= {*REQUIRED, "action", "value"}:
         raise ConfigSet(text=text, form="ours=yours,...", example="--columns user_id=uid,item_id=sku,timestamp=time")
     return pairs

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from segue.cli.shared import Columns, Quiet, console, read_data
 
@@ -66,9 +67,12 @@ def train(
     model.fit(training, validation, progress=not quiet, checkpoint=checkpoint, resume=resume)
     model.save(out, test=test)
     shutil.rmtree(checkpoint, ignore_errors=True)
-    console.print(f"Saved [bold]{type(model).__name__}[/bold] to {out}", highlight=False, soft_wrap=True)
+    place = escape(str(out))
+    console.print(f"Saved [bold]{type(model).__name__}[/bold] to {place}", highlight=False, soft_wrap=True)
     if test is not None:
-        console.print(f"Next: segue evaluate {out} --report report.html", style="dim", highlight=False, soft_wrap=True)
+        console.print(
+            f"Next: segue evaluate {place} --report report.html", style="dim", highlight=False, soft_wrap=True
+        )
 
 
 def _split(data: Any, kind: SplitKind) -> tuple[Any, Any, Any]:

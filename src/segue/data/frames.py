@@ -94,25 +94,28 @@ def write_file(frame: Any, path: str | Path) -> bytes:
 
 
 def _read(source: Path) -> pl.DataFrame:
+    # A path is a path: [ and * in it are no pattern.
     if source.is_dir():
         files = sorted(source.rglob("*.parquet"))
         if not files:
             raise FileNotReadable(path=source, reason="the directory holds no .parquet file")
-        return pl.concat([pl.read_parquet(file) for file in files], how="diagonal_relaxed")
+        return pl.concat([pl.read_parquet(file, glob=False) for file in files], how="diagonal_relaxed")
     match source.suffix.lower():
         case ".parquet" | ".pq":
-            return pl.read_parquet(source)
+            return pl.read_parquet(source, glob=False)
         case ".csv":
             return _read_separated(source)
         case ".tsv" | ".inter" | ".item" | ".user" | ".tab":
             return _read_separated(source, separator="\t", quote_char=None)
         case ".jsonl" | ".ndjson":
-            return pl.read_ndjson(source, infer_schema_length=None)
+            with source.open("rb") as file:
+                return pl.read_ndjson(file, infer_schema_length=None)
     raise FileNotReadable(path=source, reason=f"{source.suffix or 'no ending'} is not a known kind of file")
 
 
 def _read_separated(source: Path, **options: Any) -> pl.DataFrame:
     """Read CSV or TSV; a number that would not come out as it went in (007, or 20 digits) stays text."""
+    options["glob"] = False
     scan = pl.scan_csv(source, infer_schema_length=None, **options)
     schema = scan.collect_schema()
     text = [name for name, dtype in schema.items() if dtype in (pl.Int128, pl.UInt64)]

@@ -44,7 +44,7 @@ def evaluate(
         NoTargets: nothing is held out.
         NotFitted, BadK.
     """
-    ks = [k] if isinstance(k, int) else list(k)
+    ks = list(k) if isinstance(k, Sequence) and not isinstance(k, str) else [k]
     if not ks or any(isinstance(each, bool) or not isinstance(each, int) or each < 1 for each in ks):
         raise BadK(value=k)
     if not isinstance(test, Holdout) or not len(test.users):

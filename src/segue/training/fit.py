@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import shutil
 import signal
 import warnings
 from collections.abc import Iterator
@@ -45,7 +44,8 @@ class RunOptions:
     """How to run today; nothing of it is saved with the model.
 
     Attributes:
-        checkpoint: directory for checkpoints; None trains without any.
+        checkpoint: directory for checkpoints; None trains without any. It stays until the caller, who knows when the
+            model is safe, removes it.
         resume: continue from the checkpoint there.
         checkpoint_seconds: how often to save inside a long epoch.
         progress: show bars.
@@ -114,8 +114,6 @@ def fit(
         if everything is not None and plan.refit:
             model = _refit(plan, everything, report.epochs, run)
             report.refitted = True
-    if run.checkpoint is not None:
-        shutil.rmtree(run.checkpoint, ignore_errors=True)
     return model.cpu().eval(), report
 
 

@@ -112,7 +112,7 @@ def plan_for(config: SequenceConfig, histories: Histories, catalogue: int) -> Pl
         "blocks": 2 if typical >= 20 else 1,
         "dropout": 0.2 if per_item >= 30 else 0.5,
         "max_length": longest,
-        "loss": "full" if events * catalogue <= 4e9 else "sampled",
+        "loss": "full" if events * catalogue <= 1e10 else "sampled",
         # About 48 batches an epoch: small logs learn in fewer epochs, and better, from smaller batches.
         "batch_tokens": int(np.clip(2 ** np.round(np.log2(max(events, 1) / 48)), 512, 4096)),
         "epochs": 200,

@@ -134,11 +134,12 @@ class NextItemTask(L.LightningModule):
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
         vectors = [p for p in self.model.parameters() if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        fused = plan.precision != "bf16"  # Lightning clips no gradients of a fused optimiser in mixed precision
         optimizer: torch.optim.Optimizer
         if plan.optimizer == "adamw":
-            optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=True)
+            optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=fused)
         else:
-            optimizer = torch.optim.SGD(groups, lr=plan.learning_rate, momentum=0.9, fused=True)
+            optimizer = torch.optim.SGD(groups, lr=plan.learning_rate, momentum=0.9, fused=fused)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min(1.0, (step + 1) / (plan.warmup_steps + 1))
         )
