@@ -30,6 +30,6 @@ def compare(
         report.name = str(path)
     print_frame(comparison_table(reports, metric))
     console.print(
-        f"difference and interval in {metric}, to {escape(str(models[0]))}; p from a paired randomisation test",
+        f"difference in {metric}, to {escape(str(models[0]))}; p from a paired randomisation test",
         style="dim",
     )

@@ -36,6 +36,6 @@ def comparison_table(reports: Sequence[Report], metric: str = "ndcg@10") -> pl.D
         row["coverage"] = report[f"coverage@{max(report.protocol['k'])}"]
         if report is not first:
             test = compare(report, first, metric)
-            row |= {"difference": f"{test.difference:+.4f} [{test.low:+.4f}, {test.high:+.4f}]", "p": test.p_value}
+            row |= {"difference": test.difference, "p": test.p_value}
         rows.append(row)
     return pl.DataFrame(rows, infer_schema_length=None)

@@ -137,7 +137,7 @@ def _curve(report: Report) -> str:
         title="Learning curve",
         xaxis_title="epoch",
         yaxis_title="loss",
-        yaxis2={"overlaying": "y", "side": "right", "showgrid": False},
+        yaxis2={"overlaying": "y", "side": "right", "showgrid": False, "tickformat": ".3f"},
         legend={"orientation": "h"},
     )
     return "<h2>Learning</h2>" + _drawn(figure)
