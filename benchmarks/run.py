@@ -41,6 +41,7 @@ def main() -> None:
     measures = {
         "import": speed.import_time,
         "preparation": speed.preparation,
+        "softmax": speed.softmax,
         "batch-recommendation": speed.batch_recommendation,
         "training-speed": lambda: speed.training(peers_python()),
     }

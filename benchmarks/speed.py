@@ -128,6 +128,32 @@ def training(peers_python: str | None) -> dict[str, Any]:
     return found
 
 
+def softmax(tokens: int = 4_096, items: int = 12_000, size: int = 64) -> dict[str, Any]:
+    """One full softmax with fp32 and with bf16 products: milliseconds, and how far the gradient moves."""
+    import torch
+
+    from segue.nn.losses import full_softmax
+
+    torch.manual_seed(0)
+    hidden = torch.randn(tokens, size, requires_grad=True)
+    vectors = (torch.randn(items + 1, size) * 0.1).requires_grad_()
+    targets = torch.randint(1, items + 1, (tokens,))
+    found: dict[str, Any] = {"tokens": tokens, "items": items, "native_bf16": torch.cpu._is_avx512_bf16_supported()}
+    gradients = {}
+    for name, kind in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        times = []
+        for _ in range(6):
+            began = time.perf_counter()
+            gradients[name] = torch.autograd.grad(full_softmax(hidden, vectors, targets, kind), (hidden, vectors))
+            times.append(time.perf_counter() - began)
+        found[f"{name}_milliseconds"] = round(float(np.median(times[1:])) * 1e3, 1)
+    apart = [
+        ((low - exact).norm() / exact.norm()).item()
+        for exact, low in zip(gradients["fp32"], gradients["bf16"], strict=True)
+    ]
+    return found | {"gradient_difference": max(apart)}
+
+
 def _fresh(task: str) -> dict[str, Any]:
     """Run a task in a process of its own, so that its peak memory is its own."""
     command = [sys.executable, "-m", "benchmarks.speed", task]

@@ -69,6 +69,9 @@ def speed_rows() -> list[str]:
     if large := read("preparation"):
         figure = f"{large['dataset_seconds']:.0f} s, {large['with_split_seconds']:.0f} s with a split, peak {large['peak_gb']:.1f} GB"
         rows.append(f"| {large['events']:,} events prepared | {figure} |")
+    if loss := read("softmax"):
+        figure = f"{loss['fp32_milliseconds']:.0f} ms, {loss['bf16_milliseconds']:.0f} ms with bf16 products (gradient moves by {loss['gradient_difference']:.1e})"
+        rows.append(f"| full softmax, {loss['tokens']:,} positions over {loss['items']:,} items | {figure} |")
     if start := read("import"):
         rows.append(f"| `import segue` | {start['seconds']:.2f} s, no torch loaded |")
     return rows

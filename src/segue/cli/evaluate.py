@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from segue.cli.shared import Model, Quiet, console, print_frame
+from segue.cli.shared import ExcludeSeen, Model, Quiet, console, print_frame
 
 
 def evaluate(
@@ -18,10 +18,7 @@ def evaluate(
         Path | None, typer.Option(help="Write a page with plots and examples.", show_default=False)
     ] = None,
     baselines: Annotated[bool, typer.Option(help="Train and show the baselines beside it.")] = True,
-    exclude_seen: Annotated[
-        bool | None,
-        typer.Option(help="Leave out items seen before.  [default: what suits the log]", show_default=False),
-    ] = None,
+    exclude_seen: ExcludeSeen = None,
     quiet: Quiet = False,
 ) -> None:
     """Evaluate a saved recommender with full ranking, beside the baselines.

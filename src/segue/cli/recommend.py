@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from segue.cli.shared import Model, Quiet, console, print_frame
+from segue.cli.shared import ExcludeSeen, Model, Quiet, console, print_frame
 
 
 def recommend(
@@ -19,10 +19,7 @@ def recommend(
     ] = None,
     k: Annotated[int, typer.Option("-k", "--k", help="Length of each list.")] = 10,
     out: Annotated[Path | None, typer.Option(help="Write Parquet, CSV, TSV or JSON lines.", show_default=False)] = None,
-    exclude_seen: Annotated[
-        bool | None,
-        typer.Option(help="Leave out items seen before.  [default: what suits the log]", show_default=False),
-    ] = None,
+    exclude_seen: ExcludeSeen = None,
     quiet: Quiet = False,
 ) -> None:
     """Recommend to known users, or to anyone whose history is given.

@@ -20,6 +20,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 Columns = Annotated[
     str | None, typer.Option(help="Your column names: user_id=uid,item_id=sku,timestamp=time.", show_default=False)
 ]
+ExcludeSeen = Annotated[
+    bool | None, typer.Option(help="Leave out items seen before.  [default: what suits the log]", show_default=False)
+]
 Model = Annotated[Path, typer.Argument(help="Directory that segue train wrote.", show_default=False)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from segue.data import frames, schema
@@ -26,14 +27,14 @@ def inspect(events: Any, *, columns: Mapping[str, str] | None = None) -> dict[st
     normal, clock = schema.normalise_events(raw)
     facts: dict[str, Any] = {"events": raw.height, "columns": raw.columns, "clock": clock}
     cleaned, report = clean(normal, clock)
-    stamps = cleaned["timestamp"]
+    stamps = cleaned["timestamp"].to_numpy()
     per_user = cleaned.group_by("user_id").len()["len"]
     per_item = cleaned.group_by("item_id").len()["len"]
     facts |= {
         "users": len(per_user),
         "items": len(per_item),
-        "from": schema.in_words(int(stamps.min()), clock),  # type: ignore[arg-type]
-        "until": schema.in_words(int(stamps.max()), clock),  # type: ignore[arg-type]
+        "from": schema.in_words(int(stamps.min()), clock),
+        "until": schema.in_words(int(stamps.max()), clock),
         "events per user": _spread(per_user),
         "events per item": _spread(per_item),
         "users with one event": int((per_user == 1).sum()),
@@ -71,12 +72,9 @@ def _repeats(cleaned: pl.DataFrame, users: int) -> float:
 
 
 def _spread(counts: pl.Series) -> dict[str, float]:
-    return {
-        "median": float(counts.median() or 0),  # type: ignore[arg-type]
-        "mean": round(float(counts.mean() or 0), 2),  # type: ignore[arg-type]
-        "max": int(counts.max() or 0),  # type: ignore[arg-type]
-    }
+    values = counts.to_numpy()
+    return {"median": float(np.median(values)), "mean": round(float(values.mean()), 2), "max": int(values.max())}
 
 
 def _share(marks: pl.Series) -> float:
-    return round(float(marks.mean() or 0), 4)  # type: ignore[arg-type]
+    return round(float(marks.to_numpy().mean()), 4)

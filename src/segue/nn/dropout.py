@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class Dropout(nn.Module):
     """Dropout that draws one random byte per element, eight to a 64-bit draw.
 
-    torch draws a number per element one after the other, a quarter of a training step here. The rate is rounded to
-    1/256 and the scale matches the rounded rate, so that the expectation is exact.
+    torch draws a number per element one after the other, which shows in the time of a step. The rate is rounded
+    to 1/256 and the scale matches the rounded rate, so that the expectation is exact.
     """
 
     def __init__(self, rate: float) -> None:

@@ -61,7 +61,7 @@ class SequenceConfig(Config):
     """Largest norm of the gradient; 0 turns clipping off."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16 runs the whole forward pass in it. Auto: only the products of the full softmax, and only where the processor
-    has bf16 units (their gradient then differs by 2e-4, and the loss takes half the time)."""
+    has bf16 units; docs/benchmarks.md says what that saves and how far the gradient moves."""
     average_weights: bool = True
     """Recommend with a running average of the weights over about three epochs."""
     epochs: Annotated[int, Field(ge=1)] | Auto = "auto"
