@@ -120,6 +120,12 @@ class ColumnUnreadable(DataError):
     remedy = "Convert it first, or leave the column out."
 
 
+class TimeZoneUnknown(DataError):
+    code = "D014"
+    template = "There is no time zone {name!r}.{hint}"
+    remedy = "Give an IANA name such as 'Europe/Rome' or 'UTC'."
+
+
 class SplitError(DataError):
     """A split that cannot be made, or must not be used."""
 

@@ -15,7 +15,7 @@ rows_of = st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=8)
 def build(rows: list[list[int]], stamped: bool = True) -> Histories:
     items = np.array([item for row in rows for item in row], dtype=np.int64)
     numbers = np.repeat(np.arange(len(rows)), [len(row) for row in rows]).astype(np.int64)
-    return Histories.from_rows(numbers, items, len(rows), np.arange(len(items)) if stamped else None)
+    return Histories.from_rows(numbers, items, len(rows), timestamps=np.arange(len(items)) if stamped else None)
 
 
 def lists(histories: Histories) -> list[list[int]]:

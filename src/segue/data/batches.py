@@ -8,25 +8,80 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from segue.data.histories import Histories
+from segue.data.calendar import calendar_codes
+from segue.data.histories import UNKNOWN_TIME, Histories
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded rows of one batch, all of shape (rows, width).
+    """Padded rows of one batch, all of shape (rows, width) but for ``lengths``.
+
+    What a position is asked about is the event that follows it: when that is (``asked``), what kind of action it is
+    (``wanted``), and in training which item (``targets``).
 
     Attributes:
         inputs: item codes, 0 where there is none (on the right).
         targets: the item that followed each input, 0 where nothing is to be learnt.
-        lengths: events per row.
+        lengths: (rows,) events per row.
+        times, asked: seconds since 1970 of each event and of the request after it (``UNKNOWN_TIME`` where it is not
+            known); None where the log has no clock.
+        calendar: codes of ``data.calendar`` for ``asked``.
+        actions, wanted: codes of the action of each event and of the one asked for (0: any); None without actions.
+        values: float32, NaN where there is none; None where the log has none.
     """
 
     inputs: np.ndarray
     targets: np.ndarray
     lengths: np.ndarray
+    times: np.ndarray | None = None
+    asked: np.ndarray | None = None
+    calendar: np.ndarray | None = None
+    actions: np.ndarray | None = None
+    wanted: np.ndarray | None = None
+    values: np.ndarray | None = None
+
+
+class _Columns:
+    """The columns of flat histories, ready to be gathered into batches."""
+
+    def __init__(self, histories: Histories, time_zone: str) -> None:
+        self.histories = histories
+        stamps = histories.timestamps
+        self.seconds = None if stamps is None else stamps // 1_000_000
+        self.calendar = None if stamps is None else calendar_codes(stamps, time_zone)
+        self.at = histories.at if histories.at is not None else np.full(len(histories), UNKNOWN_TIME)
+        self.wanted = histories.wanted if histories.wanted is not None else np.zeros(len(histories), dtype=np.int64)
+        told = self.at != UNKNOWN_TIME
+        self.at_seconds = np.where(told, self.at // 1_000_000, UNKNOWN_TIME)
+        self.at_calendar = np.where(told, calendar_codes(np.where(told, self.at, 0), time_zone), 0).astype(np.int16)
+
+    def gather(self, index: np.ndarray, inside: np.ndarray, newest: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
+        """Everything of a batch but inputs, targets and lengths.
+
+        Args:
+            index: (n, width) places in the flat arrays.
+            inside: (n, width) whether there is an event.
+            newest: (n, width) whether it is the newest of its history: what follows is the request itself.
+            rows: (n,) row of the histories.
+        """
+        following = np.minimum(index + 1, max(len(self.histories.items) - 1, 0))
+        found: dict[str, Any] = {}
+        if self.seconds is not None and self.calendar is not None:
+            found["times"] = np.where(inside, self.seconds[index], 0)
+            found["asked"] = np.where(newest, self.at_seconds[rows, None], np.where(inside, self.seconds[following], 0))
+            calendar = np.where(newest, self.at_calendar[rows, None], self.calendar[following])
+            found["calendar"] = np.where(inside, calendar, 0)
+        if (actions := self.histories.actions) is not None:
+            found["actions"] = np.where(inside, actions[index], 0)
+            wanted = np.where(newest, self.wanted[rows, None], actions[following])
+            found["wanted"] = np.where(inside, wanted, 0)
+        if (values := self.histories.values) is not None:
+            found["values"] = np.where(inside, values[index], np.nan).astype(np.float32)
+        return found
 
 
 class TrainingWindows:
@@ -37,8 +92,9 @@ class TrainingWindows:
     positions.
     """
 
-    def __init__(self, histories: Histories, max_length: int, tokens: int) -> None:
+    def __init__(self, histories: Histories, max_length: int, tokens: int, time_zone: str = "UTC") -> None:
         self.histories = histories
+        self._columns = _Columns(histories, time_zone)
         self.starts, self.ends, self.firsts = _cut(histories, max_length)
         self.widths = self.ends - self.starts
         self._groups = _by_budget(np.sort(self.widths), tokens)
@@ -74,13 +130,17 @@ class TrainingWindows:
         learnt = inside & (index >= self.firsts[rows, None])
         items = self.histories.items
         following = np.minimum(index + 1, len(items) - 1)
-        return Batch(np.where(inside, items[index], 0), np.where(learnt, items[following], 0), widths)
+        others = self._columns.gather(index, inside, np.zeros_like(inside), np.zeros(len(rows), dtype=np.int64))
+        return Batch(np.where(inside, items[index], 0), np.where(learnt, items[following], 0), widths, **others)
 
 
-def inference_batches(histories: Histories, max_length: int, tokens: int) -> Iterator[tuple[np.ndarray, Batch]]:
+def inference_batches(
+    histories: Histories, max_length: int, tokens: int, time_zone: str = "UTC"
+) -> Iterator[tuple[np.ndarray, Batch]]:
     """Rows of histories cut to their newest ``max_length`` events, in batches of about equal width.
 
-    Yields the row numbers and the batch (its targets are empty). Rows without events are left out.
+    The newest event of a row is asked about the row's own ``at`` and ``wanted``. Yields the row numbers and the batch
+    (its targets are empty). Rows without events are left out.
     """
     widths = np.minimum(histories.lengths, max_length)
     order = np.argsort(widths, kind="stable")
@@ -92,7 +152,9 @@ def inference_batches(histories: Histories, max_length: int, tokens: int) -> Ite
         place = np.arange(cut.lengths.max())
         inside = place < cut.lengths[:, None]
         index = np.where(inside, cut.offsets[:-1, None] + place, 0)
-        yield rows, Batch(np.where(inside, cut.items[index], 0), nothing, cut.lengths)
+        newest = place == cut.lengths[:, None] - 1
+        others = _Columns(cut, time_zone).gather(index, inside, newest, np.arange(len(rows)))
+        yield rows, Batch(np.where(inside, cut.items[index], 0), nothing, cut.lengths, **others)
 
 
 def _by_budget(widths: np.ndarray, tokens: int) -> np.ndarray:

@@ -35,6 +35,8 @@ class Dataset:
         clock: whether timestamps are a time (microseconds since 1970) or an order.
         frame_kind: the kind of frame the user came with.
         report: what cleaning removed.
+        time_zone: in which hours, weekdays and months are read from timestamps (an IANA name).
+        action_names: the kinds of action in the log, by code from 1.
     """
 
     events: pl.DataFrame
@@ -44,6 +46,8 @@ class Dataset:
     clock: schema.Clock
     frame_kind: frames.FrameKind
     report: CleaningReport
+    time_zone: str = "UTC"
+    action_names: tuple[str, ...] = ()
 
     @classmethod
     def from_frames(
@@ -54,6 +58,7 @@ class Dataset:
         columns: Mapping[str, str] | None = None,
         item_columns: Mapping[str, str] | None = None,
         cleaning: CleaningConfig | Mapping[str, Any] | None = None,
+        time_zone: str | None = None,
     ) -> Dataset:
         """Read, clean and encode a log and, when there is one, its catalogue.
 
@@ -63,6 +68,8 @@ class Dataset:
             items: frame with ``item_id`` and any other columns.
             columns, item_columns: our name to theirs, for example ``{"user_id": "uid"}``.
             cleaning: what to remove (see :class:`CleaningConfig`).
+            time_zone: an IANA name such as ``"Europe/Rome"``: hours and weekdays are read in it, and times without a
+                zone are taken to be in it. Default: the zone of the timestamp column, or UTC.
 
         Raises:
             DataError: a column is missing, ids are mixed, time is unreadable, nothing is left, ...
@@ -74,7 +81,8 @@ class Dataset:
         raw = schema.rename(raw, columns, schema.REQUIRED, "event log")
         given = raw
         notes: list[str] = []
-        raw, clock = schema.normalise_events(raw)
+        zone = schema.zone_of(raw["timestamp"], time_zone)
+        raw, clock = schema.normalise_events(raw, time_zone)
         numbered = cleaning.session_gap_minutes is not None and clock == "time"
         raw = _make_room(raw, {"row", "user", "item", *(("session",) if numbered else ())}, notes)
         if "value" in raw.columns and (lost := raw["value"].null_count() - given["value"].null_count()):
@@ -104,7 +112,8 @@ class Dataset:
         if numbered:
             encoded = number_sessions(encoded.rename({"user": "user_id"}), cleaning.session_gap_minutes or 0.0)
             encoded = encoded.rename({"user_id": "user"})
-        return cls(encoded, catalogue, user_vocabulary, item_vocabulary, clock, kind, report)
+        actions = () if "action" not in encoded.columns else tuple(encoded["action"].drop_nulls().unique().sort())
+        return cls(encoded, catalogue, user_vocabulary, item_vocabulary, clock, kind, report, zone, actions)
 
     @classmethod
     def from_files(cls, events: str | Path, items: str | Path | None = None, **options: Any) -> Dataset:
@@ -119,8 +128,16 @@ class Dataset:
             self.events["user"].to_numpy().astype(np.int64),
             self.events["item"].to_numpy().astype(np.int64),
             len(self.user_vocabulary) + 1,
-            self.events["timestamp"].to_numpy(),
+            timestamps=self.events["timestamp"].to_numpy(),
+            actions=self._action_codes,
+            values=self.events["value"].fill_null(float("nan")).to_numpy() if "value" in self.events.columns else None,
         )
+
+    @property
+    def _action_codes(self) -> np.ndarray | None:
+        if not self.action_names or "action" not in self.events.columns:
+            return None
+        return encode_actions(self.events["action"], self.action_names)
 
     @cached_property
     def item_counts(self) -> np.ndarray:
@@ -153,6 +170,15 @@ class Dataset:
     def __repr__(self) -> str:
         users = self.events["user"].n_unique()
         return f"Dataset({len(self):,} events, {users:,} users, {len(self.item_vocabulary):,} items)"
+
+
+def encode_actions(actions: pl.Series, names: tuple[str, ...]) -> np.ndarray:
+    """Codes from 1 by the place in ``names``; 0 where an action is absent or unknown."""
+    codes = pl.DataFrame(
+        {"name": names, "code": range(1, len(names) + 1)}, schema={"name": pl.String, "code": pl.Int64}
+    )
+    joined = pl.DataFrame({"name": actions.cast(pl.String)}).join(codes, on="name", how="left", maintain_order="left")
+    return joined["code"].fill_null(0).to_numpy()
 
 
 def titles_of(items: pl.DataFrame | None) -> dict[Any, str]:

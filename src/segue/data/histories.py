@@ -7,24 +7,38 @@ No Python object exists per event or per user.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+
+UNKNOWN_TIME = np.iinfo(np.int64).min
+"""Stands where the moment of a request is not known."""
+_PER_EVENT = ("items", "timestamps", "actions", "values")
+_PER_ROW = ("at", "wanted")
 
 
 @dataclass(frozen=True)
 class Histories:
-    """Ragged rows of item codes and timestamps.
+    """Ragged rows of events.
 
     Attributes:
         offsets: int64, rows + 1 values, starting at 0.
         items: int64 item codes, one per event.
         timestamps: int64, one per event; absent for histories given as bare lists of items.
+        actions: int64 codes of what was done (0 unknown), one per event; absent where the log has none.
+        values: float32 (rating, price, ...), NaN where there is none, one per event; absent where the log has none.
+        at: int64, one per row: the moment it is asked about (``UNKNOWN_TIME`` where that is not said).
+        wanted: int64, one per row: the code of the action that is asked about, 0 for any.
     """
 
     offsets: np.ndarray
     items: np.ndarray
     timestamps: np.ndarray | None = None
+    actions: np.ndarray | None = None
+    values: np.ndarray | None = None
+    at: np.ndarray | None = None
+    wanted: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -35,13 +49,11 @@ class Histories:
         return np.diff(self.offsets)
 
     @classmethod
-    def from_rows(
-        cls, rows: np.ndarray, items: np.ndarray, count: int, timestamps: np.ndarray | None = None
-    ) -> Histories:
-        """From events sorted by row number (0 to ``count`` - 1)."""
+    def from_rows(cls, rows: np.ndarray, items: np.ndarray, count: int, **columns: np.ndarray | None) -> Histories:
+        """From events sorted by row number (0 to ``count`` - 1); ``columns`` are the other attributes."""
         offsets = np.zeros(count + 1, dtype=np.int64)
         np.cumsum(np.bincount(rows, minlength=count), out=offsets[1:])
-        return cls(offsets, items, timestamps)
+        return cls(offsets, items, **columns)
 
     def row(self, number: int) -> np.ndarray:
         """Item codes of one row."""
@@ -59,16 +71,33 @@ class Histories:
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum(ends - starts, out=offsets[1:])
         index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
-        stamps = None if self.timestamps is None else self.timestamps[index]
-        return Histories(offsets, self.items[index], stamps)
+        return Histories(offsets, **self._gathered(index, _PER_EVENT), **self._gathered(rows, _PER_ROW))
+
+    def keep(self, events: np.ndarray) -> Histories:
+        """All rows with some of their events, told by a mask over all events."""
+        if events.all():
+            return self
+        offsets = np.concatenate([[0], np.cumsum(events)])[self.offsets]
+        return replace(self, offsets=offsets, **self._gathered(events, _PER_EVENT))
 
     def known(self) -> Histories:
         """Without code 0, which marks items that are not in the vocabulary."""
-        keep = self.items > 0
-        if keep.all():
-            return self
-        stamps = None if self.timestamps is None else self.timestamps[keep]
-        return Histories.from_rows(self.rows()[keep], self.items[keep], len(self), stamps)
+        return self.keep(self.items > 0)
+
+    def asked(self, at: np.ndarray | None = None, wanted: np.ndarray | None = None) -> Histories:
+        """The same rows asked about other moments and actions; events after the moment are left out.
+
+        What happens at the very moment stays: a request is made by what has just been done.
+        """
+        rows = replace(self, at=at, wanted=wanted)
+        if at is None or self.timestamps is None:
+            return rows
+        told = np.where(at == UNKNOWN_TIME, np.iinfo(np.int64).max, at)
+        return rows.keep(self.timestamps <= np.repeat(told, self.lengths))
+
+    def _gathered(self, index: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
+        columns = {name: getattr(self, name) for name in names}
+        return {name: None if column is None else column[index] for name, column in columns.items()}
 
 
 def repeat_share(histories: Histories) -> float:

@@ -7,6 +7,7 @@ numbers. Removes nothing: that is ``cleaning``'s work.
 from __future__ import annotations
 
 import datetime as dt
+import zoneinfo
 from collections.abc import Mapping
 from typing import Literal
 
@@ -20,6 +21,7 @@ from segue.errors import (
     EmptyLog,
     MixedIds,
     TimestampUnreadable,
+    TimeZoneUnknown,
     nearest,
 )
 
@@ -60,15 +62,31 @@ def rename(
     return frame
 
 
-def normalise_events(frame: pl.DataFrame) -> tuple[pl.DataFrame, Clock]:
+def zone_of(column: pl.Series, given: str | None) -> str:
+    """The time zone that hours and weekdays are read in: the one given, the column's own, or UTC.
+
+    Raises ``TimeZoneUnknown``.
+    """
+    own = column.dtype.time_zone if isinstance(column.dtype, pl.Datetime) else None
+    zone = given or own or "UTC"
+    try:
+        pl.Series([dt.datetime(1970, 1, 1)]).dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
+    except pl.exceptions.PolarsError:
+        known = sorted(zoneinfo.available_timezones())
+        raise TimeZoneUnknown(name=zone, hint=nearest(zone, known)) from None
+    return zone
+
+
+def normalise_events(frame: pl.DataFrame, time_zone: str | None = None) -> tuple[pl.DataFrame, Clock]:
     """Bring ids and time to one form; returns the frame and whether ``timestamp`` is a time or an order.
 
-    Times become microseconds since 1970 in UTC; an order keeps its numbers. Unreadable ids and times become null.
+    Times become microseconds since 1970 in UTC (those without a zone are taken to be in ``time_zone``); an order keeps
+    its numbers. Unreadable ids and times become null.
     """
     if frame.height == 0:
         raise EmptyLog(what="event log", why="")
     frame = frame.with_columns(_id_column(frame["user_id"]), _id_column(frame["item_id"]))
-    stamps, clock = read_time(frame["timestamp"])
+    stamps, clock = read_time(frame["timestamp"], time_zone)
     frame = frame.with_columns(stamps.alias("timestamp"))
     for name, kind, wanted in (("value", pl.Float32(), "numbers"), ("action", pl.String(), "names")):
         if name in frame.columns:
@@ -100,8 +118,10 @@ def refuse_duplicates(frame: pl.DataFrame) -> None:
         raise DuplicateItems(count=twice.n_unique(), example=twice[0])
 
 
-def read_time(column: pl.Series) -> tuple[pl.Series, Clock]:
+def read_time(column: pl.Series, time_zone: str | None = None) -> tuple[pl.Series, Clock]:
     """Read a column as time: dates, datetimes, ISO 8601 text, or numbers of any usual unit.
+
+    Dates, datetimes and texts without a zone are in ``time_zone`` (default UTC).
 
     Returns whole numbers (microseconds since 1970, or the order given) with null where a value is unusable.
     The unit of numbers follows from the size of their median. Raises ``TimestampUnreadable``.
@@ -112,9 +132,10 @@ def read_time(column: pl.Series) -> tuple[pl.Series, Clock]:
             column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         if dtype in (pl.Time, pl.Duration):
             raise TimestampUnreadable(example=str(column.drop_nulls().head(1).to_list()), dtype=dtype)
-        return column.cast(pl.Datetime("us")).cast(pl.Int64), "time"
+        zoned = isinstance(dtype, pl.Datetime) and dtype.time_zone
+        return _in_utc(column.cast(pl.Datetime("us")), None if zoned else time_zone).cast(pl.Int64), "time"
     if dtype in (pl.String, pl.Categorical, pl.Enum):
-        return _read_text_time(column.cast(pl.String))
+        return _read_text_time(column.cast(pl.String), time_zone)
     if not dtype.is_numeric():
         raise TimestampUnreadable(example=str(column.drop_nulls().head(1).to_list()), dtype=dtype)
     if dtype.is_float():
@@ -144,7 +165,20 @@ def in_words(moment: int, clock: Clock) -> str:
         return f"{moment} us"
 
 
-def _read_text_time(column: pl.Series) -> tuple[pl.Series, Clock]:
+def _in_utc(naive: pl.Series, time_zone: str | None) -> pl.Series:
+    """Naive datetimes of a zone as naive datetimes of UTC."""
+    if time_zone is None or time_zone == "UTC":
+        return naive
+    # The hour that a clock skips in spring is read as the one after it, the hour it repeats in autumn as the first.
+    shifted = [
+        moved.dt.replace_time_zone(time_zone, ambiguous="earliest", non_existent="null")
+        for moved in (naive, naive + dt.timedelta(hours=1))
+    ]
+    local = shifted[0].zip_with(shifted[0].is_not_null(), shifted[1])
+    return local.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+
+
+def _read_text_time(column: pl.Series, time_zone: str | None) -> tuple[pl.Series, Clock]:
     stripped = column.str.strip_chars()
     numbers = stripped.cast(pl.Float64, strict=False)
     present = stripped.drop_nulls().len()
@@ -159,7 +193,7 @@ def _read_text_time(column: pl.Series) -> tuple[pl.Series, Clock]:
         except pl.exceptions.PolarsError:
             continue
         if parsed.is_not_null().sum() >= 0.5 * max(present, 1):
-            return parsed.dt.replace_time_zone(None).cast(pl.Int64), "time"
+            return _in_utc(parsed.dt.replace_time_zone(None), None if strict else time_zone).cast(pl.Int64), "time"
     raise TimestampUnreadable(example=next(iter(stripped.drop_nulls()), ""), dtype=column.dtype)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from segue.data.dataset import Dataset, uuid_columns
+from segue.data.histories import Histories
 from segue.data.schema import read_time
 from segue.data.vocabulary import Vocabulary
 from segue.errors import FrameNotReadable, SplitEmpty, SplitLeak
@@ -43,6 +44,16 @@ class Holdout:
     def users(self) -> np.ndarray:
         """Codes of the users with targets, ascending."""
         return np.unique(self.targets.events["user"].to_numpy().astype(np.int64))
+
+    def asked(self, users: np.ndarray | None = None) -> Histories:
+        """The context of each user, asked about at the moment of the user's first target.
+
+        A request comes when the user comes back: when that is is known to whoever answers, what is wanted is not.
+        """
+        users = self.users if users is None else users
+        targets, contexts = self.targets.histories.take(users), self.context.histories.take(users)
+        assert targets.timestamps is not None
+        return contexts.asked(at=targets.timestamps[targets.offsets[:-1]])
 
     @cached_property
     def all(self) -> Dataset:

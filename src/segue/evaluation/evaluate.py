@@ -52,7 +52,7 @@ def evaluate(
             why="the holdout is empty" if isinstance(test, Holdout) else f"a {type(test).__name__} is no holdout"
         )
     model._require_fitted()
-    contexts = test.context.histories.take(test.users)
+    contexts = test.asked()
     targets = test.targets.histories.take(test.users)
     repeats = repeat_share(test.context.histories)
     chosen = repeats <= REPEAT_THRESHOLD if exclude_seen is None else exclude_seen

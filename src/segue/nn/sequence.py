@@ -1,29 +1,55 @@
-"""Item tower and encoder joined: histories to hidden states, and how both start."""
+"""Item tower, time, behaviour and encoder joined: histories to hidden states, and how all of it starts."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+from segue.nn.behaviour import BehaviourInputs, forget_wanted
+from segue.nn.inputs import Inputs
 from segue.nn.item_tower import ItemTower
-from segue.nn.transformer import TransformerEncoder
+from segue.nn.time import MomentInputs, forget_moments
 
 
 class SequenceModel(nn.Module):
-    """From item codes to one hidden state per position; scores are dot products with the tower's vectors."""
+    """From item codes to one hidden state per position; scores are dot products with the tower's vectors.
 
-    def __init__(self, tower: ItemTower, encoder: TransformerEncoder) -> None:
+    Args:
+        tower: item codes to vectors.
+        encoder: see ``nn.encoders``.
+        moments, behaviour: what is added to the item vectors; None where the log does not say.
+        forget: share of requests whose moment and wanted action are hidden in training.
+    """
+
+    def __init__(
+        self,
+        tower: ItemTower,
+        encoder: nn.Module,
+        moments: MomentInputs | None = None,
+        behaviour: BehaviourInputs | None = None,
+        forget: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.tower, self.encoder = tower, encoder
+        self.tower, self.encoder, self.moments, self.behaviour = tower, encoder, moments, behaviour
+        self.forget = forget
         self.apply(_initialise)
 
-    def forward(self, items: Tensor, lengths: Tensor) -> Tensor:
-        """(rows, width) codes and (rows,) lengths to (rows, width, d) hidden states."""
-        hidden: Tensor = self.encoder(self.tower(items), lengths)
-        return hidden
+    def forward(self, inputs: Inputs) -> Tensor:
+        """(rows, width) inputs to (rows, width, d) hidden states."""
+        return self._encoded(inputs, last=False)
 
-    def last(self, items: Tensor, lengths: Tensor) -> Tensor:
+    def last(self, inputs: Inputs) -> Tensor:
         """(rows, d): the hidden state of each row's newest event."""
-        hidden: Tensor = self.encoder(self.tower(items), lengths, last=True)
+        return self._encoded(inputs, last=True)
+
+    def _encoded(self, inputs: Inputs, last: bool) -> Tensor:
+        if self.training:
+            inputs = forget_wanted(forget_moments(inputs, self.forget), self.forget)
+        x = self.tower(inputs.items)
+        if self.moments is not None:
+            x = self.moments(x, inputs)
+        if self.behaviour is not None:
+            x = self.behaviour(x, inputs)
+        hidden: Tensor = self.encoder(x, inputs, last=last)
         return hidden
 
 

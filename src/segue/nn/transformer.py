@@ -11,28 +11,40 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segue.nn.dropout import Dropout
+from segue.nn.encoders import Shape
+from segue.nn.inputs import Inputs
+from segue.nn.time import RelativeTime
+from segue.nn.view import PositionsFromEnd, View
 
 
 class CausalSelfAttention(nn.Module):
-    """Multi-head attention to this position and those before it. Padding on the right is never in view."""
+    """Multi-head attention to this position and those before it. Padding on the right is never in view.
 
-    def __init__(self, size: int, heads: int) -> None:
+    With ``relative_time`` a learned bias by the time between events is added to the scores.
+    """
+
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.heads = heads
-        self.query_key_value = nn.Linear(size, 3 * size)
-        self.output = nn.Linear(size, size)
+        self.heads = shape.heads
+        self.query_key_value = nn.Linear(shape.size, 3 * shape.size)
+        self.output = nn.Linear(shape.size, shape.size)
+        self.time = RelativeTime(shape.heads) if shape.relative_time else None
 
-    def forward(self, x: Tensor, only: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, view: View, only: Tensor | None = None) -> Tensor:
         """(rows, width, d) to the same; with ``only`` (rows,) to (rows, 1, d), one position per row."""
         rows, width, size = x.shape
         packed = self.query_key_value(x).view(rows, width, 3, self.heads, size // self.heads)
         query, key, value = packed.permute(2, 0, 3, 1, 4)
-        if only is None:
+        if only is not None:
+            query = query.gather(2, only[:, None, None, None].expand(-1, self.heads, 1, query.shape[3]))
+        if self.time is not None and view.buckets is not None:
+            # Written out: the fused kernels of torch have no gradient for a bias on a CPU.
+            scores = torch.matmul(query * (size // self.heads) ** -0.5, key.transpose(-2, -1)) + self.time(view.buckets)
+            mixed = torch.matmul(scores.masked_fill(view.hidden, -torch.inf).softmax(-1), value)
+        elif only is None:
             mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         else:
-            visible = (torch.arange(width, device=x.device) <= only[:, None])[:, None, None, :]
-            query = query.gather(2, only[:, None, None, None].expand(-1, self.heads, 1, query.shape[3]))
-            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=~view.hidden)
         output: Tensor = self.output(mixed.transpose(1, 2).reshape(rows, -1, size))
         return output
 
@@ -59,16 +71,17 @@ class LiGRBlock(nn.Module):
     the SwiGLU feed-forward layer of eSASRec (2025).
     """
 
-    def __init__(self, size: int, heads: int, expansion: int, dropout: float) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.attention_norm, self.attention = nn.LayerNorm(size), CausalSelfAttention(size, heads)
-        self.feed_norm, self.feed = nn.LayerNorm(size), SwiGLU(size, expansion * size, dropout)
+        size = shape.size
+        self.attention_norm, self.attention = nn.LayerNorm(size), CausalSelfAttention(shape)
+        self.feed_norm, self.feed = nn.LayerNorm(size), SwiGLU(size, shape.expansion * size, shape.dropout)
         self.attention_gate, self.feed_gate = nn.Linear(size, size), nn.Linear(size, size)
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(shape.dropout)
 
-    def forward(self, x: Tensor, only: Tensor | None = None) -> Tensor:
-        mixed = self.dropout(self.attention(self.attention_norm(x), only))
-        x = _at(x, only)
+    def forward(self, x: Tensor, view: View, only: Tensor | None = None) -> Tensor:
+        mixed = self.dropout(self.attention(self.attention_norm(x), view, only))
+        x = at(x, only)
         x = x + torch.sigmoid(self.attention_gate(x)) * mixed
         x = x + torch.sigmoid(self.feed_gate(x)) * self.dropout(self.feed(self.feed_norm(x)))
         return x
@@ -77,20 +90,21 @@ class LiGRBlock(nn.Module):
 class PlainBlock(nn.Module):
     """The usual pre-norm block with GELU."""
 
-    def __init__(self, size: int, heads: int, expansion: int, dropout: float) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.attention_norm, self.attention = nn.LayerNorm(size), CausalSelfAttention(size, heads)
+        size, hidden = shape.size, shape.expansion * shape.size
+        self.attention_norm, self.attention = nn.LayerNorm(size), CausalSelfAttention(shape)
         self.feed_norm = nn.LayerNorm(size)
-        self.up, self.down = nn.Linear(size, expansion * size), nn.Linear(expansion * size, size)
-        self.dropout = Dropout(dropout)
+        self.up, self.down = nn.Linear(size, hidden), nn.Linear(hidden, size)
+        self.dropout = Dropout(shape.dropout)
 
-    def forward(self, x: Tensor, only: Tensor | None = None) -> Tensor:
-        x = _at(x, only) + self.dropout(self.attention(self.attention_norm(x), only))
+    def forward(self, x: Tensor, view: View, only: Tensor | None = None) -> Tensor:
+        x = at(x, only) + self.dropout(self.attention(self.attention_norm(x), view, only))
         x = x + self.dropout(self.down(self.dropout(F.gelu(self.up(self.feed_norm(x))))))
         return x
 
 
-def _at(x: Tensor, only: Tensor | None) -> Tensor:
+def at(x: Tensor, only: Tensor | None) -> Tensor:
     """(rows, width, d) to (rows, 1, d) at one position per row, or ``x`` as it is."""
     return x if only is None else x.gather(1, only[:, None, None].expand(-1, 1, x.shape[2]))
 
@@ -102,37 +116,26 @@ class TransformerEncoder(nn.Module):
     """Positions counted back from the newest event, a stack of blocks, a final norm.
 
     Counting from the newest event gives "the last thing they did" one meaning for histories of every length.
-
-    Args:
-        size: of every vector (d).
-        max_length: of a row.
-        block: ``"ligr"`` or ``"plain"``.
-        expansion: width of the feed-forward layer as a multiple of ``size``.
     """
 
-    def __init__(
-        self, size: int, max_length: int, blocks: int, heads: int, block: str, expansion: int, dropout: float
-    ) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.positions = nn.Embedding(max_length, size)
-        self.blocks = nn.ModuleList(BLOCKS[block](size, heads, expansion, dropout) for _ in range(blocks))
-        self.norm = nn.LayerNorm(size)
-        self.dropout = Dropout(dropout)
+        self.shape = shape
+        self.positions = PositionsFromEnd(shape.max_length, shape.size)
+        self.blocks = nn.ModuleList(BLOCKS[shape.block](shape) for _ in range(shape.blocks))
+        self.norm = nn.LayerNorm(shape.size)
+        self.dropout = Dropout(shape.dropout)
 
-    def forward(self, x: Tensor, lengths: Tensor, last: bool = False) -> Tensor:
-        """Encode histories.
-
-        Args:
-            x: (rows, width, d) item vectors.
-            lengths: (rows,) events per row.
-            last: return (rows, d), the newest event's vector alone; the last block then works on it alone.
-        """
-        place = torch.arange(x.shape[1], device=x.device)
-        from_end = (lengths[:, None] - 1 - place).clamp(min=0)
-        x = self.dropout(x + self.positions(from_end))
+    def forward(self, x: Tensor, inputs: Inputs, last: bool = False) -> Tensor:
+        """Encode histories; with ``last`` the final block works on the newest event alone."""
+        x = self.dropout(self.positions(x, inputs.lengths))
         *first, final = self.blocks
-        for block in first:
-            x = block(x)
-        x = final(x, lengths - 1) if last else final(x)
-        states: Tensor = self.norm(x[:, 0] if last else x)
+        if first or not last:
+            view = View.of(inputs, self.shape)
+            for block in first if last else self.blocks:
+                x = block(x, view)
+        if last:
+            only = inputs.lengths - 1
+            x = final(x, View.of(inputs, self.shape, only), only)[:, 0]
+        states: Tensor = self.norm(x)
         return states

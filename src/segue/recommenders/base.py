@@ -29,6 +29,8 @@ from segue.recommenders import asking
 
 REPEAT_THRESHOLD = 0.02
 """People come back to items when more than this share of events is on an item the user had before."""
+_EVENT_COLUMNS = ("user", "item", "timestamp", "row")
+_OPTIONAL_COLUMNS = ("timestamps", "actions", "values")
 _SCORES = 8_000_000  # floats of scores alive at once (32 MB)
 
 
@@ -103,6 +105,7 @@ class Recommender(ABC):
         self.item_vocabulary, self.user_vocabulary = data.item_vocabulary, data.user_vocabulary
         self.histories, self.item_counts = known.histories, known.item_counts
         self.items, self.frame_kind, self.clock = data.items, data.frame_kind, data.clock
+        self.time_zone, self.action_names = data.time_zone, data.action_names
         self.exclude_seen = repeat_share(known.histories) <= REPEAT_THRESHOLD
         self.report = {"recommender": type(self).__name__, "exclude_seen": self.exclude_seen}
         self._fit(data, validation, run)
@@ -235,19 +238,21 @@ class Recommender(ABC):
             artefact.tensors(
                 "histories",
                 {"offsets": self.histories.offsets, "items": self.histories.items.astype(np.int32)}
-                | ({} if self.histories.timestamps is None else {"timestamps": self.histories.timestamps})
+                | {name: column for name in _OPTIONAL_COLUMNS if (column := getattr(self.histories, name)) is not None}
                 | {"item_counts": self.item_counts},
             )
             if self.items is not None:
                 artefact.table("items", self.items)
             if test is not None:
-                artefact.table("test_targets", test.targets.events.select("user", "item", "timestamp", "row"))
-                artefact.table("test_context", test.context.events.select("user", "item", "timestamp", "row"))
+                artefact.table("test_targets", _kept(test.targets.events))
+                artefact.table("test_context", _kept(test.context.events))
             facts = {
                 "exclude_seen": self.exclude_seen,
                 "frame_kind": self.frame_kind,
                 "uuid": [self.user_vocabulary.is_uuid, self.item_vocabulary.is_uuid],
                 "clock": self.clock,
+                "time_zone": self.time_zone,
+                "action_names": list(self.action_names),
                 "report": self.report,
             }
             artefact.document("facts", facts)
@@ -263,11 +268,14 @@ class Recommender(ABC):
             model.user_vocabulary = Vocabulary(artefact.table("user_ids")["id"], user_uuid)
             model.item_vocabulary = Vocabulary(artefact.table("item_ids")["id"], item_uuid)
             arrays = artefact.tensors("histories")
-            model.histories = Histories(arrays["offsets"], arrays["items"].astype(np.int64), arrays.get("timestamps"))
+            columns = {name: arrays.get(name) for name in _OPTIONAL_COLUMNS}
+            model.histories = Histories(arrays["offsets"], arrays["items"].astype(np.int64), **columns)
             model.item_counts = arrays["item_counts"]
             model.items = artefact.table("items") if "items" in artefact else None
             model.exclude_seen, model.frame_kind = facts["exclude_seen"], facts["frame_kind"]
             model.clock = facts["clock"]
+            model.time_zone = facts.get("time_zone", "UTC")
+            model.action_names = tuple(facts.get("action_names", ()))
             model.report = facts["report"]
             model._load(artefact)
         except (KeyError, ValueError, TypeError, IndexError) as error:
@@ -289,6 +297,8 @@ class Recommender(ABC):
                 self.clock,
                 self.frame_kind,
                 CleaningReport(0),
+                self.time_zone,
+                self.action_names,
             )
 
         return Holdout(part("test_context"), part("test_targets"))
@@ -296,6 +306,10 @@ class Recommender(ABC):
     def __repr__(self) -> str:
         changed = self.config.model_dump(exclude_defaults=True)
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+
+def _kept(events: pl.DataFrame) -> pl.DataFrame:
+    return events.select(name for name in (*_EVENT_COLUMNS, "action", "value") if name in events.columns)
 
 
 def _whole(k: Any) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ from segue.data.dataset import Dataset
 from segue.data.histories import Histories, repeat_share
 from segue.data.split import Holdout, leave_last_out
 from segue.errors import ConfigUnknown, SplitEmpty, nearest
+from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
 from segue.recommenders.base import REPEAT_THRESHOLD, Recommender
-from segue.training.fit import RunOptions, TrainingData, build_model, fit
+from segue.training.build import LogShape, build_model, readable
+from segue.training.fit import RunOptions, TrainingData, fit
 from segue.training.plan import Plan, SequenceConfig, plan_for
 from segue.training.validation import Validation
 
@@ -46,10 +48,15 @@ class SequenceRecommender(Recommender):
         options = _run_options(run)
         if validation is None and self.config.epochs == "auto":
             data, validation = _inner_validation(data)
-        plan = plan_for(self.config, data.histories, len(self.item_vocabulary))
-        search = TrainingData(data.histories, data.item_counts, self._validation(validation, plan))
-        everything = None if validation is None else TrainingData(validation.all.histories, validation.all.item_counts)
-        self.plan = plan
+        histories = self._timed(data.histories)
+        self.plan = plan = plan_for(self.config, histories, len(self.item_vocabulary))
+        self.log = LogShape.of(histories, len(self.item_vocabulary), len(self.action_names))
+        common = {"log": self.log, "time_zone": self.time_zone}
+        search = TrainingData(histories, data.item_counts, validation=self._validation(validation, plan), **common)
+        everything = None
+        if validation is not None:
+            known = validation.all
+            everything = TrainingData(self._timed(known.histories), known.item_counts, **common)
         self.model, report = fit(plan, search, everything, options)
         self.report["training"] = {field.name: getattr(report, field.name) for field in fields(report)}
         self.report["training"]["weights_sha256"] = self.weights_sha256()
@@ -64,13 +71,18 @@ class SequenceRecommender(Recommender):
         if not len(users):
             return None
         return Validation(
-            known.take(users),
+            readable(self._timed(holdout.asked(users)), plan),
             holdout.targets.histories.take(users),
             plan.validation_metric,
             repeat_share(known) <= REPEAT_THRESHOLD,
             holdout.context.item_counts.astype(np.float32),
             plan.max_length,
+            self.time_zone,
         )
+
+    def _timed(self, histories: Histories) -> Histories:
+        """Without timestamps where they are only an order."""
+        return histories if self.clock == "time" else replace(histories, timestamps=None, at=None)
 
     def _score_block(self, histories: Histories) -> np.ndarray:
         with torch.inference_mode():
@@ -79,8 +91,9 @@ class SequenceRecommender(Recommender):
     def _encode(self, histories: Histories) -> torch.Tensor:
         """(rows, d): the state of each history; none is empty."""
         states = torch.empty((len(histories), self.plan.embedding_size))
-        for rows, batch in inference_batches(histories, self.plan.max_length, _INFERENCE_TOKENS):
-            states[rows] = self.model.last(torch.from_numpy(batch.inputs), torch.from_numpy(batch.lengths))
+        read = readable(self._timed(histories), self.plan)
+        for rows, batch in inference_batches(read, self.plan.max_length, _INFERENCE_TOKENS, self.time_zone):
+            states[rows] = self.model.last(Inputs.of(batch))
         return states
 
     def weights_sha256(self) -> str:
@@ -93,10 +106,12 @@ class SequenceRecommender(Recommender):
     def _save(self, artefact: artefacts.Writer) -> None:
         artefact.tensors("weights", {name: tensor.numpy() for name, tensor in self.model.state_dict().items()})
         artefact.document("plan", self.plan.model_dump())
+        artefact.document("log", self.log.document())
 
     def _load(self, artefact: artefacts.Reader) -> None:
         self.plan = Plan.parse(artefact.document("plan"))
-        self.model = build_model(self.plan, len(self.item_vocabulary))
+        self.log = LogShape.from_document(artefact.document("log"))
+        self.model = build_model(self.plan, self.log)
         weights = {name: torch.from_numpy(array) for name, array in artefact.tensors("weights").items()}
         try:
             self.model.load_state_dict(weights)

@@ -26,9 +26,8 @@ from segue import artefacts
 from segue.data.batches import TrainingWindows
 from segue.data.histories import Histories
 from segue.errors import ResumeRefused
-from segue.nn.item_tower import ItemTower
 from segue.nn.sequence import SequenceModel
-from segue.nn.transformer import TransformerEncoder
+from segue.training.build import LogShape, build_model, readable
 from segue.training.callbacks import BestWeights, LearningCurve, bars
 from segue.training.checkpoint import ArtefactCheckpointIO, Checkpointing
 from segue.training.negatives import NegativeSampler
@@ -74,21 +73,13 @@ class TrainingReport:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Arrays of one fit: histories, popularity per code, and what to validate on."""
+    """Arrays of one fit: histories, popularity per code, what shapes the model, and what to validate on."""
 
     histories: Histories
     item_counts: np.ndarray
+    log: LogShape
+    time_zone: str = "UTC"
     validation: Validation | None = None
-
-
-def build_model(plan: Plan, catalogue: int) -> SequenceModel:
-    """A fresh model for ``catalogue`` items; its weights follow from ``plan.seed``."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(plan.seed)
-        encoder = TransformerEncoder(
-            plan.embedding_size, plan.max_length, plan.blocks, plan.heads, plan.block, plan.expansion, plan.dropout
-        )
-        return SequenceModel(ItemTower(catalogue, plan.embedding_size), encoder)
 
 
 def fit(
@@ -141,8 +132,8 @@ def _run(
     plan: Plan, data: TrainingData, epochs: int, phase: str, callbacks: list[L.Callback], run: RunOptions
 ) -> NextItemTask:
     """One Lightning run of at most ``epochs`` epochs."""
-    model = build_model(plan, len(data.item_counts) - 1)
-    windows = TrainingWindows(data.histories, plan.max_length, plan.batch_tokens)
+    model = build_model(plan, data.log)
+    windows = TrainingWindows(readable(data.histories, plan), plan.max_length, plan.batch_tokens, data.time_zone)
     sampler = NegativeSampler(data.item_counts, plan.negatives, plan.popular_negatives)
     task = NextItemTask(model, windows, plan, sampler, data.validation)
     path = None
@@ -180,8 +171,10 @@ def _run(
 def _signature(plan: Plan, data: TrainingData, epochs: int) -> str:
     digest = hashlib.sha256(plan.model_dump_json().encode())
     digest.update(str(epochs).encode())
-    for array in (data.histories.offsets, data.histories.items):
-        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(data.time_zone.encode())
+    read = readable(data.histories, plan)
+    for array in (read.offsets, read.items, read.timestamps, read.actions, read.values):
+        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
@@ -201,7 +194,7 @@ def _finished_search(plan: Plan, data: TrainingData, run: RunOptions) -> tuple[S
     found = artefact.document("found")
     if found["signature"] != _signature(plan, data, plan.epochs):
         raise ResumeRefused(path=run.checkpoint, reason="it belongs to a training with other data, settings or seed")
-    model = build_model(plan, len(data.item_counts) - 1)
+    model = build_model(plan, data.log)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in artefact.tensors("weights").items()})
     return model, found
 

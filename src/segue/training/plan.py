@@ -9,20 +9,24 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from segue.config import Config
 from segue.data.histories import Histories
+from segue.nn.encoders import ENCODERS
 
 Auto = Literal["auto"]
 Loss = Literal["full", "sampled", "bce", "gbce"]
+TimePart = Literal["gaps", "request", "calendar", "sessions", "relative"]
+BehaviourPart = Literal["actions", "values"]
+TIME_PARTS: tuple[TimePart, ...] = ("gaps", "request", "calendar", "sessions", "relative")
 
 
 class SequenceConfig(Config):
     """Settings of :class:`segue.SequenceRecommender`; every default suits a log it has never seen."""
 
-    encoder: Literal["transformer"] = "transformer"
-    """What reads the history."""
+    encoder: str = "transformer"
+    """What reads the history: transformer, hstu, gru, lstm or bidirectional (see ``segue.nn.encoders``)."""
     block: Literal["ligr", "plain"] = "ligr"
     """Transformer blocks: gated (LiGR) or plain pre-norm."""
     embedding_size: int = Field(64, ge=4)
@@ -33,6 +37,13 @@ class SequenceConfig(Config):
     """Attention heads."""
     expansion: int = Field(4, ge=1)
     """Width of the feed-forward layer as a multiple of ``embedding_size``."""
+    time: list[TimePart] | Auto = "auto"
+    """What is read from the clock: gaps (between events), request (the moment asked about), calendar (its hour, weekday
+    and month), sessions (place in one), relative (attention by time). Auto: all of it where the log has a clock."""
+    behaviour: list[BehaviourPart] | Auto = "auto"
+    """What is read of each event besides its item: actions, values. Auto: what the log has."""
+    forget: float = Field(0.1, ge=0, lt=1)
+    """Share of training requests whose moment and action are hidden, so that the model can answer without them."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
     """Auto: 0.2, or 0.5 where each item has few events."""
     max_length: Annotated[int, Field(ge=2)] | Auto = "auto"
@@ -77,6 +88,13 @@ class SequenceConfig(Config):
     seed: int = Field(0, ge=0)
     """Initial weights, batch order, dropout and negatives all follow from it."""
 
+    @field_validator("encoder")
+    @classmethod
+    def _encoder_exists(cls, name: str) -> str:
+        if name not in ENCODERS:
+            raise ValueError(f"there is no encoder {name!r}; there are {', '.join(ENCODERS)}")
+        return name
+
     @model_validator(mode="after")
     def _heads_divide(self) -> SequenceConfig:
         if self.embedding_size % self.heads:
@@ -88,12 +106,19 @@ class Plan(SequenceConfig):
     """A :class:`SequenceConfig` without ``"auto"``."""
 
     blocks: int
+    time: list[TimePart]
+    behaviour: list[BehaviourPart]
     dropout: float
     max_length: int
     loss: Loss
     batch_tokens: int
     epochs: int
     patience: int
+
+    @property
+    def reads_clock(self) -> bool:
+        """Whether the encoder's inputs need moments."""
+        return bool(self.time)
 
 
 def plan_for(config: SequenceConfig, histories: Histories, catalogue: int) -> Plan:
@@ -112,6 +137,10 @@ def plan_for(config: SequenceConfig, histories: Histories, catalogue: int) -> Pl
         "blocks": 2 if typical >= 20 else 1,
         "dropout": 0.2 if per_item >= 30 else 0.5,
         "max_length": longest,
+        "time": list(TIME_PARTS) if _varies(histories.timestamps) else [],
+        "behaviour": [
+            name for name, column in (("actions", histories.actions), ("values", histories.values)) if _varies(column)
+        ],
         "loss": "full" if events * catalogue <= 1e10 else "sampled",
         # About 48 batches an epoch: small logs learn in fewer epochs, and better, from smaller batches.
         "batch_tokens": int(np.clip(2 ** np.round(np.log2(max(events, 1) / 48)), 512, 4096)),
@@ -122,3 +151,11 @@ def plan_for(config: SequenceConfig, histories: Histories, catalogue: int) -> Pl
     settings = config.model_dump()
     settings.update({name: value for name, value in chosen.items() if settings[name] == "auto"})
     return Plan.parse(settings, owner="SequenceRecommender")
+
+
+def _varies(column: np.ndarray | None) -> bool:
+    """Whether there is anything to learn from a column."""
+    if column is None:
+        return False
+    known = column[~np.isnan(column)] if column.dtype.kind == "f" else column
+    return bool(len(known) and (known != known[0]).any())

@@ -19,6 +19,7 @@ from torch import Tensor
 from segue.data.batches import Batch, TrainingWindows
 from segue.errors import TrainingDiverged
 from segue.nn import losses
+from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
 from segue.training.negatives import NegativeSampler
 from segue.training.plan import Plan
@@ -94,19 +95,19 @@ class NextItemTask(L.LightningModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         if not isinstance(batch, Batch):
             return batch
-        return [torch.from_numpy(array).to(device) for array in (batch.inputs, batch.targets, batch.lengths)]
+        return Inputs.of(batch, device), torch.from_numpy(batch.targets).to(device)
 
-    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-        inputs, targets, lengths = batch
+    def training_step(self, batch: tuple[Inputs, Tensor], batch_idx: int) -> Tensor:
+        inputs, targets = batch
         batch_number = self.current_epoch * self.windows.batches_per_epoch + batch_idx
         torch.manual_seed((self.plan.seed << 32) + batch_number)
-        hidden = self.model(inputs, lengths)
+        hidden = self.model(inputs)
         learnt = targets > 0
         loss = self._loss(hidden[learnt], targets[learnt])
         value = loss.detach()
         if not torch.isfinite(value):
             raise TrainingDiverged(value=float(value), step=self.global_step)
-        self.log("loss", value, on_step=False, on_epoch=True, batch_size=len(lengths))
+        self.log("loss", value, on_step=False, on_epoch=True, batch_size=len(targets))
         return loss
 
     def _loss(self, hidden: Tensor, targets: Tensor) -> Tensor:

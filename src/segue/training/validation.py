@@ -8,6 +8,7 @@ import torch
 from segue.data.batches import inference_batches
 from segue.data.histories import Histories
 from segue.errors import MetricUnknown, nearest
+from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
 from segue.ranking.metrics import PER_USER, Hits
 from segue.ranking.topk import top_k
@@ -34,8 +35,10 @@ class Validation:
         exclude_seen: bool,
         prior: np.ndarray,
         max_length: int,
+        time_zone: str = "UTC",
     ) -> None:
         self.contexts, self.targets, self.max_length = contexts, targets, max_length
+        self.time_zone = time_zone
         self.exclude_seen, self.prior = exclude_seen, prior
         self.metric, self.k = parse_metric(metric)
 
@@ -46,11 +49,8 @@ class Validation:
         model.eval()
         with torch.inference_mode():
             vectors = model.tower.vectors()
-            for rows, batch in inference_batches(self.contexts, self.max_length, _TOKENS):
-                hidden = model.last(
-                    torch.from_numpy(batch.inputs).to(vectors.device),
-                    torch.from_numpy(batch.lengths).to(vectors.device),
-                )
+            for rows, batch in inference_batches(self.contexts, self.max_length, _TOKENS, self.time_zone):
+                hidden = model.last(Inputs.of(batch, vectors.device))
                 for start in range(0, len(rows), step := max(1, _SCORES // len(vectors))):
                     part = rows[start : start + step]
                     scores = (hidden[start : start + step] @ vectors.T).float().cpu().numpy()

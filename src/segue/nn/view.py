@@ -1,0 +1,47 @@
+"""What the attention of a row may look at, and how far away that is in places and in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from segue.nn.encoders import Shape
+from segue.nn.inputs import Inputs
+from segue.nn.time import time_buckets
+
+
+@dataclass(frozen=True)
+class View:
+    """Shared by all blocks of an encoder for one batch.
+
+    Attributes:
+        hidden: (1 or rows, 1, queries, width) true where a query must not look.
+        buckets: (rows, queries, width) of ``time_buckets``, or None where attention knows no time.
+    """
+
+    hidden: Tensor
+    buckets: Tensor | None
+
+    @classmethod
+    def of(cls, inputs: Inputs, shape: Shape, only: Tensor | None = None) -> View:
+        """The causal view of every position, or of one position per row (``only``, (rows,))."""
+        place = torch.arange(inputs.items.shape[1], device=inputs.items.device)
+        query = place[None, :, None] if only is None else only[:, None, None]
+        hidden = (place > query)[:, None]
+        return cls(hidden, time_buckets(inputs, shape.request, only) if shape.relative_time else None)
+
+
+class PositionsFromEnd(nn.Module):
+    """A learned vector per place counted back from the newest event of the row."""
+
+    def __init__(self, max_length: int, size: int) -> None:
+        super().__init__()
+        self.vectors = nn.Embedding(max_length, size)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """(rows, width, d) to the same."""
+        place = torch.arange(x.shape[1], device=x.device)
+        moved: Tensor = x + self.vectors((lengths[:, None] - 1 - place).clamp(min=0))
+        return moved

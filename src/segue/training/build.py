@@ -1,0 +1,86 @@
+"""A fresh model from a plan and the facts of a log; used before training and before loading weights."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from segue.data.histories import Histories
+from segue.nn.behaviour import BehaviourInputs
+from segue.nn.encoders import Shape, encoder_class
+from segue.nn.item_tower import ItemTower
+from segue.nn.sequence import SequenceModel
+from segue.nn.time import MomentInputs
+from segue.training.plan import Plan
+
+_VALUE_BINS = 16
+
+
+@dataclass(frozen=True)
+class LogShape:
+    """What of a log decides the shape of a model; saved with it.
+
+    Attributes:
+        catalogue: number of items.
+        actions: kinds of action.
+        value_edges: bounds between the bins that values fall into.
+    """
+
+    catalogue: int
+    actions: int = 0
+    value_edges: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, histories: Histories, catalogue: int, actions: int) -> LogShape:
+        """From the training histories; bins hold about equally many values."""
+        values = np.zeros(0) if histories.values is None else histories.values[~np.isnan(histories.values)]
+        edges = np.unique(np.quantile(values, np.linspace(0, 1, _VALUE_BINS + 1)[1:-1])) if len(values) else values
+        return cls(catalogue, actions, tuple(float(edge) for edge in edges))
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> LogShape:
+        """From :meth:`document`."""
+        return cls(document["catalogue"], document["actions"], tuple(document["value_edges"]))
+
+
+def readable(histories: Histories, plan: Plan) -> Histories:
+    """Histories with those columns only that a model of this plan reads."""
+    return replace(
+        histories,
+        timestamps=histories.timestamps if plan.reads_clock else None,
+        at=histories.at if plan.reads_clock else None,
+        actions=histories.actions if "actions" in plan.behaviour else None,
+        wanted=histories.wanted if "actions" in plan.behaviour else None,
+        values=histories.values if "values" in plan.behaviour else None,
+    )
+
+
+def build_model(plan: Plan, log: LogShape) -> SequenceModel:
+    """A fresh model; its weights follow from ``plan.seed``."""
+    shape = Shape(
+        size=plan.embedding_size,
+        max_length=plan.max_length,
+        blocks=plan.blocks,
+        heads=plan.heads,
+        block=plan.block,
+        expansion=plan.expansion,
+        dropout=plan.dropout,
+        relative_time="relative" in plan.time,
+        request="request" in plan.time,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        moments = MomentInputs(shape.size, plan.time) if plan.reads_clock else None
+        behaviour = None
+        if plan.behaviour:
+            actions = log.actions if "actions" in plan.behaviour else 0
+            behaviour = BehaviourInputs(shape.size, actions, log.value_edges if "values" in plan.behaviour else ())
+        tower = ItemTower(log.catalogue, shape.size)
+        return SequenceModel(tower, encoder_class(plan.encoder)(shape), moments, behaviour, plan.forget)
