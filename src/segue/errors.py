@@ -256,6 +256,18 @@ class TrainingDiverged(RecommenderError):
     remedy = "Lower learning_rate, or set gradient_clip."
 
 
+class MomentUnreadable(RecommenderError):
+    code = "R008"
+    template = "at={value!r} {reason}."
+    remedy = "Give a datetime, ISO 8601 text, a number as in the log or 'now'; one for all, or one for each user."
+
+
+class ActionUnknown(RecommenderError):
+    code = "R009"
+    template = "There is no action {name!r} in this log; it has {known}.{hint}"
+    remedy = "Ask for one that the log has."
+
+
 class FetchError(SegueError):
     """Data or weights could not be brought."""
 
@@ -316,6 +328,10 @@ class ColdUsers(SegueWarning):
 
 class UnknownItemsInHistory(SegueWarning):
     """Some items of the histories given are not in the catalogue; they are skipped."""
+
+
+class RequestBeforeHistory(SegueWarning):
+    """Some requests are for a moment before their history begins; they get what suits an empty history."""
 
 
 def catalogue() -> list[type[SegueError]]:

@@ -174,9 +174,7 @@ class Dataset:
 
 def encode_actions(actions: pl.Series, names: tuple[str, ...]) -> np.ndarray:
     """Codes from 1 by the place in ``names``; 0 where an action is absent or unknown."""
-    codes = pl.DataFrame(
-        {"name": names, "code": range(1, len(names) + 1)}, schema={"name": pl.String, "code": pl.Int64}
-    )
+    codes = pl.DataFrame({"name": pl.Series(names, dtype=pl.String), "code": np.arange(1, len(names) + 1)})
     joined = pl.DataFrame({"name": actions.cast(pl.String)}).join(codes, on="name", how="left", maintain_order="left")
     return joined["code"].fill_null(0).to_numpy()
 

@@ -38,11 +38,11 @@ class Inputs:
     @classmethod
     def of(cls, batch: Any, device: torch.device | str = "cpu") -> Inputs:
         """From a batch of numpy arrays."""
-        columns = {field.name: getattr(batch, field.name, None) for field in fields(cls)}
+        columns: dict[str, Any] = {field.name: getattr(batch, field.name, None) for field in fields(cls)}
         columns["items"] = batch.inputs
-        return cls(
-            **{name: None if array is None else torch.from_numpy(array).to(device) for name, array in columns.items()}
-        )
+        for name, array in columns.items():
+            columns[name] = None if array is None else torch.from_numpy(array).to(device)
+        return cls(**columns)
 
     def replaced(self, **columns: Tensor | None) -> Inputs:
         """The same with other columns."""

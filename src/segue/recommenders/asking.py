@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from segue.data import frames, schema
-from segue.data.histories import Histories
+from segue.data.dataset import encode_actions
+from segue.data.histories import UNKNOWN_TIME, Histories
 from segue.data.vocabulary import Vocabulary
-from segue.errors import ColdUsers, HistoryMalformed, NothingAsked, UnknownItemsInHistory
+from segue.errors import (
+    ActionUnknown,
+    ColdUsers,
+    DataError,
+    HistoryMalformed,
+    MomentUnreadable,
+    NothingAsked,
+    RequestBeforeHistory,
+    UnknownItemsInHistory,
+    nearest,
+)
 
 if TYPE_CHECKING:
     from segue.recommenders.base import Recommender
@@ -22,12 +34,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """Histories to answer for, and the external id of each row (``uuids``: those ids are the text of UUIDs)."""
+    """Histories to answer for, and the external id of each row (``uuids``: those ids are the text of UUIDs).
+
+    Where kinds of action are asked for (``kinds``), all rows stand there once for each kind.
+    """
 
     users: pl.Series
     histories: Histories
     frame_kind: frames.FrameKind
     uuids: bool
+    kinds: tuple[str, ...] = ()
 
 
 def resolve(model: Recommender, users: Any, histories: Any) -> Asked:
@@ -43,8 +59,66 @@ def resolve(model: Recommender, users: Any, histories: Any) -> Asked:
     return _frame(model, histories)
 
 
+def about(model: Recommender, asked: Asked, at: Any, action: Any) -> Asked:
+    """The same question about a moment and about kinds of action.
+
+    Raises ``MomentUnreadable``, ``ActionUnknown``; warns of moments before a history (``RequestBeforeHistory``).
+    """
+    if at is None and action is None:
+        return asked
+    rows = len(asked.histories)
+    kinds = () if action is None else (action,) if isinstance(action, str) else tuple(action)
+    for name in kinds:
+        if name not in model.action_names:
+            known = ", ".join(model.action_names) or "none"
+            raise ActionUnknown(name=name, known=known, hint=nearest(name, model.action_names))
+    moments = None if at is None else _moments(model, at, rows)
+    histories = asked.histories.asked(moments)
+    early = int(((histories.lengths == 0) & (asked.histories.lengths > 0)).sum())
+    if early:
+        message = f"{early} of {rows} requests are for a moment before their history begins."
+        warnings.warn(message, RequestBeforeHistory, stacklevel=3)
+    if kinds:
+        histories = histories.take(np.tile(np.arange(rows), len(kinds)))
+        codes = [model.action_names.index(name) + 1 for name in kinds]
+        histories = replace(histories, wanted=np.repeat(np.array(codes, dtype=np.int64), rows))
+    users = asked.users.gather(np.tile(np.arange(rows), max(1, len(kinds))))
+    return replace(asked, users=users, histories=histories, kinds=kinds)
+
+
+def _moments(model: Recommender, at: Any, rows: int) -> np.ndarray:
+    """(rows,) microseconds since 1970 (or numbers of the log's order), ``UNKNOWN_TIME`` for None."""
+    several = not isinstance(at, str | bytes) and hasattr(at, "__iter__")
+    values = list(at) if several else [at]
+    if several and len(values) != rows:
+        raise MomentUnreadable(value=at, reason=f"has {len(values)} moments for {rows} requests")
+    values = [dt.datetime.now(dt.UTC) if isinstance(value, str) and value == "now" else value for value in values]
+    found = np.array([_moment(model, value) for value in values], dtype=np.int64)
+    return found if several else np.repeat(found, rows)
+
+
+def _moment(model: Recommender, value: Any) -> int:
+    if value is None:
+        return int(UNKNOWN_TIME)
+    if model.clock == "order":
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise MomentUnreadable(
+                value=value, reason="is no number, and the log's timestamps are an order, not a time"
+            )
+        return int(value)
+    if isinstance(value, dt.datetime) and value.tzinfo is not None:
+        value = value.astimezone(dt.UTC)
+    try:
+        stamps, clock = schema.read_time(pl.Series([value]), model.time_zone)
+    except (DataError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        raise MomentUnreadable(value=value, reason="cannot be read as a moment") from None
+    if clock == "order" or stamps[0] is None:
+        raise MomentUnreadable(value=value, reason="cannot be read as a moment")
+    return int(stamps[0])
+
+
 def answer(model: Recommender, asked: Asked, codes: np.ndarray, scores: np.ndarray, ranked: bool = True) -> Any:
-    """``user_id, item_id, score`` and, for lists, ``rank``; places with code 0 are left out."""
+    """``user_id, item_id, score``, the ``action`` where kinds were asked for, and for lists ``rank``."""
     kept = codes > 0
     rows = np.repeat(np.arange(len(codes)), kept.sum(1))
     columns = {
@@ -52,6 +126,9 @@ def answer(model: Recommender, asked: Asked, codes: np.ndarray, scores: np.ndarr
         "item_id": model.item_vocabulary.decode(codes[kept]),
         "score": pl.Series(scores[kept], dtype=pl.Float32),
     }
+    if asked.kinds:
+        kind = np.repeat(asked.kinds, len(codes) // len(asked.kinds))
+        columns["action"] = pl.Series(kind[rows], dtype=pl.String)
     if ranked:
         ranks = np.broadcast_to(np.arange(1, codes.shape[1] + 1), codes.shape)[kept]
         columns["rank"] = pl.Series(ranks, dtype=pl.Int64)
@@ -134,16 +211,29 @@ def _frame(model: Recommender, histories: Any) -> Asked:
     required = ("user_id", "item_id") if "timestamp" not in table.columns else schema.REQUIRED
     table = schema.rename(table, None, required, "histories")
     if "timestamp" in table.columns:
-        table, _ = schema.normalise_events(table)
+        table, _ = schema.normalise_events(table, model.time_zone)
         table = table.sort("timestamp", maintain_order=True)
     users = table["user_id"].unique(maintain_order=True)
     place = dict(zip(users.to_list(), range(len(users)), strict=True))
     rows = np.array([place[user] for user in table["user_id"].to_list()], dtype=np.int64)
     order = np.argsort(rows, kind="stable")
-    codes = model.item_vocabulary.encode(table["item_id"])
-    encoded = Histories.from_rows(rows[order], codes[order], len(users))
+    columns = {"items": model.item_vocabulary.encode(table["item_id"])} | _others(model, table)
+    ordered = {name: column[order] for name, column in columns.items()}
+    encoded = Histories.from_rows(rows[order], count=len(users), **ordered)
     uuids = kind == "pandas" and isinstance(next(iter(histories["user_id"]), None), uuid.UUID)
     return Asked(users, _skip_unknown(encoded), kind, uuids)
+
+
+def _others(model: Recommender, table: pl.DataFrame) -> dict[str, np.ndarray]:
+    """Moments, actions and values of the events given, where they and the log have them."""
+    found = {}
+    if "timestamp" in table.columns:
+        found["timestamps"] = table["timestamp"].fill_null(UNKNOWN_TIME).to_numpy()
+    if "action" in table.columns and model.action_names:
+        found["actions"] = encode_actions(table["action"], model.action_names)
+    if "value" in table.columns:
+        found["values"] = table["value"].fill_null(float("nan")).to_numpy()
+    return found
 
 
 def _skip_unknown(histories: Histories) -> Histories:

@@ -120,6 +120,8 @@ class Recommender(ABC):
         k: int = 10,
         *,
         histories: Any = None,
+        at: Any = None,
+        action: str | Sequence[str] | None = None,
         exclude_seen: bool | None = None,
         progress: bool = True,
     ) -> Any:
@@ -130,6 +132,9 @@ class Recommender(ABC):
             k: length of each list; shorter only where the catalogue ends.
             histories: instead of users: lists of external item ids, oldest first, or a frame with ``user_id``,
                 ``item_id`` and ``timestamp``. Items not in the catalogue are skipped (with a warning).
+            at: the moment of the request, one for all or one for each user: a datetime, ISO 8601 text, a number as in
+                the log, or ``"now"``. Events after it are not read. None says nothing about it.
+            action: what the items are wanted for, such as ``"purchase"``; several give one list for each.
             exclude_seen: leave out items of the history; None does what suits this log (``model.exclude_seen``).
 
         Returns:
@@ -137,11 +142,11 @@ class Recommender(ABC):
             1). For lists of histories ``user_id`` is their place, from 0.
 
         Raises:
-            NotFitted, NothingAsked, BadK, HistoryMalformed.
+            NotFitted, NothingAsked, BadK, HistoryMalformed, MomentUnreadable, ActionUnknown.
         """
         self._require_fitted()
         k = _whole(k)
-        asked = asking.resolve(self, users, histories)
+        asked = asking.about(self, asking.resolve(self, users, histories), at, action)
         exclude = self.exclude_seen if exclude_seen is None else exclude_seen
         codes, scores = self.recommend_codes(asked.histories, k, exclude_seen=exclude, progress=progress)
         return asking.answer(self, asked, codes, scores)
@@ -164,14 +169,22 @@ class Recommender(ABC):
             codes[part], scores[part] = top_k(block, k, prior, offsets, items)
         return codes, scores
 
-    def score(self, users: Sequence[Any] | None = None, *, histories: Any = None, items: Sequence[Any]) -> Any:
+    def score(
+        self,
+        users: Sequence[Any] | None = None,
+        *,
+        histories: Any = None,
+        items: Sequence[Any],
+        at: Any = None,
+        action: str | Sequence[str] | None = None,
+    ) -> Any:
         """Scores of chosen items for each user or history; a frame ``user_id, item_id, score``.
 
         Raises ``UnknownItems`` for an item that is not in the catalogue.
         """
         self._require_fitted()
         wanted = self._encode_items(items)
-        asked = asking.resolve(self, users, histories)
+        asked = asking.about(self, asking.resolve(self, users, histories), at, action)
         scores = np.zeros((len(asked.histories), len(wanted)), dtype=np.float32)
         for part, block in self._blocks(asked.histories, show=False):
             scores[part] = block[:, wanted]

@@ -51,7 +51,7 @@ class SequenceRecommender(Recommender):
         histories = self._timed(data.histories)
         self.plan = plan = plan_for(self.config, histories, len(self.item_vocabulary))
         self.log = LogShape.of(histories, len(self.item_vocabulary), len(self.action_names))
-        common = {"log": self.log, "time_zone": self.time_zone}
+        common: dict[str, Any] = {"log": self.log, "time_zone": self.time_zone}
         search = TrainingData(histories, data.item_counts, validation=self._validation(validation, plan), **common)
         everything = None
         if validation is not None:
