@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import quality, speed
+from benchmarks import by_time, quality, speed
 from benchmarks.results_file import WORK, measured
 
 LOGS = {"ml-100k": (0, 1, 2), "beauty": (0,), "sports_and_outdoors": (0,)}
@@ -51,6 +51,9 @@ def main() -> None:
     for name, seeds in LOGS.items():
         if (not asked.only or name in asked.only) and (name == "ml-100k" or (asked.data / name).exists()):
             quality.run(name, asked.data, seeds)
+    for name in by_time.LOGS:
+        if not asked.only or f"by-time-{name}" in asked.only:
+            by_time.run(name, peers_python())
 
 
 if __name__ == "__main__":
