@@ -57,6 +57,8 @@ class HSTUBlock(nn.Module):
 class HSTUEncoder(nn.Module):
     """A stack of HSTU layers over item vectors with positions, and a final norm."""
 
+    masked = False
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
