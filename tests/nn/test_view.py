@@ -19,6 +19,9 @@ def test_a_position_sees_itself_and_what_is_before_it() -> None:
 def test_one_position_per_row_sees_what_it_sees_among_all() -> None:
     shape, only = Shape(8, 10, relative_time=True, request=True), LENGTHS - 1
     every, one = View.of(asked_of(), shape), View.of(asked_of(), shape, only)
+    again = every.one(only)
+    assert torch.equal(again.hidden, one.hidden)
+    assert torch.equal(again.buckets, one.buckets)
     assert one.hidden.shape == (ROWS, 1, 1, WIDTH)
     assert every.buckets is not None
     assert one.buckets is not None

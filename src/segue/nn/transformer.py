@@ -132,12 +132,13 @@ class TransformerEncoder(nn.Module):
         """Encode histories; with ``last`` the final block works on the newest event alone."""
         x = self.dropout(self.positions(x, inputs.lengths))
         *first, final = self.blocks
-        if first or not last:
+        only = inputs.lengths - 1 if last else None
+        if not first and only is not None:
+            x = final(x, View.of(inputs, self.shape, only), only)
+        else:
             view = View.of(inputs, self.shape)
-            for block in first if last else self.blocks:
+            for block in first:
                 x = block(x, view)
-        if last:
-            only = inputs.lengths - 1
-            x = final(x, View.of(inputs, self.shape, only), only)[:, 0]
+            x = final(x, view if only is None else view.one(only), only)
         states: Tensor = self.norm(x)
-        return states
+        return states[:, 0] if last else states

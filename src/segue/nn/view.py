@@ -41,6 +41,16 @@ class View:
         buckets = time_buckets(inputs, shape.request, only, shape.both_ways) if shape.relative_time else None
         return cls(hidden, buckets, causal=not shape.both_ways)
 
+    def one(self, only: Tensor) -> View:
+        """Of the view of every position, that of one position per row (``only``, (rows,))."""
+        hidden = self.hidden
+        if hidden.shape[2] > 1:
+            hidden = hidden[0, 0, only][:, None, None]
+        buckets = self.buckets
+        if buckets is not None:
+            buckets = buckets.take_along_dim(only[:, None, None], 1)
+        return View(hidden, buckets, self.causal)
+
 
 class PositionsFromEnd(nn.Module):
     """A learned vector per place counted back from the newest event of the row."""
