@@ -61,7 +61,7 @@ def latency(model, log, events):
             {Columns.User: [user], Columns.Datetime: [newest[Columns.Datetime].max() + pd.Timedelta(hours=1)]}
         )
         context = get_context(context)
-    network, given = model.lightning_model.torch_model, []
+    network, given = model.torch_model, []
     encode = network.encode_sessions
     network.encode_sessions = lambda *args: given.append(args) or encode(*args)
     model.recommend(users=[user], dataset=Dataset.construct(newest), k=10, filter_viewed=True, context=context)
