@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import by_time, quality, speed
+from benchmarks.encoders import encoders
 from benchmarks.results_file import WORK, measured
 
 LOGS = {"ml-100k": (0, 1, 2), "beauty": (0,), "sports_and_outdoors": (0,)}
@@ -44,6 +45,7 @@ def main() -> None:
         "softmax": speed.softmax,
         "batch-recommendation": speed.batch_recommendation,
         "training-speed": lambda: speed.training(peers_python()),
+        "encoders": lambda: encoders(peers_python()),
     }
     for name, measure in measures.items():
         if not asked.only or name in asked.only:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.data.batches import Batch, TrainingWindows, inference_batches
-from segue.data.histories import Histories
+from segue.data.calendar import calendar_codes
+from segue.data.histories import UNKNOWN_TIME, Histories
 
 lengths_of = st.lists(st.integers(0, 40), max_size=12)
 
@@ -124,3 +125,106 @@ def test_every_history_with_events_is_asked_once_with_its_newest(
             assert not items[length:].any()
             asked.append(int(row))
     assert sorted(asked) == [row for row, length in enumerate(lengths) if length]
+
+
+SECOND = 1_000_000
+
+
+def with_columns(lengths: list[int]) -> Histories:
+    """As ``numbered``; event n happens n hours after 2020 began, with action n % 3 and value n."""
+    histories = numbered(lengths)
+    items = histories.items
+    return Histories(
+        histories.offsets,
+        items,
+        timestamps=(1_577_836_800 + 3_600 * items) * SECOND,
+        actions=items % 3,
+        values=items.astype(np.float32),
+    )
+
+
+def hour_of(items: np.ndarray) -> np.ndarray:
+    return 1_577_836_800 + 3_600 * items
+
+
+@given(lengths_of, st.integers(1, 20), st.integers(1, 100))
+def test_a_training_position_is_asked_about_the_event_that_follows_it(
+    lengths: list[int], max_length: int, tokens: int
+) -> None:
+    for batch in TrainingWindows(with_columns(lengths), max_length, tokens).epoch(0, 0):
+        inside = batch.inputs > 0
+        event, following = batch.inputs[inside], batch.inputs[inside] + 1
+        assert batch.times is not None
+        assert batch.asked is not None
+        assert batch.calendar is not None
+        assert batch.actions is not None
+        assert batch.wanted is not None
+        assert batch.values is not None
+        assert (batch.times[inside] == hour_of(event)).all()
+        assert (batch.asked[inside] == hour_of(following)).all()
+        assert (batch.calendar[inside] == calendar_codes(hour_of(following) * SECOND)).all()
+        assert (batch.actions[inside] == event % 3).all()
+        assert (batch.wanted[inside] == following % 3).all()
+        assert (batch.values[inside] == event).all()
+        assert batch.values.dtype == np.float32
+        for column in (batch.times, batch.asked, batch.calendar, batch.actions, batch.wanted):
+            assert not column[~inside].any()
+        assert np.isnan(batch.values[~inside]).all()
+
+
+def test_the_newest_event_is_asked_about_what_its_row_asks() -> None:
+    histories = with_columns([3, 0, 2, 1])
+    moment = 1_600_000_000
+    at = np.array([moment, 5, UNKNOWN_TIME, moment + 60])
+    at[at > 5] *= SECOND
+    wanted = np.array([2, 0, 1, 0])
+    asked = Histories(**{**vars(histories), "at": at, "wanted": wanted})
+    for rows, batch in inference_batches(asked, 2, 100):
+        assert batch.asked is not None
+        assert batch.wanted is not None
+        assert batch.calendar is not None
+        for place, row in enumerate(rows):
+            length, items = batch.lengths[place], histories.row(row)[-2:]
+            newest = UNKNOWN_TIME if at[row] == UNKNOWN_TIME else at[row] // SECOND
+            assert batch.asked[place, :length].tolist() == [*hour_of(items[1:]), newest]
+            assert batch.wanted[place, :length].tolist() == [*(items[1:] % 3), wanted[row]]
+            code = 0 if at[row] == UNKNOWN_TIME else calendar_codes(at[row : row + 1])[0]
+            assert batch.calendar[place, length - 1] == code
+
+
+def test_a_question_that_says_nothing_is_about_an_unknown_moment_and_any_action() -> None:
+    for _, batch in inference_batches(with_columns([3, 1]), 5, 100):
+        assert batch.asked is not None
+        assert batch.wanted is not None
+        newest = np.arange(len(batch.lengths)), batch.lengths - 1
+        assert (batch.asked[newest] == UNKNOWN_TIME).all()
+        assert not batch.wanted[newest].any()
+
+
+def test_a_moment_that_is_not_known_stays_unknown_in_seconds() -> None:
+    histories = with_columns([3])
+    assert histories.timestamps is not None
+    histories.timestamps[1] = UNKNOWN_TIME
+    ((_, batch),) = inference_batches(histories, 5, 100)
+    assert batch.times is not None
+    assert batch.asked is not None
+    assert batch.calendar is not None
+    assert batch.times[0, 1] == batch.asked[0, 0] == UNKNOWN_TIME
+    assert batch.calendar[0, 0] == 0
+
+
+def test_the_calendar_is_that_of_the_time_zone() -> None:
+    def calendars(zone: str) -> list[int]:
+        windows = TrainingWindows(with_columns([4]), 5, 100, zone)
+        (batch,) = windows.epoch(0, 0)
+        assert batch.calendar is not None
+        return batch.calendar[0].tolist()
+
+    moments = hour_of(np.array([2, 3, 4])) * SECOND
+    assert calendars("Asia/Tokyo") == calendar_codes(moments, "Asia/Tokyo").tolist() != calendars("UTC")
+
+
+def test_columns_that_a_log_lacks_are_absent() -> None:
+    (batch,) = TrainingWindows(numbered([4]), 5, 100).epoch(0, 0)
+    lacking = [batch.times, batch.asked, batch.calendar, batch.actions, batch.wanted, batch.values]
+    assert lacking == [None] * 6

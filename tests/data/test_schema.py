@@ -22,6 +22,7 @@ from segue.errors import (
     IdsDiffer,
     MixedIds,
     TimestampUnreadable,
+    TimeZoneUnknown,
 )
 
 MOMENT = dt.datetime(2020, 9, 13, 12, 26, 40)
@@ -307,3 +308,56 @@ def test_rows_of_the_catalogue_without_an_id_are_counted() -> None:
 def test_a_catalogue_without_items_is_empty(ids: pl.Series) -> None:
     with pytest.raises(EmptyLog, match="catalogue"):
         Dataset.from_frames(log_of([1, 2]), pl.DataFrame({"item_id": ids}))
+
+
+# -- time zones ----------------------------------------------------------------------------------------------------
+
+
+def seconds_of(values: Any, zone: str) -> list[int]:
+    stamps, clock = schema.read_time(values if isinstance(values, pl.Series) else pl.Series(values), zone)
+    assert clock == "time"
+    return [stamp // 1_000_000 for stamp in stamps.to_list()]
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_naive_times_are_read_in_the_zone_of_the_log(as_text: bool) -> None:
+    given = [MOMENT.isoformat() if as_text else MOMENT] * 2
+    assert seconds_of(given, "Europe/Rome") == [SECOND - 2 * 3_600] * 2
+    assert seconds_of(given, "UTC") == [SECOND] * 2
+
+
+def test_times_that_carry_a_zone_keep_it() -> None:
+    aware = pl.Series([MOMENT]).dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo")
+    assert seconds_of(aware, "Europe/Rome") == [SECOND]
+    assert seconds_of(["2020-09-13T12:26:40Z", "2020-09-13T14:26:40+02:00"], "Asia/Tokyo") == [SECOND] * 2
+
+
+def test_offsets_may_differ_from_row_to_row() -> None:
+    texts = ["2020-09-13T12:26:40+00:00", "2020-09-13T21:26:40+09:00", "2020-09-13T05:26:40-07:00"]
+    assert seconds_of(texts, "UTC") == [SECOND] * 3
+
+
+def test_the_hour_that_spring_skips_is_read_as_the_one_after_it() -> None:
+    skipped = dt.datetime(2021, 3, 28, 2, 30)  # Rome goes from 2:00 to 3:00
+    after = dt.datetime(2021, 3, 28, 3, 30)
+    assert seconds_of([skipped], "Europe/Rome") == seconds_of([after], "Europe/Rome")
+
+
+def test_the_hour_that_autumn_repeats_is_read_as_the_first() -> None:
+    repeated = dt.datetime(2021, 10, 31, 2, 30)
+    first = dt.datetime(2021, 10, 31, 0, 30, tzinfo=dt.UTC)  # still summer time
+    assert seconds_of([repeated], "Europe/Rome") == [int(first.timestamp())]
+
+
+def test_a_data_set_takes_the_zone_given_else_the_one_of_its_column_else_utc() -> None:
+    naive = log_of([MOMENT])
+    aware = naive.with_columns(pl.col("timestamp").dt.replace_time_zone("Asia/Tokyo"))
+    assert Dataset.from_frames(naive).time_zone == "UTC"
+    assert Dataset.from_frames(aware).time_zone == "Asia/Tokyo"
+    assert Dataset.from_frames(aware, time_zone="Europe/Rome").time_zone == "Europe/Rome"
+
+
+def test_an_unknown_zone_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(TimeZoneUnknown, match="Did you mean 'Europe/Rome'") as refused:
+        Dataset.from_frames(log_of([MOMENT]), time_zone="Europe/Roma")
+    assert refused.value.code == "D014"

@@ -7,13 +7,18 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from torch import Tensor, nn
 
 import segue
 from segue import artefacts
 from segue.errors import ArtefactCorrupt, ConfigUnknown, ConfigValue
+from segue.nn.encoders import ENCODERS, Shape
+from segue.nn.inputs import Inputs
 from segue.recommenders import sequence
 from segue.testing import RecommenderContract
 from tests.training.runs import SMALL
+
+OTHERS = [name for name in ENCODERS if name != "transformer"]
 
 
 def small(**settings: Any) -> segue.SequenceRecommender:
@@ -21,13 +26,44 @@ def small(**settings: Any) -> segue.SequenceRecommender:
 
 
 class TestSequenceRecommender(RecommenderContract):
+    reads_time = True
     recommender = staticmethod(lambda: segue.SequenceRecommender(embedding_size=8, blocks=1, epochs=2))
 
 
 class TestSequenceRecommenderThatSearches(RecommenderContract):
     """Early stopping on an inner holdout, then a refit: the path that no argument takes."""
 
+    reads_time = True
+
     recommender = staticmethod(lambda: segue.SequenceRecommender(embedding_size=8, patience=1, learning_rate=0.05))
+
+
+def tiny(encoder: str, **settings: Any) -> segue.SequenceRecommender:
+    return segue.SequenceRecommender(**{"embedding_size": 8, "blocks": 1, "epochs": 1, "encoder": encoder, **settings})
+
+
+class TestSequenceRecommenderWithHSTU(RecommenderContract):
+    reads_time = True
+    recommender = staticmethod(lambda: tiny("hstu"))
+
+
+class TestSequenceRecommenderWithGRU(RecommenderContract):
+    reads_time = True
+    recommender = staticmethod(lambda: tiny("gru"))
+
+
+class TestSequenceRecommenderWithLSTM(RecommenderContract):
+    reads_time = True
+    recommender = staticmethod(lambda: tiny("lstm"))
+
+
+class TestSequenceRecommenderWithMasks(RecommenderContract):
+    reads_time = True
+    recommender = staticmethod(lambda: tiny("bidirectional"))
+
+
+class TestSequenceRecommenderWithoutTimeOrBehaviour(RecommenderContract):
+    recommender = staticmethod(lambda: tiny("transformer", time=[], behaviour=[]))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +80,11 @@ def ring() -> segue.Split:
     return segue.split.leave_last_out(segue.Dataset.from_frames(frame))
 
 
-@pytest.mark.parametrize("settings", [{"loss": "full"}, {"loss": "sampled"}, {"block": "plain"}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{"loss": "full"}, {"loss": "sampled"}, {"block": "plain"}, *[{"encoder": name} for name in OTHERS]],
+    ids=str,
+)
 def test_a_planted_order_is_learnt_far_above_popularity(ring: segue.Split, settings: dict[str, Any]) -> None:
     model = small(embedding_size=16, epochs=20, learning_rate=0.02, dropout=0.1, refit=False, **settings)
     model.fit(ring.train, ring.validation, progress=False, threads=1)
@@ -109,7 +149,7 @@ def test_scores_are_dot_products_of_the_state_and_the_item_vectors(split: segue.
     model = small().fit(split.train, split.validation, progress=False)
     codes = model.item_vocabulary.encode(["i4", "i5"])
     with torch.inference_mode():
-        state = model.model.last(torch.from_numpy(codes)[None], torch.tensor([2]))[0]
+        state = model.model.last(Inputs(torch.from_numpy(codes)[None], torch.tensor([2])))[0]
         expected = (model.model.tower.vectors() @ state)[1:].numpy()
     items = model.item_vocabulary.ids.to_list()
     np.testing.assert_allclose(
@@ -155,8 +195,50 @@ def test_impossible_settings_are_refused_before_training() -> None:
         segue.SequenceRecommender(learningrate=1)
 
 
+@pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_training_runs_in_either_precision(split: segue.Split, precision: str) -> None:
-    model = small(precision=precision, epochs=1).fit(split.train, split.validation, progress=False)
+def test_training_runs_in_either_precision(split: segue.Split, precision: str, encoder: str) -> None:
+    model = small(precision=precision, epochs=1, encoder=encoder).fit(split.train, split.validation, progress=False)
     assert model.model.tower.vectors().dtype == torch.float32
     assert model.recommend(["u1"], k=3)["score"].is_finite().all()
+
+
+def test_an_unknown_encoder_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(ConfigValue, match="there are transformer, hstu, gru, lstm, bidirectional"):
+        segue.SequenceRecommender(encoder="rnn")
+
+
+class MeanOfHistory(nn.Module):
+    """All of a new encoder: each position is the mean of what came up to it."""
+
+    masked = False
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(shape.size)
+
+    def forward(self, x: Tensor, inputs: Inputs, last: bool = False) -> Tensor:
+        places = torch.arange(1, x.shape[1] + 1)[:, None]
+        states = self.norm(x.cumsum(1) / places)
+        return states[torch.arange(len(x)), inputs.lengths - 1] if last else states
+
+
+def test_a_new_encoder_is_a_module_and_a_line(
+    split: segue.Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENCODERS, "mean", f"{__name__}:MeanOfHistory")
+    model = small(encoder="mean").fit(split.train, split.validation, progress=False)
+    answer = model.recommend(["u1", "u2"], k=5, action="purchase", at="now")
+    assert answer["score"].is_finite().all()
+    model.save(tmp_path / "model")
+    assert segue.load(tmp_path / "model").recommend(["u1"], k=5).equals(model.recommend(["u1"], k=5))
+    assert segue.evaluate(model, split.test, k=5, progress=False)["ndcg@5"] > 0
+
+
+def test_masks_follow_from_the_seed_and_their_share_is_a_setting(split: segue.Split) -> None:
+    def trained(**settings: Any) -> str:
+        model = small(encoder="bidirectional", epochs=1, refit=False, **settings)
+        return model.fit(split.train, split.validation, progress=False).weights_sha256()
+
+    assert trained() == trained()
+    assert len({trained(), trained(seed=1), trained(mask_share=0.6)}) == 3

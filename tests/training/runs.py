@@ -15,6 +15,7 @@ import torch
 
 import segue
 from segue import artefacts
+from segue.training.build import LogShape
 from segue.training.plan import Plan, SequenceConfig, plan_for
 from segue.training.task import EpochLoader, NextItemTask
 from tests.conftest import make_log
@@ -58,6 +59,10 @@ def train(
 
 def small_plan(data: segue.Dataset, **settings: Any) -> Plan:
     return plan_for(SequenceConfig(**{**SMALL, **settings}), data.histories, len(data.item_vocabulary))
+
+
+def log_shape(data: segue.Dataset) -> LogShape:
+    return LogShape.of(data.histories, len(data.item_vocabulary), len(data.action_names))
 
 
 def kill_at(patch: pytest.MonkeyPatch, point: str, number: int, kill: Callable[[], None]) -> None:

@@ -14,10 +14,11 @@ import torch
 import segue
 from segue.errors import ArtefactCorrupt, ConfigUnknown, ResumeRefused, TrainingDiverged
 from segue.ranking.topk import top_k
-from segue.training.fit import RunOptions, TrainingData, build_model
+from segue.training.build import LogShape, build_model
+from segue.training.fit import RunOptions, TrainingData
 from segue.training.fit import fit as fit_model
 from tests.training import runs
-from tests.training.runs import SMALL, interrupted, kill_here, small_plan, small_split, train
+from tests.training.runs import SMALL, interrupted, kill_here, log_shape, small_plan, small_split, train
 
 
 def weights(model: segue.SequenceRecommender) -> str:
@@ -253,8 +254,9 @@ def test_the_weights_kept_are_those_of_the_best_epoch(monkeypatch: pytest.Monkey
 def test_the_refit_learns_from_everything_for_the_epochs_found() -> None:
     split = small_split()
     plan = small_plan(split.train)
-    data = TrainingData(split.train.histories, split.train.item_counts)
-    everything = TrainingData(split.validation.all.histories, split.validation.all.item_counts)
+    log = log_shape(split.train)
+    data = TrainingData(split.train.histories, split.train.item_counts, log)
+    everything = TrainingData(split.validation.all.histories, split.validation.all.item_counts, log)
     run = RunOptions(progress=False, device="cpu", threads=1)
     refitted, report = fit_model(plan, data, everything, run)
     directly, _ = fit_model(plan, everything, None, run)
@@ -265,8 +267,8 @@ def test_the_refit_learns_from_everything_for_the_epochs_found() -> None:
 
 
 def test_a_fresh_model_follows_from_the_seed_alone(data: segue.Dataset) -> None:
-    first, second = (build_model(small_plan(data), 42) for _ in range(2))
-    other = build_model(small_plan(data, seed=1), 42)
+    first, second = (build_model(small_plan(data), LogShape(42, 2)) for _ in range(2))
+    other = build_model(small_plan(data, seed=1), LogShape(42, 2))
     same = [torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True)]
     assert all(same)
     assert not torch.equal(first.tower.ids.weight, other.tower.ids.weight)

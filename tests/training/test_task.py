@@ -10,17 +10,18 @@ import torch
 import segue
 from segue.data.batches import TrainingWindows
 from segue.nn import losses
-from segue.training.fit import _quiet, build_model
+from segue.training.build import build_model, readable
+from segue.training.fit import _quiet
 from segue.training.negatives import NegativeSampler
 from segue.training.task import NextItemTask
-from tests.training.runs import small_plan, small_split, train
+from tests.training.runs import log_shape, small_plan, small_split, train
 
 
 def task_of(data: segue.Dataset, **settings: Any) -> NextItemTask:
     plan = small_plan(data, **settings)
-    windows = TrainingWindows(data.histories, plan.max_length, plan.batch_tokens)
+    windows = TrainingWindows(readable(data.histories, plan), plan.max_length, plan.batch_tokens)
     sampler = NegativeSampler(data.item_counts, plan.negatives, plan.popular_negatives)
-    return NextItemTask(build_model(plan, len(data.item_vocabulary)), windows, plan, sampler)
+    return NextItemTask(build_model(plan, log_shape(data)), windows, plan, sampler)
 
 
 def run(task: NextItemTask, epochs: int = 1, **options: Any) -> None:
@@ -123,7 +124,7 @@ def test_every_batch_of_every_epoch_is_trained_on_once() -> None:
             seen.append([])
 
         def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, number: int) -> None:
-            seen[-1].append(batch[0].numpy().copy())
+            seen[-1].append(batch[0].items.numpy().copy())
 
     run(task, 3, callbacks=[Watch()])
     for epoch, batches in enumerate(seen):

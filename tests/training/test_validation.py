@@ -39,6 +39,7 @@ def test_early_stopping_watches_the_very_figure_that_evaluation_reports(
 def test_at_most_so_many_users_are_validated_on_and_the_seed_chooses_them(split: segue.Split) -> None:
     def chosen(seed: int) -> np.ndarray:
         model = segue.SequenceRecommender(validation_users=7, seed=seed)
+        model.clock, model.time_zone = "time", "UTC"
         plan = plan_for(model.config, split.train.histories, len(split.train.item_vocabulary))
         made = model._validation(split.validation, plan)
         assert made is not None

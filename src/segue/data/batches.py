@@ -50,14 +50,13 @@ class _Columns:
 
     def __init__(self, histories: Histories, time_zone: str) -> None:
         self.histories = histories
-        stamps = histories.timestamps
-        self.seconds = None if stamps is None else stamps // 1_000_000
-        self.calendar = None if stamps is None else calendar_codes(stamps, time_zone)
-        self.at = histories.at if histories.at is not None else np.full(len(histories), UNKNOWN_TIME)
         self.wanted = histories.wanted if histories.wanted is not None else np.zeros(len(histories), dtype=np.int64)
-        told = self.at != UNKNOWN_TIME
-        self.at_seconds = np.where(told, self.at // 1_000_000, UNKNOWN_TIME)
-        self.at_calendar = np.where(told, calendar_codes(np.where(told, self.at, 0), time_zone), 0).astype(np.int16)
+        self.seconds = self.calendar = None
+        if (stamps := histories.timestamps) is not None:
+            at = histories.at if histories.at is not None else np.full(len(histories), UNKNOWN_TIME)
+            self.seconds, self.at_seconds = _seconds(stamps), _seconds(at)
+            codes = calendar_codes(np.concatenate([stamps, at]), time_zone)
+            self.calendar, self.at_calendar = codes[: len(stamps)], codes[len(stamps) :]
 
     def gather(self, index: np.ndarray, inside: np.ndarray, newest: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
         """Everything of a batch but inputs, targets and lengths.
@@ -155,6 +154,11 @@ def inference_batches(
         newest = place == cut.lengths[:, None] - 1
         others = _Columns(cut, time_zone).gather(index, inside, newest, np.arange(len(rows)))
         yield rows, Batch(np.where(inside, cut.items[index], 0), nothing, cut.lengths, **others)
+
+
+def _seconds(moments: np.ndarray) -> np.ndarray:
+    """Microseconds to seconds; what is not known stays so."""
+    return np.where(moments == UNKNOWN_TIME, UNKNOWN_TIME, moments // 1_000_000)
 
 
 def _by_budget(widths: np.ndarray, tokens: int) -> np.ndarray:

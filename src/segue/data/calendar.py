@@ -14,8 +14,11 @@ _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_370_764_800_000_000
 def calendar_codes(moments: np.ndarray, time_zone: str = "UTC") -> np.ndarray:
     """Microseconds since 1970 to codes (int16); moments outside the years 1 to 9999 get 0."""
     known = (moments >= _EARLIEST) & (moments <= _LATEST)
-    stamps = pl.Series(np.where(known, moments, 0), dtype=pl.Datetime("us")).dt.replace_time_zone("UTC")
-    local = stamps.dt.convert_time_zone(time_zone).dt
-    month, weekday = local.month().cast(pl.Int16) - 1, local.weekday().cast(pl.Int16) - 1
-    codes = 1 + (month * 7 + weekday) * 24 + local.hour().cast(pl.Int16)
-    return np.where(known, codes.to_numpy(), 0).astype(np.int16)
+    local = np.where(known, moments, 0)
+    if time_zone != "UTC":  # polars costs more per call than the rest together
+        stamps = pl.Series(local, dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(time_zone)
+        local = stamps.dt.replace_time_zone(None).to_physical().to_numpy()
+    month = local.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64) % 12
+    hours = local // 3_600_000_000
+    weekday = (hours // 24 + 3) % 7  # 1970 began on a Thursday
+    return np.where(known, 1 + (month * 7 + weekday) * 24 + hours % 24, 0).astype(np.int16)

@@ -87,7 +87,11 @@ def normalise_events(frame: pl.DataFrame, time_zone: str | None = None) -> tuple
         raise EmptyLog(what="event log", why="")
     frame = frame.with_columns(_id_column(frame["user_id"]), _id_column(frame["item_id"]))
     stamps, clock = read_time(frame["timestamp"], time_zone)
-    frame = frame.with_columns(stamps.alias("timestamp"))
+    return normalise_behaviour(frame.with_columns(stamps.alias("timestamp"))), clock
+
+
+def normalise_behaviour(frame: pl.DataFrame) -> pl.DataFrame:
+    """Bring ``value`` to numbers and ``action`` to names, where a frame has them."""
     for name, kind, wanted in (("value", pl.Float32(), "numbers"), ("action", pl.String(), "names")):
         if name in frame.columns:
             dtype = frame.schema[name]
@@ -97,7 +101,7 @@ def normalise_events(frame: pl.DataFrame, time_zone: str | None = None) -> tuple
                 raise ColumnUnreadable(column=name, dtype=dtype, wanted=wanted) from None
             if frame.schema[name] != kind:  # structs are cast field by field
                 raise ColumnUnreadable(column=name, dtype=dtype, wanted=wanted)
-    return frame, clock
+    return frame
 
 
 def normalise_items(frame: pl.DataFrame) -> pl.DataFrame:

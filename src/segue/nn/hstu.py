@@ -57,6 +57,8 @@ class HSTUBlock(nn.Module):
 class HSTUEncoder(nn.Module):
     """A stack of HSTU layers over item vectors with positions, and a final norm."""
 
+    masked = False
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
@@ -72,10 +74,7 @@ class HSTUEncoder(nn.Module):
         view = View.of(inputs, self.shape)
         for block in first:
             x = block(x, view)
-        if last:
-            only = inputs.lengths - 1
-            x = final(x, View.of(inputs, self.shape, only), only)[:, 0]
-        else:
-            x = final(x, view)
+        only = inputs.lengths - 1 if last else None
+        x = final(x, view if only is None else view.one(only), only)
         states: Tensor = self.norm(x)
-        return states
+        return states[:, 0] if last else states

@@ -1,9 +1,14 @@
-"""Item tower, time, behaviour and encoder joined: histories to hidden states, and how all of it starts."""
+"""Item tower, time, behaviour and encoder joined: histories to hidden states, and how all of it starts.
+
+What a model learns from is decided here too: each next event, or events that were masked, as the encoder says.
+"""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
+from segue.nn import masking
 from segue.nn.behaviour import BehaviourInputs, forget_wanted
 from segue.nn.inputs import Inputs
 from segue.nn.item_tower import ItemTower
@@ -18,6 +23,7 @@ class SequenceModel(nn.Module):
         encoder: see ``nn.encoders``.
         moments, behaviour: what is added to the item vectors; None where the log does not say.
         forget: share of requests whose moment and wanted action are hidden in training.
+        mask_share: share of the events masked in training, where the encoder learns from masked ones.
     """
 
     def __init__(
@@ -27,24 +33,50 @@ class SequenceModel(nn.Module):
         moments: MomentInputs | None = None,
         behaviour: BehaviourInputs | None = None,
         forget: float = 0.0,
+        mask_share: float = 0.2,
     ) -> None:
         super().__init__()
         self.tower, self.encoder, self.moments, self.behaviour = tower, encoder, moments, behaviour
-        self.forget = forget
+        self.forget, self.mask_share = forget, mask_share
+        self.mask = nn.Parameter(torch.zeros_like(tower.vectors()[0])) if getattr(encoder, "masked", False) else None
         self.apply(_initialise)
 
     def forward(self, inputs: Inputs) -> Tensor:
-        """(rows, width) inputs to (rows, width, d) hidden states."""
-        return self._encoded(inputs, last=False)
+        """(rows, width) inputs to (rows, width, d) hidden states, nothing masked."""
+        return self._encoded(self._forgotten(inputs))
 
     def last(self, inputs: Inputs) -> Tensor:
-        """(rows, d): the hidden state of each row's newest event."""
-        return self._encoded(inputs, last=True)
+        """(rows, d): the hidden state that tells what follows each row's newest event."""
+        inputs = self._forgotten(inputs)
+        if self.mask is None:
+            return self._encoded(inputs, last=True)
+        row = masking.whole(inputs, torch.zeros_like(inputs.lengths))
+        place = torch.arange(row.items.shape[1], device=row.items.device)
+        masks = place == inputs.lengths[:, None]
+        return self._encoded(masking.masked(row, masks), masks, last=True)
 
-    def _encoded(self, inputs: Inputs, last: bool) -> Tensor:
-        if self.training:
-            inputs = forget_wanted(forget_moments(inputs, self.forget), self.forget)
+    def learnt(self, inputs: Inputs, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The hidden states to learn from, (tokens, d), and the item that each should tell, (tokens,).
+
+        Args:
+            targets: (rows, width) the item that followed each input, 0 where nothing is to be learnt; never 0 after the
+                newest event of a row.
+        """
+        inputs = self._forgotten(inputs)
+        if self.mask is None:
+            places = targets > 0
+            return self._encoded(inputs)[places], targets[places]
+        row = masking.whole(inputs, targets.gather(1, inputs.lengths[:, None] - 1)[:, 0])
+        masks = masking.draw_masks(row.lengths, row.items.shape[1], self.mask_share)
+        return self._encoded(masking.masked(row, masks), masks)[masks], row.items[masks]
+
+    def _forgotten(self, inputs: Inputs) -> Inputs:
+        return forget_wanted(forget_moments(inputs, self.forget), self.forget) if self.training else inputs
+
+    def _encoded(self, inputs: Inputs, masks: Tensor | None = None, last: bool = False) -> Tensor:
         x = self.tower(inputs.items)
+        if masks is not None and self.mask is not None:
+            x = torch.where(masks[..., None], self.mask, x)
         if self.moments is not None:
             x = self.moments(x, inputs)
         if self.behaviour is not None:

@@ -111,9 +111,9 @@ class RelativeTime(nn.Module):
     the moment of the request is not known, or not to be used, time is counted to the newest event in view.
     """
 
-    def __init__(self, heads: int) -> None:
+    def __init__(self, heads: int, both_ways: bool = False) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.zeros(heads, BUCKETS + 1))
+        self.table = nn.Parameter(torch.zeros(heads, (2 if both_ways else 1) * BUCKETS + 1))
 
     def forward(self, buckets: Tensor) -> Tensor:
         """(rows, queries, keys) of :func:`time_buckets` to (rows, heads, queries, keys)."""
@@ -121,12 +121,13 @@ class RelativeTime(nn.Module):
         return bias
 
 
-def time_buckets(inputs: Inputs, request: bool, only: Tensor | None = None) -> Tensor:
+def time_buckets(inputs: Inputs, request: bool, only: Tensor | None = None, both_ways: bool = False) -> Tensor:
     """(rows, width, width) bucket from each key's event to each query's moment; 0 where one is not known.
 
     Args:
         request: count to the request after the query's event, where that is known.
         only: (rows,) one query position per row; then (rows, 1, width).
+        both_ways: tell events after the moment by the time until them, in buckets of their own.
     """
     rows, width = inputs.items.shape
     if inputs.times is None:
@@ -137,7 +138,10 @@ def time_buckets(inputs: Inputs, request: bool, only: Tensor | None = None) -> T
     if only is not None:
         moments = moments.gather(1, only[:, None])
     known = (moments != UNKNOWN_TIME)[:, :, None] & (inputs.times != UNKNOWN_TIME)[:, None, :]
-    return (log_bucket(moments[:, :, None] - inputs.times[:, None, :]) + 1) * known
+    span = moments[:, :, None] - inputs.times[:, None, :]
+    if both_ways:
+        return (log_bucket(span.abs()) + 1 + BUCKETS * (span < 0)) * known
+    return (log_bucket(span) + 1) * known
 
 
 class _TableBias(torch.autograd.Function):

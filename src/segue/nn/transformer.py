@@ -1,7 +1,7 @@
-"""The transformer encoder: a causal stack over item vectors, gated (LiGR) or plain.
+"""The transformer encoder: a stack of attention over item vectors, gated (LiGR) or plain.
 
-Input and output are (rows, width, d), padding on the right; one vector per position that has seen that position
-and those before it. Knows neither items nor losses.
+Input and output are (rows, width, d), padding on the right; one vector per position that has seen what ``nn.view``
+lets it: itself and those before it. Knows neither items nor losses.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from segue.nn.time import RelativeTime
 from segue.nn.view import PositionsFromEnd, View
 
 
-class CausalSelfAttention(nn.Module):
-    """Multi-head attention to this position and those before it. Padding on the right is never in view.
+class SelfAttention(nn.Module):
+    """Multi-head attention to what is in view. Padding on the right never is.
 
     With ``relative_time`` a learned bias by the time between events is added to the scores.
     """
@@ -28,7 +28,7 @@ class CausalSelfAttention(nn.Module):
         self.heads = shape.heads
         self.query_key_value = nn.Linear(shape.size, 3 * shape.size)
         self.output = nn.Linear(shape.size, shape.size)
-        self.time = RelativeTime(shape.heads) if shape.relative_time else None
+        self.time = RelativeTime(shape.heads, shape.both_ways) if shape.relative_time else None
 
     def forward(self, x: Tensor, view: View, only: Tensor | None = None) -> Tensor:
         """(rows, width, d) to the same; with ``only`` (rows,) to (rows, 1, d), one position per row."""
@@ -41,7 +41,7 @@ class CausalSelfAttention(nn.Module):
             # Written out: the fused kernels of torch have no gradient for a bias on a CPU.
             scores = torch.matmul(query * (size // self.heads) ** -0.5, key.transpose(-2, -1)) + self.time(view.buckets)
             mixed = torch.matmul(scores.masked_fill(view.hidden, -torch.inf).softmax(-1), value)
-        elif only is None:
+        elif only is None and view.causal:
             mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         else:
             mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=~view.hidden)
@@ -74,7 +74,7 @@ class LiGRBlock(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         size = shape.size
-        self.attention_norm, self.attention = nn.LayerNorm(size), CausalSelfAttention(shape)
+        self.attention_norm, self.attention = nn.LayerNorm(size), SelfAttention(shape)
         self.feed_norm, self.feed = nn.LayerNorm(size), SwiGLU(size, shape.expansion * size, shape.dropout)
         self.attention_gate, self.feed_gate = nn.Linear(size, size), nn.Linear(size, size)
         self.dropout = Dropout(shape.dropout)
@@ -93,7 +93,7 @@ class PlainBlock(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         size, hidden = shape.size, shape.expansion * shape.size
-        self.attention_norm, self.attention = nn.LayerNorm(size), CausalSelfAttention(shape)
+        self.attention_norm, self.attention = nn.LayerNorm(size), SelfAttention(shape)
         self.feed_norm = nn.LayerNorm(size)
         self.up, self.down = nn.Linear(size, hidden), nn.Linear(hidden, size)
         self.dropout = Dropout(shape.dropout)
@@ -118,6 +118,8 @@ class TransformerEncoder(nn.Module):
     Counting from the newest event gives "the last thing they did" one meaning for histories of every length.
     """
 
+    masked = False
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
@@ -130,12 +132,13 @@ class TransformerEncoder(nn.Module):
         """Encode histories; with ``last`` the final block works on the newest event alone."""
         x = self.dropout(self.positions(x, inputs.lengths))
         *first, final = self.blocks
-        if first or not last:
+        only = inputs.lengths - 1 if last else None
+        if not first and only is not None:
+            x = final(x, View.of(inputs, self.shape, only), only)
+        else:
             view = View.of(inputs, self.shape)
-            for block in first if last else self.blocks:
+            for block in first:
                 x = block(x, view)
-        if last:
-            only = inputs.lengths - 1
-            x = final(x, View.of(inputs, self.shape, only), only)[:, 0]
+            x = final(x, view if only is None else view.one(only), only)
         states: Tensor = self.norm(x)
-        return states
+        return states[:, 0] if last else states

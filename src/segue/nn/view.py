@@ -17,20 +17,39 @@ class View:
     """Shared by all blocks of an encoder for one batch.
 
     Attributes:
-        hidden: (1 or rows, 1, queries, width) true where a query must not look.
+        hidden: (1 or rows, 1, 1 or queries, width) true where a query must not look.
         buckets: (rows, queries, width) of ``time_buckets``, or None where attention knows no time.
+        causal: whether every position sees itself and those before it, so that a kernel may build ``hidden`` itself.
     """
 
     hidden: Tensor
     buckets: Tensor | None
+    causal: bool = True
 
     @classmethod
     def of(cls, inputs: Inputs, shape: Shape, only: Tensor | None = None) -> View:
-        """The causal view of every position, or of one position per row (``only``, (rows,))."""
+        """The view of every position, or of one position per row (``only``, (rows,)).
+
+        Causal, or with ``shape.both_ways`` of the whole row without its padding.
+        """
         place = torch.arange(inputs.items.shape[1], device=inputs.items.device)
-        query = place[None, :, None] if only is None else only[:, None, None]
-        hidden = (place > query)[:, None]
-        return cls(hidden, time_buckets(inputs, shape.request, only) if shape.relative_time else None)
+        if shape.both_ways:
+            hidden = (place >= inputs.lengths[:, None])[:, None, None]
+        else:
+            query = place[None, :, None] if only is None else only[:, None, None]
+            hidden = (place > query)[:, None]
+        buckets = time_buckets(inputs, shape.request, only, shape.both_ways) if shape.relative_time else None
+        return cls(hidden, buckets, causal=not shape.both_ways)
+
+    def one(self, only: Tensor) -> View:
+        """Of the view of every position, that of one position per row (``only``, (rows,))."""
+        hidden = self.hidden
+        if hidden.shape[2] > 1:
+            hidden = hidden[0, 0, only][:, None, None]
+        buckets = self.buckets
+        if buckets is not None:
+            buckets = buckets.take_along_dim(only[:, None, None], 1)
+        return View(hidden, buckets, self.causal)
 
 
 class PositionsFromEnd(nn.Module):

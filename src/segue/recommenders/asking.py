@@ -106,6 +106,8 @@ def _moment(model: Recommender, value: Any) -> int:
                 value=value, reason="is no number, and the log's timestamps are an order, not a time"
             )
         return int(value)
+    if isinstance(value, np.datetime64):
+        value = value.astype("datetime64[us]").item()
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
         value = value.astimezone(dt.UTC)
     try:
@@ -211,8 +213,12 @@ def _frame(model: Recommender, histories: Any) -> Asked:
     required = ("user_id", "item_id") if "timestamp" not in table.columns else schema.REQUIRED
     table = schema.rename(table, None, required, "histories")
     if "timestamp" in table.columns:
-        table, _ = schema.normalise_events(table, model.time_zone)
+        table, clock = schema.normalise_events(table, model.time_zone)
         table = table.sort("timestamp", maintain_order=True)
+        if clock != model.clock:  # an order among times, or times among an order, tells the order alone
+            table = table.drop("timestamp")
+    else:
+        table = schema.normalise_behaviour(table)
     users = table["user_id"].unique(maintain_order=True)
     place = dict(zip(users.to_list(), range(len(users)), strict=True))
     rows = np.array([place[user] for user in table["user_id"].to_list()], dtype=np.int64)

@@ -33,6 +33,15 @@ def make_log(seed: int = 0, users: int = USERS, items: int = ITEMS) -> pl.DataFr
     return frame.with_columns(pl.Series("timestamp", 1_600_000_000 + 3_600 * np.arange(len(rows))))
 
 
+def with_behaviour() -> pl.DataFrame:
+    """The log with what was done (``view``, ``buy``) and a value that some events lack."""
+    rng = np.random.default_rng(1)
+    log = make_log()
+    actions = rng.choice(["view", "view", "buy"], len(log)).tolist()
+    values = [float(value) if value else None for value in rng.integers(0, 6, len(log))]
+    return log.with_columns(pl.Series("action", actions), pl.Series("value", values))
+
+
 @cache
 def small_data() -> Dataset:
     """The log as a data set whose catalogue has an item that nobody met."""

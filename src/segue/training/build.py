@@ -83,4 +83,5 @@ def build_model(plan: Plan, log: LogShape) -> SequenceModel:
             actions = log.actions if "actions" in plan.behaviour else 0
             behaviour = BehaviourInputs(shape.size, actions, log.value_edges if "values" in plan.behaviour else ())
         tower = ItemTower(log.catalogue, shape.size)
-        return SequenceModel(tower, encoder_class(plan.encoder)(shape), moments, behaviour, plan.forget)
+        encoder = encoder_class(plan.encoder)(shape)
+        return SequenceModel(tower, encoder, moments, behaviour, plan.forget, plan.mask_share)

@@ -42,6 +42,8 @@ class SequenceConfig(Config):
     and month), sessions (place in one), relative (attention by time). Auto: all of it where the log has a clock."""
     behaviour: list[BehaviourPart] | Auto = "auto"
     """What is read of each event besides its item: actions, values. Auto: what the log has."""
+    mask_share: float = Field(0.2, gt=0, lt=1)
+    """Share of the events masked in training where the encoder learns from masked ones (bidirectional)."""
     forget: float = Field(0.1, ge=0, lt=1)
     """Share of training requests whose moment and action are hidden, so that the model can answer without them."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"

@@ -101,9 +101,7 @@ class NextItemTask(L.LightningModule):
         inputs, targets = batch
         batch_number = self.current_epoch * self.windows.batches_per_epoch + batch_idx
         torch.manual_seed((self.plan.seed << 32) + batch_number)
-        hidden = self.model(inputs)
-        learnt = targets > 0
-        loss = self._loss(hidden[learnt], targets[learnt])
+        loss = self._loss(*self.model.learnt(inputs, targets))
         value = loss.detach()
         if not torch.isfinite(value):
             raise TrainingDiverged(value=float(value), step=self.global_step)
