@@ -19,7 +19,7 @@ METRICS = ("ndcg@10", "hit_rate@10", "ndcg@5", "hit_rate@5", "coverage@10")
 def load(name: str, data: Path) -> segue.Dataset:
     if name == "ml-100k":
         return segue.datasets.movielens_100k()
-    return segue.Dataset.from_files(data / name / "events.parquet")
+    return segue.Dataset.from_files(data / name / "events.parquet", data / name / "items.parquet")
 
 
 def one_seed(name: str, data: Path, seed: int, **settings: Any) -> dict[str, Any]:

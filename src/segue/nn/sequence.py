@@ -33,18 +33,22 @@ class SequenceModel(nn.Module):
         self.forget = forget
         self.apply(_initialise)
 
-    def forward(self, inputs: Inputs) -> Tensor:
-        """(rows, width) inputs to (rows, width, d) hidden states."""
-        return self._encoded(inputs, last=False)
+    def forward(self, inputs: Inputs, vectors: Tensor | None = None) -> Tensor:
+        """(rows, width) inputs to (rows, width, d) hidden states.
 
-    def last(self, inputs: Inputs) -> Tensor:
-        """(rows, d): the hidden state of each row's newest event."""
-        return self._encoded(inputs, last=True)
+        Args:
+            vectors: (catalogue + 1, d) of the tower, where the caller has made them already.
+        """
+        return self._encoded(inputs, vectors, last=False)
 
-    def _encoded(self, inputs: Inputs, last: bool) -> Tensor:
+    def last(self, inputs: Inputs, vectors: Tensor | None = None) -> Tensor:
+        """(rows, d): the hidden state of each row's newest event; arguments as for :meth:`forward`."""
+        return self._encoded(inputs, vectors, last=True)
+
+    def _encoded(self, inputs: Inputs, vectors: Tensor | None, last: bool) -> Tensor:
         if self.training:
             inputs = forget_wanted(forget_moments(inputs, self.forget), self.forget)
-        x = self.tower(inputs.items)
+        x = self.tower(inputs.items, vectors)
         if self.moments is not None:
             x = self.moments(x, inputs)
         if self.behaviour is not None:
