@@ -201,7 +201,9 @@ def test_nested_and_mixed_values_are_read_as_far_as_they_go() -> None:
 
 
 def test_what_is_saved_comes_back_the_same(tmp_path: Path) -> None:
-    found = features(catalogue(brand=pick("x", "y", "ü|🙂"), price=RNG.lognormal(size=ITEMS), kinds=pick(["a", "b"], ["c"])))
+    found = features(
+        catalogue(brand=pick("x", "y", "ü|🙂"), price=RNG.lognormal(size=ITEMS), kinds=pick(["a", "b"], ["c"]))
+    )
     assert found is not None
     with artefacts.writing(tmp_path / "a", "Test", {}) as artefact:
         artefact.document("features", found.document())

@@ -172,15 +172,15 @@ def test_training_runs_in_either_precision(split: segue.Split, precision: str) -
 
 @pytest.fixture(scope="module")
 def branded() -> segue.Split:
-    """Everyone stays with one of three brands; four items of the catalogue are in no event."""
+    """Everyone stays with one of three brands; each item is in few events, and four are in none."""
     rng = np.random.default_rng(0)
     rows = [
         (f"u{user}", f"{'abc'[user % 3]}{number}", place)
         for user in range(120)
-        for place, number in enumerate(rng.permutation(12)[:7])
+        for place, number in enumerate(rng.permutation(40)[:5])
     ]
     events = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
-    known = [(f"{brand}{number}", brand, float(number % 7)) for brand in "abc" for number in range(12)]
+    known = [(f"{brand}{number}", brand, float(number % 7)) for brand in "abc" for number in range(40)]
     cold = [(f"cold {brand}", brand, None) for brand in "abc"] + [("bare", None, None)]
     items = pl.DataFrame(known + cold, schema=["item_id", "brand", "price"], orient="row")
     return segue.split.leave_last_out(segue.Dataset.from_frames(events, items))
@@ -188,7 +188,7 @@ def branded() -> segue.Split:
 
 @pytest.fixture(scope="module")
 def knows_brands(branded: segue.Split) -> segue.SequenceRecommender:
-    model = small(embedding_size=16, epochs=15, learning_rate=0.02, dropout=0.1)
+    model = small(embedding_size=16, epochs=15, learning_rate=0.02, id_dropout=0.5, validation_metric="hit_rate@35")
     return model.fit(branded.train, branded.validation, progress=False, threads=1)
 
 
@@ -207,16 +207,16 @@ def test_the_report_says_what_each_attribute_is_and_was_worth(knows_brands: segu
         "kind": "categorical",
         "values": 3,
     }
-    assert brand["coverage"] == round(39 / 40, 4)
-    assert price["coverage"] == 0.9
-    assert brand["worth"] > 0.02
-    assert brand["worth"] > price["worth"]
+    assert brand["coverage"] == round(123 / 124, 4)
+    assert price["coverage"] == round(120 / 124, 4)
+    assert brand["worth"] > 0.1
+    assert brand["worth"] > 4 * abs(price["worth"]), "prices were given by chance"
 
 
 def test_attributes_travel_with_the_model(knows_brands: segue.SequenceRecommender, tmp_path: Path) -> None:
     knows_brands.save(tmp_path / "model")
     loaded = segue.load(tmp_path / "model")
-    asked: dict[str, Any] = {"histories": [["a1", "a2"], ["never met"]], "k": 40}
+    asked: dict[str, Any] = {"histories": [["a1", "a2"], ["never met"]], "k": 124}
     with pytest.warns(UnknownItemsInHistory):
         before, after = knows_brands.recommend(**asked), loaded.recommend(**asked)
     assert after.equals(before)
@@ -261,4 +261,6 @@ def test_a_second_fit_answers_with_its_own_item_vectors(branded: segue.Split) ->
     model.recommend(**asked)
     model.config = model.config.model_copy(update={"seed": 1})
     model.fit(branded.train, progress=False)
-    assert model.recommend(**asked).equals(small(epochs=1, seed=1).fit(branded.train, progress=False).recommend(**asked))
+    assert model.recommend(**asked).equals(
+        small(epochs=1, seed=1).fit(branded.train, progress=False).recommend(**asked)
+    )

@@ -153,16 +153,19 @@ def _features(report: Report) -> str:
     largest = max((each["worth"] or 0 for each in rows), default=0) or 1
     lines = []
     for each in rows:
-        worth = "" if each["worth"] is None else f"{each['worth']:+.4f}"
+        fall = "" if each["worth"] is None else f"{each['worth']:+.4f}"
         width = round(100 * max(each["worth"] or 0, 0) / largest)
         lines.append(
             f"<tr><td>{escape(shorten(each['name']))}</td><td>{escape(each['kind'])}</td><td>{each['values']:,}</td>"
-            f"<td>{each['coverage']:.1%}</td><td>{worth}</td><td><div class='bar' style='width:{width}%'></div></td></tr>"
+            f"<td>{each['coverage']:.1%}</td><td>{fall}</td>"
+            f"<td><div class='bar' style='width:{width}%'></div></td></tr>"
         )
-    head = f"<th>column</th><th>kind</th><th>values</th><th>items that have one</th><th>{plan['validation_metric']}</th>"
+    head = (
+        f"<th>column</th><th>kind</th><th>values</th><th>items that have one</th><th>{plan['validation_metric']}</th>"
+    )
     return (
-        "<h2>Item attributes</h2><p class='soft'>What the trained model leans on: the fall of the validation metric when "
-        "all items are given the mean of a column. Training without the column can cost less.</p>"
+        "<h2>Item attributes</h2><p class='soft'>What the trained model leans on: the fall of the validation metric "
+        "when all items are given the mean of a column. Training without the column can cost less.</p>"
         f"<table><tr>{head}<th style='width:35%'></th></tr>{''.join(lines)}</table>"
     )
 
