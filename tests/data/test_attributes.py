@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import datetime as dt
-import json
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +24,6 @@ def features(frame: pl.DataFrame, wanted: Any = "auto") -> ItemFeatures | None:
     return item_features(frame, Vocabulary.of(frame["item_id"]), wanted)
 
 
-def chosen(**columns: Any) -> dict[str, str]:
-    """The columns that are features by themselves, and of which kind."""
-    found = features(catalogue(**columns))
-    return {} if found is None else {feature.name: feature.kind for feature in found.features}
-
-
 def bag(found: ItemFeatures, code: int) -> dict[str, dict[str | int, float]]:
     """What an item has of each feature: external value (or bin, 0 for the unknown) to weight."""
     names: list[tuple[str, str | int]] = []
@@ -47,73 +39,6 @@ def bag(found: ItemFeatures, code: int) -> dict[str, dict[str | int, float]]:
 
 def pick(*values: Any) -> list[Any]:
     return [values[number % len(values)] for number in range(ITEMS)]
-
-
-@pytest.mark.parametrize(
-    ("column", "kind"),
-    [
-        (pick("Acme", "Bolt", "Cog"), "categorical"),
-        (pick(["a", "b"], ["b"], ["c", "a"]), "categorical"),
-        (pick([1, 2], [2], [3]), "categorical"),
-        (pick("[1,2]", "[2, 3]", "[]"), "categorical"),
-        (pick(b"[1,2]", b"[2]", b"[3]"), "categorical"),
-        (pick(True, False, None), "categorical"),
-        (pick(1, 2, 3, 900), "categorical"),
-        (pick(*range(80)), "categorical"),
-        (pick(*range(1920, 2000)), "numeric"),
-        (pick(*(str(year) for year in range(1920, 2000))), "numeric"),
-        (np.round(RNG.lognormal(size=ITEMS), 2), "numeric"),
-        ([f"$ {price:,.2f}" for price in RNG.uniform(1, 5_000, ITEMS)], "numeric"),
-        ([dt.date(1980 + number % 40, 1, 1) for number in range(ITEMS)], "numeric"),
-    ],
-    ids=str,
-)
-def test_what_items_share_is_a_feature(column: Any, kind: str) -> None:
-    assert chosen(column=column) == {"column": kind}
-
-
-@pytest.mark.parametrize(
-    "column",
-    [
-        [f"Product number {number} of the {number}th kind" for number in range(ITEMS)],
-        [f"https://example.org/{number}.jpg" for number in range(ITEMS)],
-        list(range(5_000, 5_000 + ITEMS)),
-        [f"sku-{number}" for number in range(ITEMS)],
-        pick("the same"),
-        pick(7),
-        pick(None),
-        pick(""),
-        [*pick("a", "b")[:4], *pick(None)[4:]],
-        pick("words " * 40, "other words " * 40),
-        [[0.1 * number, 0.2] for number in range(ITEMS)],
-        pick(float("nan"), float("inf")),
-    ],
-    ids=["title", "url", "id", "sku", "constant", "7", "null", "empty", "rare", "prose", "vector", "no-number"],
-)
-def test_what_is_an_id_a_constant_or_prose_is_none(column: Any) -> None:
-    assert chosen(column=column) == {}
-
-
-@pytest.mark.parametrize("separator", ["|", ";", ",", ", ", " "])
-def test_values_in_one_text_are_taken_apart_where_items_then_share_more(separator: str) -> None:
-    names = ["Action", "Comedy", "Drama", "Noir", "War", "Western"]
-    several = [[name for bit, name in enumerate(names) if number % 63 + 1 & 1 << bit] for number in range(ITEMS)]
-    found = features(catalogue(genres=[separator.join(each) for each in several]))
-    assert found is not None
-    assert sorted(found.features[0].values) == names
-    assert set(bag(found, 7)["genres"]) == set(several[6])
-
-
-def test_a_name_with_a_comma_or_a_space_stays_whole() -> None:
-    found = features(catalogue(brand=pick("Bolt, Inc.", "Acme Tools", "Cog")))
-    assert found is not None
-    assert sorted(found.features[0].values) == ["Acme Tools", "Bolt, Inc.", "Cog"]
-
-
-def test_a_list_written_as_text_may_hold_quotes_and_commas() -> None:
-    found = features(catalogue(kinds=pick(json.dumps(["a, b", "c"]), "['c', \"it's\"]")))
-    assert found is not None
-    assert sorted(found.features[0].values) == ["a, b", "c", "it's"]
 
 
 def test_the_values_of_one_feature_of_one_item_add_up_to_one() -> None:
@@ -189,15 +114,6 @@ def test_another_catalogue_with_values_types_and_columns_never_met_falls_back() 
         "price": {0: 1.0},
         "year": {"2": 1.0},
     }
-
-
-def test_nested_and_mixed_values_are_read_as_far_as_they_go() -> None:
-    nested = features(catalogue(kinds=pick([["a"], ["b", "c"]], [["a"]], [[]])))
-    mixed = features(catalogue(kinds=pl.Series(pick(["a", 2], "a", 2, None, {"a"}), dtype=pl.Object)))
-    assert nested is not None
-    assert mixed is not None
-    assert set(bag(nested, 1)["kinds"]) == {"a", "b", "c"}
-    assert [set(bag(mixed, code)["kinds"]) for code in range(1, 6)] == [{"a", "2"}, {"a"}, {"2"}, {0}, {"a"}]
 
 
 def test_what_is_saved_comes_back_the_same(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ BINS = 16
 
 _LIST = "[]"  # stands for text that is a list in brackets, JSON or Python's
 _IN_LIST = r""""(?:[^"\\]|\\.)*"|'[^']*'|[^\s,\[\]'"][^,\[\]]*"""
-_SEPARATORS = ("|", ";", ",")
+_SEPARATORS = ("|", ";", ",", ">")
 _SEPARATED = 0.1  # share of the values that must hold a separator
 
 
@@ -86,15 +86,14 @@ def feature_of(column: pl.Series, insisted: bool = False) -> Feature | None:
             quantiles = np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]) if len(known) else known
             return Feature(column.name, "numeric", edges=tuple(float(edge) for edge in np.unique(quantiles)))
         return _categorical(column, None, insisted)
-    separator = None if isinstance(column.dtype, pl.List | pl.Array) else _separator(text_of(column))
-    return _categorical(column, separator, insisted)
+    several = isinstance(column.dtype, pl.List | pl.Array | pl.Struct) or column.dtype == pl.Object
+    return _categorical(column, None if several else _separator(text_of(column)), insisted)
 
 
 def entries_of(column: pl.Series, separator: str | None) -> pl.DataFrame:
     """One line per row and value, without repetition: ``row`` and ``value`` (text, stripped, not empty)."""
-    if isinstance(column.dtype, pl.List | pl.Array) and not _is_plain(column.dtype.inner):
-        column = pl.Series(column.name, [_flat(value) for value in column.to_list()], dtype=pl.List(pl.String))
-    if column.dtype == pl.Object:
+    inner = column.dtype.inner if isinstance(column.dtype, pl.List | pl.Array) else column.dtype
+    if not _is_plain(inner):
         column = pl.Series(column.name, [_flat(value) for value in column.to_list()], dtype=pl.List(pl.String))
     if isinstance(column.dtype, pl.List | pl.Array):
         frame = pl.DataFrame({"value": column}).with_row_index("row").explode("value")
@@ -121,9 +120,11 @@ def text_of(column: pl.Series) -> pl.Series:
         return pl.Series(column.name, texts, dtype=pl.String)
     if dtype.is_float():
         column = column.set(~column.is_finite(), None)
-        if column.drop_nulls().abs().max() is not None and (column.drop_nulls() % 1 == 0).all():
-            column = column.cast(pl.Int64, strict=False)
-        return column.cast(pl.String)
+        number = pl.col("number")
+        whole = pl.when(number % 1 == 0).then(number.cast(pl.Int64, strict=False).cast(pl.String))
+        return pl.DataFrame({"number": column}).select(whole.otherwise(number.cast(pl.String)))["number"]
+    if dtype == pl.Duration:  # polars has no text for it
+        column = column.cast(pl.Int64)
     if _is_plain(dtype):
         return column.cast(pl.String)
     texts = [None if value is None else str(value) for value in column.to_list()]
@@ -134,6 +135,8 @@ def numbers_of(column: pl.Series) -> np.ndarray:
     """Any column as numbers (float64): dates as their year, text where it is a number; NaN where there is none."""
     if column.dtype in (pl.Date, pl.Datetime):
         column = column.dt.year()
+    elif column.dtype == pl.Duration:
+        column = column.cast(pl.Int64)
     elif not column.dtype.is_numeric() and column.dtype != pl.Boolean:
         if isinstance(column.dtype, pl.List | pl.Array | pl.Struct) or column.dtype == pl.Object:
             return np.full(len(column), np.nan)
@@ -144,7 +147,7 @@ def numbers_of(column: pl.Series) -> np.ndarray:
 
 
 def _is_numeric(column: pl.Series) -> bool:
-    if column.dtype.is_numeric() or column.dtype in (pl.Date, pl.Datetime):
+    if column.dtype.is_numeric() or column.dtype in (pl.Date, pl.Datetime, pl.Duration):
         return True
     if column.dtype not in (pl.String, pl.Binary, pl.Categorical, pl.Enum):
         return False
