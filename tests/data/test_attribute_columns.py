@@ -48,7 +48,21 @@ def values_of(feature: Feature, column: pl.Series) -> dict[int, set[str]]:
         ([f"$ {price:,.2f}" for price in RNG.uniform(1, 5_000, ITEMS)], "numeric"),
         ([dt.date(1980 + number % 40, 1, 1) for number in range(ITEMS)], "numeric"),
     ],
-    ids="brand lists codes text-list bytes truth few counted year year-text price price-text date".split(),
+    ids=[
+        "brand",
+        "lists",
+        "codes",
+        "text-list",
+        "bytes",
+        "truth",
+        "few",
+        "counted",
+        "year",
+        "year-text",
+        "price",
+        "price-text",
+        "date",
+    ],
 )
 def test_what_items_share_is_a_feature(column: Any, kind: str) -> None:
     found = feature_of(series(column))
