@@ -1,4 +1,7 @@
-"""Quality with default settings: leave-last-out, full ranking, items seen left out, several seeds."""
+"""Quality with default settings: leave-last-out, full ranking, items seen left out, several seeds.
+
+Catalogues are read with their attributes; results measured before models read them have names of their own.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ METRICS = ("ndcg@10", "hit_rate@10", "ndcg@5", "hit_rate@5", "coverage@10")
 def load(name: str, data: Path) -> segue.Dataset:
     if name == "ml-100k":
         return segue.datasets.movielens_100k()
-    return segue.Dataset.from_files(data / name / "events.parquet")
+    return segue.Dataset.from_files(data / name / "events.parquet", data / name / "items.parquet")
 
 
 def one_seed(name: str, data: Path, seed: int, **settings: Any) -> dict[str, Any]:
@@ -46,6 +49,7 @@ def one_seed(name: str, data: Path, seed: int, **settings: Any) -> dict[str, Any
         "exclude_seen": report.protocol["exclude_seen"],
         "metrics": {metric: report[metric] for metric in METRICS},
         "interval": report.interval("ndcg@10"),
+        "features": model.report["features"],
         "plan": training["plan"],
     }
 
@@ -65,7 +69,10 @@ def baselines(name: str, data: Path) -> dict[str, Any]:
 
 def run(name: str, data: Path, seeds: tuple[int, ...]) -> None:
     measured(f"baselines-{name}", lambda: baselines(name, data))
-    values = [measured(f"quality-{name}-seed{seed}", lambda seed=seed: one_seed(name, data, seed)) for seed in seeds]
+    values = [
+        measured(f"quality-{name}-attributes-seed{seed}", lambda seed=seed: one_seed(name, data, seed))
+        for seed in seeds
+    ]
     for metric in ("ndcg@10", "hit_rate@10"):
         each = np.array([value["metrics"][metric] for value in values])
         print(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -19,6 +20,7 @@ LOGS = {
     "beauty": ("Amazon Beauty", "best published 0.0531 / 0.0928"),
     "sports_and_outdoors": ("Amazon Sports", "best published 0.0323"),
 }
+VARIANTS = {"-attributes": ", with attributes", "": ", ids alone"}
 START, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
@@ -29,8 +31,8 @@ def read(name: str) -> dict[str, Any] | None:
 
 def quality_rows() -> list[str]:
     rows = ["| leave-last-out, full ranking | NDCG@10 | HR@10 | best baseline here | anchor |", "|---|---|---|---|---|"]
-    for log, (title, anchor) in LOGS.items():
-        seeds = [json.loads(file.read_text()) for file in sorted(RESULTS.glob(f"quality-{log}-seed*.json"))]
+    for (log, (title, anchor)), (variant, words) in product(LOGS.items(), VARIANTS.items()):
+        seeds = [json.loads(file.read_text()) for file in sorted(RESULTS.glob(f"quality-{log}{variant}-seed*.json"))]
         if not seeds:
             continue
         ndcg = [seed["metrics"]["ndcg@10"] for seed in seeds]
@@ -38,7 +40,7 @@ def quality_rows() -> list[str]:
         spread = f" ({min(ndcg):.4f} to {max(ndcg):.4f}, {len(seeds)} seeds)" if len(seeds) > 1 else " (1 seed)"
         low, high = seeds[0]["interval"]
         figure = f"**{mean(ndcg):.4f}**{spread}" + (f", 95 % {low:.4f} to {high:.4f}" if len(seeds) == 1 else "")
-        rows.append(f"| {title} | {figure} | {hit:.4f} | {best_baseline(log)} | {anchor} |")
+        rows.append(f"| {title}{words} | {figure} | {hit:.4f} | {best_baseline(log)} | {anchor} |")
     return rows
 
 
@@ -95,7 +97,7 @@ def plan_rows() -> list[str]:
         names = ("blocks", "dropout", "max_length", "loss", "batch_tokens", "learning_rate", "patience")
         plan = ", ".join(f"{name} {seed['plan'][name]}" for name in names)
         rows.append(
-            f"| {seed['log']} | {seed['seed']} | {seed['epochs']} of {seed['epochs_run']} | {seed['seconds']:,.0f} | {plan} |"
+            f"| {seed['log']}{', with attributes' if seed.get('features') else ''} | {seed['seed']} | {seed['epochs']} of {seed['epochs_run']} | {seed['seconds']:,.0f} | {plan} |"
         )
     return rows
 

@@ -126,6 +126,14 @@ class TimeZoneUnknown(DataError):
     remedy = "Give an IANA name such as 'Europe/Rome' or 'UTC'."
 
 
+class FeatureUnknown(DataError):
+    code = "D015"
+    template = (
+        "features= names {name!r}, which the catalogue does not have; its columns besides item_id: {found}.{hint}"
+    )
+    remedy = "Name columns of the catalogue, or leave features at 'auto'."
+
+
 class SplitError(DataError):
     """A split that cannot be made, or must not be used."""
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -74,6 +75,24 @@ def test_titles_and_ids_are_text_and_never_code(hostile: segue.Report) -> None:
     assert "<script>u" in shown
     assert not any("alert('title')" in script for script in reader.scripts)
     assert reader.handlers == []
+
+
+def test_what_each_attribute_is_worth_is_shown_and_its_name_escaped(hostile: segue.Report) -> None:
+    plan = {**hostile.training["training"], "plan": {"validation_metric": "ndcg@10"}}
+    row = {"kind": "categorical", "values": 1_234, "coverage": 0.5}
+    rows = [{"name": HOSTILE, **row, "worth": 0.0123}, {"name": "year", **row, "worth": -0.001}]
+    with_features = dataclasses.replace(hostile, training={"training": plan, "features": rows})
+    reader = read(with_features.to_html())
+    shown = " ".join(reader.text)
+    assert "Item attributes" in shown
+    assert "<script>alert('title')</script>" in shown
+    assert not any("alert('title')" in script for script in reader.scripts)
+    for text in ("1,234", "50.0%", "+0.0123", "-0.0010"):
+        assert text in shown
+    assert "Item attributes" not in " ".join(read(hostile.to_html()).text)
+    unmeasured = [{**row, "name": "year", "worth": None}]
+    page = dataclasses.replace(hostile, training={"training": plan, "features": unmeasured}).to_html()
+    assert "Item attributes" in page
 
 
 def test_a_page_that_does_not_escape_is_noticed(hostile: segue.Report, monkeypatch: pytest.MonkeyPatch) -> None:

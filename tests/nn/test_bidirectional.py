@@ -61,7 +61,7 @@ def test_nothing_of_a_masked_event_reaches_any_state(column: str, time: bool) ->
     changed = changed_at(row, place, column)
 
     def states(of: Inputs, hidden: Tensor) -> Tensor:
-        return made._encoded(masking.masked(of, hidden), hidden)
+        return made._encoded(masking.masked(of, hidden), masks=hidden)
 
     assert torch.equal(states(row, masks), states(changed, masks))
     seen = torch.zeros_like(masks)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ from torch import Tensor, nn
 
 import segue
 from segue import artefacts
-from segue.errors import ArtefactCorrupt, ConfigUnknown, ConfigValue
+from segue.errors import (
+    ArtefactCorrupt,
+    ConfigUnknown,
+    ConfigValue,
+    FeatureUnknown,
+    ResumeRefused,
+    UnknownItemsInHistory,
+)
 from segue.nn.encoders import ENCODERS, Shape
 from segue.nn.inputs import Inputs
 from segue.recommenders import sequence
@@ -242,3 +250,99 @@ def test_masks_follow_from_the_seed_and_their_share_is_a_setting(split: segue.Sp
 
     assert trained() == trained()
     assert len({trained(), trained(seed=1), trained(mask_share=0.6)}) == 3
+
+
+@pytest.fixture(scope="module")
+def branded() -> segue.Split:
+    """Everyone stays with one of three brands; each item is in few events, and four are in none."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"u{user}", f"{'abc'[user % 3]}{number}", place)
+        for user in range(120)
+        for place, number in enumerate(rng.permutation(40)[:5])
+    ]
+    events = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
+    known = [(f"{brand}{number}", brand, float(number % 7)) for brand in "abc" for number in range(40)]
+    cold = [(f"cold {brand}", brand, None) for brand in "abc"] + [("bare", None, None)]
+    items = pl.DataFrame(known + cold, schema=["item_id", "brand", "price"], orient="row")
+    return segue.split.leave_last_out(segue.Dataset.from_frames(events, items))
+
+
+@pytest.fixture(scope="module")
+def knows_brands(branded: segue.Split) -> segue.SequenceRecommender:
+    model = small(embedding_size=16, epochs=15, learning_rate=0.02, id_dropout=0.5, validation_metric="hit_rate@35")
+    return model.fit(branded.train, branded.validation, progress=False, threads=1)
+
+
+def test_an_item_never_seen_is_found_by_its_attributes(knows_brands: segue.SequenceRecommender) -> None:
+    for brand in "abc":
+        history = [f"{brand}{number}" for number in range(4)]
+        answer = knows_brands.score(histories=[history], items=["cold a", "cold b", "cold c", "bare"])
+        assert answer.sort("score")["item_id"].to_list()[-1] == f"cold {brand}"
+
+
+def test_the_report_says_what_each_attribute_is_and_was_worth(knows_brands: segue.SequenceRecommender) -> None:
+    assert knows_brands.plan.features == ["brand", "price"]
+    brand, price = knows_brands.report["features"]
+    assert {key: brand[key] for key in ("name", "kind", "values")} == {
+        "name": "brand",
+        "kind": "categorical",
+        "values": 3,
+    }
+    assert brand["coverage"] == round(123 / 124, 4)
+    assert price["coverage"] == round(120 / 124, 4)
+    assert brand["worth"] > 0.1
+    assert brand["worth"] > 4 * abs(price["worth"]), "prices were given by chance"
+
+
+def test_attributes_travel_with_the_model(knows_brands: segue.SequenceRecommender, tmp_path: Path) -> None:
+    knows_brands.save(tmp_path / "model")
+    loaded = segue.load(tmp_path / "model")
+    asked: dict[str, Any] = {"histories": [["a1", "a2"], ["never met"]], "k": 124}
+    with pytest.warns(UnknownItemsInHistory):
+        before, after = knows_brands.recommend(**asked), loaded.recommend(**asked)
+    assert after.equals(before)
+    assert loaded.report["features"] == knows_brands.report["features"]
+    assert loaded.weights_sha256() == knows_brands.weights_sha256()
+
+
+def test_no_features_is_the_model_of_a_catalogue_without_attributes(branded: segue.Split) -> None:
+    def without(part: segue.Dataset) -> segue.Dataset:
+        return dataclasses.replace(part, items=part.items.select("item_id"))
+
+    off = small(features=[], epochs=2).fit(branded.train, progress=False)
+    ids = small(epochs=2).fit(without(branded.train), progress=False)
+    assert off.weights_sha256() == ids.weights_sha256()
+    assert off.report["features"] == ids.report["features"] == []
+    assert off.plan.features == ids.plan.features == []
+    named = small(features=["brand"], epochs=2).fit(branded.train, progress=False)
+    assert [each["name"] for each in named.report["features"]] == ["brand"]
+    assert named.report["features"][0]["worth"] is None, "there is nothing to validate on"
+    assert named.weights_sha256() != off.weights_sha256()
+
+
+def test_a_feature_that_the_catalogue_lacks_is_refused_before_training(branded: segue.Split) -> None:
+    with pytest.raises(FeatureUnknown, match="Did you mean 'brand'"):
+        small(features=["brnd"]).fit(branded.train, progress=False)
+
+
+def test_other_attributes_are_another_training(branded: segue.Split, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"features": ["brand"], "epochs": 1}
+    run: dict[str, Any] = {"progress": False, "checkpoint": tmp_path / "c"}
+    small(**settings).fit(branded.train, **run)
+    again = small(**settings).fit(branded.train, **run, resume=True)
+    moved = branded.train.items.with_columns(pl.col("brand").reverse())
+    with pytest.raises(ResumeRefused):
+        small(**settings).fit(dataclasses.replace(branded.train, items=moved), **run, resume=True)
+    assert again.recommend(["u1"], k=1).height == 1
+
+
+def test_a_second_fit_answers_with_its_own_item_vectors(branded: segue.Split) -> None:
+    asked: dict[str, Any] = {"histories": [["a1", "a2"]], "k": 5}
+    model = small(epochs=1).fit(branded.train, progress=False)
+    model.recommend(**asked)
+    model.config = model.config.model_copy(update={"seed": 1})
+    model.fit(branded.train, progress=False)
+    assert model.recommend(**asked).equals(
+        small(epochs=1, seed=1).fit(branded.train, progress=False).recommend(**asked)
+    )

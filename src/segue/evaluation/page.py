@@ -27,6 +27,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }
 th:first-child, td:first-child, table.text td, table.text th { text-align: left }
 td.best { font-weight: 700 } mark { background: #d3f9d8; padding: 0 .2em; border-radius: 3px }
+div.bar { background: var(--accent); height: .8rem; border-radius: 3px; margin-top: .35rem }
 .wide { overflow-x: auto } details summary { cursor: pointer; color: var(--soft) }
 """
 
@@ -44,6 +45,7 @@ def page(report: Report) -> str:
         f"<h2>Beside the others</h2>{_beside(report, k)}",
         _drawn(_bars(report, k)),
         _curve(report),
+        _features(report),
         f"<h2>Parts of the test</h2>{_slices(report)}",
         f"<h2>Examples</h2><p class='soft'>Recommended items that came are marked.</p>{_examples(report)}",
         f"<h2>All figures</h2><div class='wide'>{_all_figures(report)}</div>",
@@ -141,6 +143,31 @@ def _curve(report: Report) -> str:
         legend={"orientation": "h"},
     )
     return "<h2>Learning</h2>" + _drawn(figure)
+
+
+def _features(report: Report) -> str:
+    rows = report.training.get("features", [])
+    if not rows:
+        return ""
+    plan = report.training["training"]["plan"]
+    largest = max((each["worth"] or 0 for each in rows), default=0) or 1
+    lines = []
+    for each in rows:
+        fall = "" if each["worth"] is None else f"{each['worth']:+.4f}"
+        width = round(100 * max(each["worth"] or 0, 0) / largest)
+        lines.append(
+            f"<tr><td>{escape(shorten(each['name']))}</td><td>{escape(each['kind'])}</td><td>{each['values']:,}</td>"
+            f"<td>{each['coverage']:.1%}</td><td>{fall}</td>"
+            f"<td><div class='bar' style='width:{width}%'></div></td></tr>"
+        )
+    head = (
+        f"<th>column</th><th>kind</th><th>values</th><th>items that have one</th><th>{plan['validation_metric']}</th>"
+    )
+    return (
+        "<h2>Item attributes</h2><p class='soft'>What the trained model leans on: the fall of the validation metric "
+        "when all items are given the mean of a column. Training without the column can cost less.</p>"
+        f"<table><tr>{head}<th style='width:35%'></th></tr>{''.join(lines)}</table>"
+    )
 
 
 def _drawn(figure: Any) -> str:

@@ -1,28 +1,95 @@
-"""The item tower: item codes to item vectors. Today from ids alone; text, attributes and images join it here."""
+"""The item tower: item codes to item vectors, from ids and from the attributes that a catalogue gives."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+_ID_STD = 0.02
+
+
+@dataclass(frozen=True)
+class Bags:
+    """What is known of each item, as rows of one table of embeddings; the arrays of ``segue.data.attributes``.
+
+    Attributes:
+        offsets: (catalogue + 2,) where the rows of each item begin; row 0 of the catalogue is padding and has none.
+        rows: (entries,) rows of the table.
+        weights: (entries,) what each counts for; those of one feature of one item add up to 1.
+        sizes: rows of the table per feature, one feature after the other.
+    """
+
+    offsets: np.ndarray
+    rows: np.ndarray
+    weights: np.ndarray
+    sizes: tuple[int, ...]
 
 
 class ItemTower(nn.Module):
-    """One learned vector per item; row 0 is padding and stays zero.
+    """One vector per item: a learned one of its own, plus for each feature the mean vector of its values.
 
-    The same vectors are read as input (scaled by sqrt(d), Vaswani et al., 2017) and scored against as output.
+    The same vectors are read as input (scaled by sqrt(d), Vaswani et al., 2017) and scored against as output, so they
+    are made once per step by :meth:`vectors` and handed to both. Row 0 is padding and stays zero.
+
+    Args:
+        catalogue: number of items.
+        size: d.
+        bags: attributes of the items; None leaves ids alone.
+        id_dropout: share of the items whose own vector is hidden in a training step, so that attributes learn to
+            speak for an item alone. Only with ``bags``.
     """
 
-    def __init__(self, catalogue: int, size: int) -> None:
+    def __init__(self, catalogue: int, size: int, bags: Bags | None = None, id_dropout: float = 0.0) -> None:
         super().__init__()
         self.ids = nn.Embedding(catalogue + 1, size, padding_idx=0)
         self.scale = math.sqrt(size)
+        self.id_dropout = id_dropout if bags is not None else 0.0
+        self.sizes = bags.sizes if bags is not None else ()
+        if bags is None:
+            return
+        # All attributes of an item together begin at the scale of its own vector.
+        spread = float(np.square(bags.weights).sum()) / max(catalogue, 1)
+        self.attributes = nn.Parameter(torch.empty(sum(bags.sizes), size).normal_(std=_ID_STD / math.sqrt(spread)))
+        for name in ("offsets", "rows", "weights"):
+            array = getattr(bags, name).astype(np.float32 if name == "weights" else np.int64)
+            self.register_buffer(name, torch.from_numpy(array), persistent=False)
 
-    def forward(self, items: Tensor) -> Tensor:
-        """(..., ) item codes to (..., d) input vectors."""
-        vectors: Tensor = self.ids(items) * self.scale
-        return vectors
+    def forward(self, items: Tensor, vectors: Tensor | None = None) -> Tensor:
+        """(..., ) item codes to (..., d) input vectors; ``vectors`` are those of :meth:`vectors`, made when None."""
+        table = self.vectors() if vectors is None else vectors
+        return F.embedding(items, table, padding_idx=0) * self.scale
 
     def vectors(self) -> Tensor:
         """(catalogue + 1, d): what hidden states are scored against."""
-        return self.ids.weight
+        if not self.sizes:
+            return self.ids.weight
+        own = self.ids.weight
+        if self.training and self.id_dropout:
+            hidden = torch.rand(len(own), 1, device=own.device) < self.id_dropout
+            own = own.masked_fill(hidden, 0.0)
+        return own + self._summed(self.get_buffer("weights"))
+
+    def without(self, feature: int) -> Tensor:
+        """(catalogue + 1, d): the vectors with what one feature adds replaced by its mean over the items."""
+        first = sum(self.sizes[:feature])
+        rows = self.get_buffer("rows")
+        its = (rows >= first) & (rows < first + self.sizes[feature])
+        added = self._summed(self.get_buffer("weights") * its)[1:]
+        vectors = self.vectors().clone()
+        vectors[1:] += added.mean(0) - added
+        return vectors
+
+    def _summed(self, weights: Tensor) -> Tensor:
+        return F.embedding_bag(
+            self.get_buffer("rows"),
+            self.attributes,
+            self.get_buffer("offsets"),
+            mode="sum",
+            per_sample_weights=weights,
+            include_last_offset=True,
+        )

@@ -41,40 +41,48 @@ class SequenceModel(nn.Module):
         self.mask = nn.Parameter(torch.zeros_like(tower.vectors()[0])) if getattr(encoder, "masked", False) else None
         self.apply(_initialise)
 
-    def forward(self, inputs: Inputs) -> Tensor:
-        """(rows, width) inputs to (rows, width, d) hidden states, nothing masked."""
-        return self._encoded(self._forgotten(inputs))
+    def forward(self, inputs: Inputs, vectors: Tensor | None = None) -> Tensor:
+        """(rows, width) inputs to (rows, width, d) hidden states, nothing masked.
 
-    def last(self, inputs: Inputs) -> Tensor:
-        """(rows, d): the hidden state that tells what follows each row's newest event."""
+        Args:
+            inputs: padded rows.
+            vectors: (catalogue + 1, d) of the tower, where the caller has made them already.
+        """
+        return self._encoded(self._forgotten(inputs), vectors)
+
+    def last(self, inputs: Inputs, vectors: Tensor | None = None) -> Tensor:
+        """(rows, d): the hidden state that tells what follows each row's newest event; arguments as :meth:`forward`."""
         inputs = self._forgotten(inputs)
         if self.mask is None:
-            return self._encoded(inputs, last=True)
+            return self._encoded(inputs, vectors, last=True)
         row = masking.whole(inputs, torch.zeros_like(inputs.lengths))
         place = torch.arange(row.items.shape[1], device=row.items.device)
         masks = place == inputs.lengths[:, None]
-        return self._encoded(masking.masked(row, masks), masks, last=True)
+        return self._encoded(masking.masked(row, masks), vectors, masks, last=True)
 
-    def learnt(self, inputs: Inputs, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def learnt(self, inputs: Inputs, targets: Tensor, vectors: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The hidden states to learn from, (tokens, d), and the item that each should tell, (tokens,).
 
         Args:
+            inputs, vectors: as for :meth:`forward`.
             targets: (rows, width) the item that followed each input, 0 where nothing is to be learnt; never 0 after the
                 newest event of a row.
         """
         inputs = self._forgotten(inputs)
         if self.mask is None:
             places = targets > 0
-            return self._encoded(inputs)[places], targets[places]
+            return self._encoded(inputs, vectors)[places], targets[places]
         row = masking.whole(inputs, targets.gather(1, inputs.lengths[:, None] - 1)[:, 0])
         masks = masking.draw_masks(row.lengths, row.items.shape[1], self.mask_share)
-        return self._encoded(masking.masked(row, masks), masks)[masks], row.items[masks]
+        return self._encoded(masking.masked(row, masks), vectors, masks)[masks], row.items[masks]
 
     def _forgotten(self, inputs: Inputs) -> Inputs:
         return forget_wanted(forget_moments(inputs, self.forget), self.forget) if self.training else inputs
 
-    def _encoded(self, inputs: Inputs, masks: Tensor | None = None, last: bool = False) -> Tensor:
-        x = self.tower(inputs.items)
+    def _encoded(
+        self, inputs: Inputs, vectors: Tensor | None = None, masks: Tensor | None = None, last: bool = False
+    ) -> Tensor:
+        x = self.tower(inputs.items, vectors)
         if masks is not None and self.mask is not None:
             x = torch.where(masks[..., None], self.mask, x)
         if self.moments is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from segue import artefacts
+from segue.data.attributes import ItemFeatures, item_features
 from segue.data.batches import inference_batches
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories, repeat_share
@@ -49,8 +51,10 @@ class SequenceRecommender(Recommender):
         if validation is None and self.config.epochs == "auto":
             data, validation = _inner_validation(data)
         histories = self._timed(data.histories)
-        self.plan = plan = plan_for(self.config, histories, len(self.item_vocabulary))
-        self.log = LogShape.of(histories, len(self.item_vocabulary), len(self.action_names))
+        features = item_features(self.items, self.item_vocabulary, self.config.features)
+        names = features.names if features is not None else []
+        self.plan = plan = plan_for(self.config, histories, len(self.item_vocabulary), names)
+        self.log = LogShape.of(histories, len(self.item_vocabulary), len(self.action_names), features)
         common: dict[str, Any] = {"log": self.log, "time_zone": self.time_zone}
         search = TrainingData(histories, data.item_counts, validation=self._validation(validation, plan), **common)
         everything = None
@@ -58,7 +62,12 @@ class SequenceRecommender(Recommender):
             known = validation.all
             everything = TrainingData(self._timed(known.histories), known.item_counts, **common)
         self.model, report = fit(plan, search, everything, options)
-        self.report["training"] = {field.name: getattr(report, field.name) for field in fields(report)}
+        self._forget_vectors()
+        training = {field.name: getattr(report, field.name) for field in fields(report)}
+        worth = training.pop("worth") or [None] * len(names)
+        described = features.described() if features is not None else []
+        self.report["features"] = [{**each, "worth": drop} for each, drop in zip(described, worth, strict=True)]
+        self.report["training"] = training
         self.report["training"]["weights_sha256"] = self.weights_sha256()
 
     def _validation(self, holdout: Holdout | None, plan: Plan) -> Validation | None:
@@ -86,14 +95,23 @@ class SequenceRecommender(Recommender):
 
     def _score_block(self, histories: Histories) -> np.ndarray:
         with torch.inference_mode():
-            return (self._encode(histories) @ self.model.tower.vectors().T).numpy()
+            return (self._encode(histories) @ self._vectors.T).numpy()
+
+    @cached_property
+    def _vectors(self) -> torch.Tensor:
+        """(catalogue + 1, d) of the tower; they stay the same once it is trained."""
+        with torch.inference_mode():
+            return self.model.tower.vectors()
+
+    def _forget_vectors(self) -> None:
+        self.__dict__.pop("_vectors", None)
 
     def _encode(self, histories: Histories) -> torch.Tensor:
         """(rows, d): the state of each history; none is empty."""
         states = torch.empty((len(histories), self.plan.embedding_size))
         read = readable(self._timed(histories), self.plan)
         for rows, batch in inference_batches(read, self.plan.max_length, _INFERENCE_TOKENS, self.time_zone):
-            states[rows] = self.model.last(Inputs.of(batch))
+            states[rows] = self.model.last(Inputs.of(batch), self._vectors)
         return states
 
     def weights_sha256(self) -> str:
@@ -107,10 +125,19 @@ class SequenceRecommender(Recommender):
         artefact.tensors("weights", {name: tensor.numpy() for name, tensor in self.model.state_dict().items()})
         artefact.document("plan", self.plan.model_dump())
         artefact.document("log", self.log.document())
+        if (features := self.log.features) is not None:
+            artefact.document("features", features.document())
+            artefact.table("feature_values", features.table())
+            artefact.tensors("item_features", features.arrays())
 
     def _load(self, artefact: artefacts.Reader) -> None:
         self.plan = Plan.parse(artefact.document("plan"))
-        self.log = LogShape.from_document(artefact.document("log"))
+        features = None
+        if "features" in artefact:
+            parts = artefact.document("features"), artefact.table("feature_values"), artefact.tensors("item_features")
+            features = ItemFeatures.restored(*parts)
+        self.log = LogShape.from_document(artefact.document("log"), features)
+        self._forget_vectors()
         self.model = build_model(self.plan, self.log)
         weights = {name: torch.from_numpy(array) for name, array in artefact.tensors("weights").items()}
         try:

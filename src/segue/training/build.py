@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from segue.data.attributes import ItemFeatures
 from segue.data.histories import Histories
 from segue.nn.behaviour import BehaviourInputs
 from segue.nn.encoders import Shape, encoder_class
-from segue.nn.item_tower import ItemTower
+from segue.nn.item_tower import Bags, ItemTower
 from segue.nn.sequence import SequenceModel
 from segue.nn.time import MomentInputs
 from segue.training.plan import Plan
@@ -27,27 +28,31 @@ class LogShape:
         catalogue: number of items.
         actions: kinds of action.
         value_edges: bounds between the bins that values fall into.
+        features: attributes of the items; large, and so not in the document.
     """
 
     catalogue: int
     actions: int = 0
     value_edges: tuple[float, ...] = ()
+    features: ItemFeatures | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, histories: Histories, catalogue: int, actions: int) -> LogShape:
+    def of(cls, histories: Histories, catalogue: int, actions: int, features: ItemFeatures | None = None) -> LogShape:
         """From the training histories; bins hold about equally many values."""
         values = np.zeros(0) if histories.values is None else histories.values[~np.isnan(histories.values)]
         edges = np.unique(np.quantile(values, np.linspace(0, 1, _VALUE_BINS + 1)[1:-1])) if len(values) else values
-        return cls(catalogue, actions, tuple(float(edge) for edge in edges))
+        return cls(catalogue, actions, tuple(float(edge) for edge in edges), features)
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
-        return asdict(self)
+        """As JSON, without the features."""
+        document = asdict(replace(self, features=None))
+        del document["features"]
+        return document
 
     @classmethod
-    def from_document(cls, document: dict[str, Any]) -> LogShape:
-        """From :meth:`document`."""
-        return cls(document["catalogue"], document["actions"], tuple(document["value_edges"]))
+    def from_document(cls, document: dict[str, Any], features: ItemFeatures | None = None) -> LogShape:
+        """From :meth:`document`, and the features that were saved beside it."""
+        return cls(document["catalogue"], document["actions"], tuple(document["value_edges"]), features)
 
 
 def readable(histories: Histories, plan: Plan) -> Histories:
@@ -82,6 +87,10 @@ def build_model(plan: Plan, log: LogShape) -> SequenceModel:
         if plan.behaviour:
             actions = log.actions if "actions" in plan.behaviour else 0
             behaviour = BehaviourInputs(shape.size, actions, log.value_edges if "values" in plan.behaviour else ())
-        tower = ItemTower(log.catalogue, shape.size)
+        tower = ItemTower(log.catalogue, shape.size, _bags(log.features), plan.id_dropout)
         encoder = encoder_class(plan.encoder)(shape)
         return SequenceModel(tower, encoder, moments, behaviour, plan.forget, plan.mask_share)
+
+
+def _bags(features: ItemFeatures | None) -> Bags | None:
+    return None if features is None else Bags(features.offsets, features.rows, features.weights, features.sizes)

@@ -34,6 +34,7 @@ from segue.training.negatives import NegativeSampler
 from segue.training.plan import Plan
 from segue.training.task import NextItemTask
 from segue.training.validation import Validation
+from segue.training.worth import worth_of_features
 
 SEARCH_KIND = "TrainingSearch"
 
@@ -68,6 +69,7 @@ class TrainingReport:
     epochs: int = 0
     best_validation: float | None = None
     refitted: bool = False
+    worth: list[float] | None = None
     curve: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -101,6 +103,7 @@ def fit(
         model, found = finished or _search(plan, search, run)
         if finished is None:
             _remember_search(model, found, plan, search, run)
+        report.worth = worth_of_features(model, search.validation)
         report.curve, report.epochs, report.best_validation = found["curve"], found["epochs"], found["best"]
         if everything is not None and plan.refit:
             model = _refit(plan, everything, report.epochs, run)
@@ -172,6 +175,10 @@ def _signature(plan: Plan, data: TrainingData, epochs: int) -> str:
     digest = hashlib.sha256(plan.model_dump_json().encode())
     digest.update(str(epochs).encode())
     digest.update(data.time_zone.encode())
+    if data.log.features is not None:
+        digest.update(repr(data.log.features.features).encode())
+        for part in data.log.features.arrays().values():
+            digest.update(part.tobytes())
     read = readable(data.histories, plan)
     for array in (read.offsets, read.items, read.timestamps, read.actions, read.values):
         digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())

@@ -6,6 +6,7 @@ report. The search for better settings is left to tuning.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -44,6 +45,10 @@ class SequenceConfig(Config):
     """What is read of each event besides its item: actions, values. Auto: what the log has."""
     mask_share: float = Field(0.2, gt=0, lt=1)
     """Share of the events masked in training where the encoder learns from masked ones (bidirectional)."""
+    features: list[str] | Auto = "auto"
+    """Columns of the catalogue that are read beside ids. Auto: those whose values items share; [] reads none."""
+    id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of items whose id is hidden in a training step, so that attributes learn to speak alone; with features."""
     forget: float = Field(0.1, ge=0, lt=1)
     """Share of training requests whose moment and action are hidden, so that the model can answer without them."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
@@ -110,6 +115,7 @@ class Plan(SequenceConfig):
     blocks: int
     time: list[TimePart]
     behaviour: list[BehaviourPart]
+    features: list[str] = Field(default_factory=list)
     dropout: float
     max_length: int
     loss: Loss
@@ -123,12 +129,13 @@ class Plan(SequenceConfig):
         return bool(self.time)
 
 
-def plan_for(config: SequenceConfig, histories: Histories, catalogue: int) -> Plan:
+def plan_for(config: SequenceConfig, histories: Histories, catalogue: int, features: Sequence[str] = ()) -> Plan:
     """Decide everything that was left to ``"auto"``.
 
     Args:
         histories: the training histories.
         catalogue: number of items.
+        features: columns of the catalogue that say something.
     """
     lengths = histories.lengths[histories.lengths > 1]
     typical = float(lengths.mean()) if len(lengths) else 1.0
@@ -143,6 +150,7 @@ def plan_for(config: SequenceConfig, histories: Histories, catalogue: int) -> Pl
         "behaviour": [
             name for name, column in (("actions", histories.actions), ("values", histories.values)) if _varies(column)
         ],
+        "features": list(features),
         "loss": "full" if events * catalogue <= 1e10 else "sampled",
         # About 48 batches an epoch: small logs learn in fewer epochs, and better, from smaller batches.
         "batch_tokens": int(np.clip(2 ** np.round(np.log2(max(events, 1) / 48)), 512, 4096)),

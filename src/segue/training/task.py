@@ -101,15 +101,17 @@ class NextItemTask(L.LightningModule):
         inputs, targets = batch
         batch_number = self.current_epoch * self.windows.batches_per_epoch + batch_idx
         torch.manual_seed((self.plan.seed << 32) + batch_number)
-        loss = self._loss(*self.model.learnt(inputs, targets))
+        vectors = self.model.tower.vectors()  # once: inputs and outputs share them
+        hidden, wanted = self.model.learnt(inputs, targets, vectors)
+        loss = self._loss(hidden, vectors, wanted)
         value = loss.detach()
         if not torch.isfinite(value):
             raise TrainingDiverged(value=float(value), step=self.global_step)
         self.log("loss", value, on_step=False, on_epoch=True, batch_size=len(targets))
         return loss
 
-    def _loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        vectors, plan = self.model.tower.vectors(), self.plan
+    def _loss(self, hidden: Tensor, vectors: Tensor, targets: Tensor) -> Tensor:
+        plan = self.plan
         if plan.loss == "full":
             return losses.full_softmax(hidden, vectors, targets, self._product_type)
         negatives, log_q = (drawn.to(hidden.device) for drawn in self.sampler.draw())

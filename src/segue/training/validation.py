@@ -42,15 +42,19 @@ class Validation:
         self.exclude_seen, self.prior = exclude_seen, prior
         self.metric, self.k = parse_metric(metric)
 
-    def __call__(self, model: SequenceModel) -> float:
-        """The mean of the metric over users; the model is left in the mode it came in."""
+    def __call__(self, model: SequenceModel, vectors: torch.Tensor | None = None) -> float:
+        """The mean of the metric over users; the model is left in the mode it came in.
+
+        Args:
+            vectors: (catalogue + 1, d) to rank with instead of the model's own.
+        """
         lists = np.zeros((len(self.contexts), self.k), dtype=np.int64)
         training = model.training
         model.eval()
         with torch.inference_mode():
-            vectors = model.tower.vectors()
+            vectors = model.tower.vectors() if vectors is None else vectors
             for rows, batch in inference_batches(self.contexts, self.max_length, _TOKENS, self.time_zone):
-                hidden = model.last(Inputs.of(batch, vectors.device))
+                hidden = model.last(Inputs.of(batch, vectors.device), vectors)
                 for start in range(0, len(rows), step := max(1, _SCORES // len(vectors))):
                     part = rows[start : start + step]
                     scores = (hidden[start : start + step] @ vectors.T).float().cpu().numpy()
