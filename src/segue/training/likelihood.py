@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _STEPS, _ENOUGH = 50, 1e-9
+_FLAT = 1e-6  # least information of a column: one that never varies stays where it is
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,10 @@ def _block(
 def maximise(
     choices: Choices, requests: np.ndarray, start: np.ndarray, free: np.ndarray, pull: float
 ) -> np.ndarray:
-    """The parameters of the largest likelihood less ``pull / 2`` times the squared distance from ``start``.
+    """The parameters of the largest likelihood, pulled towards ``start``.
+
+    A parameter is pulled as if ``pull`` more choices had been made by the rule at ``start`` (in units of the information
+    that a choice carries there), so that it does not matter how a column is scaled.
 
     Args:
         requests: (requests,) mask of those to learn from.
@@ -109,10 +113,13 @@ def maximise(
     """
     theta = start.astype(np.float64)
 
+    count = max(1, int(requests[choices.targets[:, 0]].sum()))
+    stiffness = pull * np.maximum(-np.diag(log_likelihood(choices, theta, requests)[2]) / count, _FLAT)
+
     def objective(at: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         value, gradient, hessian = log_likelihood(choices, at, requests)
-        away = at - start
-        return value - pull / 2 * away @ away, gradient - pull * away, hessian - pull * np.eye(len(at))
+        pulled = stiffness * (at - start)
+        return value - pulled @ (at - start) / 2, gradient - pulled, hessian - np.diag(stiffness)
 
     value, gradient, hessian = objective(theta)
     for _ in range(_STEPS):

@@ -20,7 +20,7 @@ from segue.data.histories import Histories
 
 LEVELS = 6
 """Half-lives: the span of the log and a quarter of the one before, five times."""
-_BACKOFF = 1.0  # events' worth of the next longer half-life in each share
+_SURE = 1.0  # events that say nothing has changed: few events more or less than expected are no news
 _MOMENTS = 4  # moments told apart per shortest half-life
 _FLOATS = 8_000_000  # of features alive at once
 
@@ -35,8 +35,8 @@ class TrendFeatures:
     """What is known of items at a moment, from the events strictly before it.
 
     Columns: the log of the item's share of all events; for each half-life, from the longest, by how much the log of its
-    share among events so faded differs from the share before; the log of its age; whether it had no event yet. Each
-    share is smoothed by one event's worth of the share before, so that all are finite.
+    share among events so faded differs from the share before; the log of its age; whether it had no event yet. A change
+    is that of the mean of a Poisson count with a gamma prior: it needs events to differ from 0, and is always finite.
 
     Moments inside the log are rounded down to a quarter of the shortest half-life, so that requests share the work;
     later ones, and unknown ones, are answered as at the end of the log.
@@ -76,9 +76,9 @@ class TrendFeatures:
         found = np.empty((len(moments), len(items), len(self.half_lives) + 3), dtype=np.float32)
         found[..., 0] = np.log(share)
         for level in range(1, len(self.half_lives) + 1):
-            finer = (counts[..., level] + _BACKOFF * share) / (totals[..., level] + _BACKOFF)
-            found[..., level] = np.log(finer / share)
-            share = finer
+            change = (counts[..., level] + _SURE) / (totals[..., level] * share + _SURE)
+            found[..., level] = np.log(change)
+            share = share * change
         first, moment = self.counts.first[items], moments[:, None]
         known = first < moment
         age = np.where(known, moment - np.where(known, first, 0), 0)

@@ -20,10 +20,10 @@ from segue.training.trend import Trend, TrendFeatures, TrendWeights, half_lives_
 
 K = 10
 _REQUESTS = 2_000
-_TARGETS = 20  # of one person: the busiest do not decide for all
-_FLOATS = 32_000_000  # of scores, and of features, kept for the search
+_TARGETS = 10  # of one person: the busiest do not decide for all
+_FLOATS = 20_000_000  # of scores, and of features, kept for the search
 _SCORES = 4_000_000  # floats of scores alive at once
-_PULLS = (1.0, 10.0, 100.0)  # towards the plain model; the likelihood of the other half decides
+_PULLS = (0.3, 3.0, 30.0)  # towards the plain model, in choices; the likelihood of the other half decides
 
 
 @dataclass(frozen=True)
