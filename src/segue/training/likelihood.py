@@ -42,7 +42,7 @@ class Choices:
     @property
     def parameters(self) -> int:
         """How many there are."""
-        return 2 + self.features.shape[2]
+        return 2 + int(self.features.shape[2])
 
     def of(self, requests: np.ndarray) -> np.ndarray:
         """Numbers of the requests marked in a mask that chose anything, by group."""
@@ -55,13 +55,11 @@ def log_likelihood(choices: Choices, theta: np.ndarray, requests: np.ndarray) ->
     """Sum over the choices of the requests marked, its gradient and its Hessian."""
     size = choices.parameters
     value, gradient, hessian = 0.0, np.zeros(size), np.zeros((size, size))
-    scale = np.array([0, 0]) + theta[:2]
     rows = choices.of(requests)
-    starts = np.flatnonzero(np.diff(choices.groups[rows], prepend=-1)) if len(rows) else []
-    for part in np.split(rows, starts[1:]) if len(rows) else []:
+    for part in np.split(rows, np.flatnonzero(np.diff(choices.groups[rows])) + 1) if len(rows) else []:
         features = choices.features[choices.groups[part[0]]].astype(np.float64)
         for block in np.array_split(part, -(-len(part) * len(features) // 4_000_000)):
-            found = _block(choices, scale, theta[2:], features, block)
+            found = _block(choices, theta[:2], theta[2:], features, block)
             value, gradient, hessian = value + found[0], gradient + found[1], hessian + found[2]
     return value, gradient, hessian
 
@@ -98,13 +96,11 @@ def _block(
     return value, gradient, (mean * chosen[:, None]).T @ mean - second
 
 
-def maximise(
-    choices: Choices, requests: np.ndarray, start: np.ndarray, free: np.ndarray, pull: float
-) -> np.ndarray:
+def maximise(choices: Choices, requests: np.ndarray, start: np.ndarray, free: np.ndarray, pull: float) -> np.ndarray:
     """The parameters of the largest likelihood, pulled towards ``start``.
 
-    A parameter is pulled as if ``pull`` more choices had been made by the rule at ``start`` (in units of the information
-    that a choice carries there), so that it does not matter how a column is scaled.
+    A parameter is pulled as if ``pull`` more choices had been made by the rule at ``start`` (in units of the
+    information that a choice carries there), so that it does not matter how a column is scaled.
 
     Args:
         requests: (requests,) mask of those to learn from.

@@ -39,8 +39,8 @@ class SequenceConfig(Config):
     """Width of the feed-forward layer as a multiple of ``embedding_size``."""
     time: list[TimePart] | Auto = "auto"
     """What is read from the clock: gaps (between events), request (the moment asked about), calendar (its hour, weekday
-    and month), sessions (place in one), relative (attention by time), trend (what is popular of late and the age of items,
-    beside the encoder). Auto: all of it where the log has a clock."""
+    and month), sessions (place in one), relative (attention by time), trend (what is popular of late and the age of
+    items, beside the encoder). Auto: all of it where the log has a clock."""
     behaviour: list[BehaviourPart] | Auto = "auto"
     """What is read of each event besides its item: actions, values. Auto: what the log has."""
     forget: float = Field(0.1, ge=0, lt=1)

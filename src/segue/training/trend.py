@@ -2,8 +2,8 @@
 
     score(u, i) = a(u) * model(u, i) + w . f(i, t)          t: the moment asked about
 
-``f`` are logs of shares of events at several half-lives and the item's age, as they stood just before t. ``a`` and ``w``
-are learnt on a holdout that the model has not seen (``training.trend_fit``); counts go on with the log.
+``f`` are logs of shares of events at several half-lives and the item's age, as they stood just before t. ``a`` and
+``w`` are learnt on a holdout that the model has not seen (``training.trend_fit``); counts go on with the log.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class TrendWeights:
 
     def traits(self, lengths: np.ndarray) -> np.ndarray:
         """(rows,) how much longer than usual each history is, on a log scale."""
-        return np.log1p(np.minimum(lengths, self.lengths[1])) - self.lengths[0]
+        return np.asarray(np.log1p(np.minimum(lengths, self.lengths[1])) - self.lengths[0])
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
