@@ -23,8 +23,7 @@ _REQUESTS = 2_000
 _TARGETS = 20  # of one person: the busiest do not decide for all
 _PULL = 30.0
 """Choices' worth of pull towards the plain model. People of one holdout share its weeks, so that crossing halves of
-them cannot tell what is only of these weeks; 30 was chosen on windows of MovieLens 100K, each weighed on the one before.
-"""
+them cannot tell what is only of these weeks: 30 was chosen on windows of MovieLens 100K, each by the one before."""
 _FLOATS = 20_000_000  # of scores, and of features, kept for the search
 _SCORES = 4_000_000  # floats of scores alive at once
 
