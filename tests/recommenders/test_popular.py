@@ -103,3 +103,17 @@ def test_the_half_life_is_chosen_on_the_validation_holdout_and_the_scores_learnt
 def test_a_log_in_one_moment_is_all_recent() -> None:
     data = log_of([("u1", "a", 0), ("u2", "a", 0), ("u3", "b", 0)])
     assert scores_of(segue.RecentlyPopular().fit(data), "a", "b") == [2, 1]
+
+
+@pytest.mark.parametrize("settings", [{"days": 10}, {"days": 10, "decay": "window"}], ids=str)
+def test_a_moment_inside_the_log_is_answered_with_the_events_before_it(settings: dict[str, object]) -> None:
+    data = drifting()
+    stamps = data.events["timestamp"]
+    middle = int(np.quantile(stamps.to_numpy(), 0.5))
+    whole, before = (segue.RecentlyPopular(**settings).fit(part) for part in (data, data.where(stamps < middle)))
+    asked = {"histories": [["i1"]], "items": data.item_vocabulary.ids.to_list()}
+    # Without a moment the question is as of the last event, a little before.
+    moment = pl.Series([middle]).cast(pl.Datetime("us")).item()
+    then = whole.score(**asked, at=moment)["score"].to_numpy()
+    np.testing.assert_allclose(then, before.score(**asked)["score"].to_numpy(), rtol=0.02, atol=2)
+    assert whole.score(**asked, at="2060-01-01").equals(whole.score(**asked))

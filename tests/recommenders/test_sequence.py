@@ -24,6 +24,7 @@ from segue.nn.encoders import ENCODERS, Shape
 from segue.nn.inputs import Inputs
 from segue.recommenders import sequence
 from segue.testing import RecommenderContract
+from segue.testing.logs import fashion_log
 from tests.training.runs import SMALL
 
 OTHERS = [name for name in ENCODERS if name != "transformer"]
@@ -346,3 +347,71 @@ def test_a_second_fit_answers_with_its_own_item_vectors(branded: segue.Split) ->
     assert model.recommend(**asked).equals(
         small(epochs=1, seed=1).fit(branded.train, progress=False).recommend(**asked)
     )
+
+
+@pytest.fixture(scope="module")
+def fashion() -> segue.Split:
+    """Favourites change every week, and the last event tells nothing."""
+    return segue.split.leave_last_out(segue.Dataset.from_frames(fashion_log(users=90)))
+
+
+@pytest.fixture(scope="module")
+def trendy(fashion: segue.Split) -> segue.SequenceRecommender:
+    return small(time=["trend"]).fit(fashion.train, fashion.validation, progress=False)
+
+
+def test_the_trend_wins_where_favourites_change_and_says_so(
+    fashion: segue.Split, trendy: segue.SequenceRecommender
+) -> None:
+    plain = small(time=[]).fit(fashion.train, fashion.validation, progress=False)
+    figures = [segue.evaluate(model, fashion.test, k=10, progress=False)["ndcg@10"] for model in (trendy, plain)]
+    assert figures[0] > 1.3 * figures[1]
+    assert trendy.report["trend"]["used"]
+    assert trendy.report["trend"]["ndcg@10"]["with"] > trendy.report["trend"]["ndcg@10"]["without"]
+
+
+def test_the_trend_can_be_turned_off_and_leaves_the_encoder_as_it_is(
+    fashion: segue.Split, trendy: segue.SequenceRecommender
+) -> None:
+    plain = small(time=[]).fit(fashion.train, fashion.validation, progress=False)
+    assert plain.trend is None
+    assert "trend" not in plain.report
+    assert plain.weights_sha256() == trendy.weights_sha256()
+
+
+def test_the_trend_comes_back_from_disk(
+    fashion: segue.Split, trendy: segue.SequenceRecommender, tmp_path: Path
+) -> None:
+    trendy.save(tmp_path / "model")
+    loaded = segue.load(tmp_path / "model")
+    contexts = fashion.test.asked()
+    for left, right in zip(
+        trendy.recommend_codes(contexts, 10, exclude_seen=False),
+        loaded.recommend_codes(contexts, 10, exclude_seen=False),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_the_trend_is_that_of_the_moment_asked_about(trendy: segue.SequenceRecommender) -> None:
+    moments = ["2020-10-20", "2020-12-20", "2040-01-01", None]
+    items = trendy.item_vocabulary.ids.to_list()
+    one, other, late, unsaid = (
+        trendy.score(histories=[items[:3], []], items=items, at=at)["score"].to_numpy() for at in moments
+    )
+    assert not np.allclose(one, other)
+    np.testing.assert_array_equal(late, unsaid)
+
+
+def test_without_a_history_the_trend_answers_and_not_all_time_popularity(trendy: segue.SequenceRecommender) -> None:
+    assert trendy.report["trend"]["used_alone"]
+    last = trendy.histories.timestamps
+    assert last is not None
+    recent = np.bincount(trendy.histories.items[last > last.max() - 7 * 86_400_000_000], minlength=41)
+    listed = trendy.item_vocabulary.encode(trendy.recommend(histories=[[]], k=5)["item_id"])
+    assert recent[listed].sum() > 0.8 * np.sort(recent)[-5:].sum()
+
+
+def test_where_time_is_an_order_there_is_no_trend(ring: segue.Split) -> None:
+    model = small(epochs=1).fit(ring.train, ring.validation, progress=False)
+    assert model.trend is None

@@ -79,6 +79,10 @@ class Recommender(ABC):
     def _score_block(self, histories: Histories) -> np.ndarray:
         """(rows, catalogue + 1) float32 scores; no row is empty; column 0 is ignored."""
 
+    def _score_empty(self, histories: Histories) -> np.ndarray:
+        """As :meth:`_score_block` where all rows are empty: popularity."""
+        return np.tile(self.item_counts.astype(np.float32), (len(histories), 1))
+
     @abstractmethod
     def _save(self, artefact: artefacts.Writer) -> None:
         """Write what was learnt."""
@@ -203,8 +207,12 @@ class Recommender(ABC):
         return asking.answer_similar(self, codes, found, scores)
 
     def _blocks(self, histories: Histories, show: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Row numbers and their scores, block by block, by ascending length; empty histories get popularity."""
-        order = np.argsort(histories.lengths, kind="stable")
+        """Row numbers and their scores, block by block: empty histories first, then by moment and by length.
+
+        Neighbouring moments share a block, so that what depends on them is swept once.
+        """
+        moments = np.zeros(len(histories), dtype=np.int64) if histories.at is None else histories.at
+        order = np.lexsort((histories.lengths, moments, histories.lengths > 0))
         size = max(1, _SCORES // (len(self.item_vocabulary) + 1))
         empty = int((histories.lengths == 0).sum())
         with progress.bar("Recommending", len(order), show and len(order) > 5_000) as advance:
@@ -213,7 +221,7 @@ class Recommender(ABC):
                 nothing = max(0, min(empty - start, len(part)))
                 rows = []
                 if nothing:
-                    rows.append(np.tile(self.item_counts.astype(np.float32), (nothing, 1)))
+                    rows.append(self._score_empty(histories.take(part[:nothing])))
                 if nothing < len(part):
                     rows.append(self._score_block(histories.take(part[nothing:])))
                 yield part, rows[0] if len(rows) == 1 else np.concatenate(rows)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from segue import artefacts
 from segue.config import Config
+from segue.data.counts import CountsOverTime
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
@@ -52,7 +53,8 @@ class RecentlyPopular(FixedScores):
     """Scores an item by its recent events, the baseline to beat on a split by time.
 
     With ``days="auto"`` the half-life (or window) is chosen on the validation holdout, or, without one, on the last
-    tenth of the training events; never on test.
+    tenth of the training events; never on test. Asked about a moment inside the log it counts the events before it;
+    about later ones, and without a moment, those of the whole log.
     """
 
     Settings = RecentlyPopularConfig
@@ -62,6 +64,35 @@ class RecentlyPopular(FixedScores):
         self.days = self._choose(data, validation) if self.config.days == "auto" else float(self.config.days)
         self.report["days"] = self.days
         self._item_scores = self._scores(known, self.days)
+        self._count()
+
+    def _load(self, artefact: artefacts.Reader) -> None:
+        super()._load(artefact)
+        self.days = float(self.report["days"])
+        self._count()
+
+    def _count(self) -> None:
+        """Ready the counts as they stood at moments inside the log."""
+        stamps, items, catalogue = self.histories.timestamps, self.histories.items, len(self.item_vocabulary)
+        assert stamps is not None
+        self._reach = self.days * (86_400e6 if self.clock == "time" else 1.0)
+        fading = self.config.decay == "half_life"
+        self._counts = CountsOverTime(stamps, items, catalogue, np.array([self._reach if fading else np.inf]))
+        # A window is what had happened by its end without what had happened by its start.
+        self._earlier = None if fading else CountsOverTime(stamps, items, catalogue, np.array([np.inf]))
+
+    def _score_block(self, histories: Histories) -> np.ndarray:
+        scores = super()._score_block(histories)
+        if histories.at is None:
+            return scores
+        moments = self._counts.told(histories.at)
+        early = moments < self._counts.end
+        found, group = np.unique(moments[early], return_inverse=True)
+        counts = self._counts.at(found)[..., 0]
+        if self._earlier is not None:
+            counts -= self._earlier.at(found - int(self._reach))[..., 0]
+        scores[early] = counts[group]
+        return scores
 
     def _scores(self, data: Dataset, days: float) -> np.ndarray:
         stamps = data.events["timestamp"].to_numpy().astype(np.float64)

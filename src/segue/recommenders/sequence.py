@@ -29,6 +29,8 @@ from segue.recommenders.base import REPEAT_THRESHOLD, Recommender
 from segue.training.build import LogShape, build_model, readable
 from segue.training.fit import RunOptions, TrainingData, fit
 from segue.training.plan import Plan, SequenceConfig, plan_for
+from segue.training.trend import Trend, TrendWeights
+from segue.training.trend_fit import Held, fit_trend
 from segue.training.validation import Validation
 
 _INFERENCE_TOKENS = 4_096  # padded positions per batch: their activations stay in cache
@@ -38,13 +40,15 @@ class SequenceRecommender(Recommender):
     """A causal transformer over the history, scored against every item of the catalogue.
 
     SASRec's setting (Kang and McAuley, 2018) with LiGR-gated blocks and softmax losses (eSASRec, 2025). With no
-    argument it adapts to the log; what it chose stands in ``model.report["training"]["plan"]``.
+    argument it adapts to the log; what it chose stands in ``model.report["training"]["plan"]``. What is popular of late
+    is weighed beside it (``training.trend``), as learnt on the validation events; see ``model.report["trend"]``.
     Settings: :class:`segue.training.plan.SequenceConfig`.
     """
 
     Settings = SequenceConfig
     model: SequenceModel
     plan: Plan
+    trend: Trend | None = None
 
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         options = _run_options(run)
@@ -61,8 +65,20 @@ class SequenceRecommender(Recommender):
         if validation is not None:
             known = validation.all
             everything = TrainingData(self._timed(known.histories), known.item_counts, **common)
-        self.model, report = fit(plan, search, everything, options)
+        weights: TrendWeights | None = None
+
+        def searched(model: SequenceModel) -> None:
+            nonlocal weights
+            held = self._held(data, validation)
+            if held is not None:
+                self.model = model
+                self._forget_vectors()
+                weights, self.report["trend"] = fit_trend(held, self._plain_scores)
+
+        self.trend = None
+        self.model, report = fit(plan, search, everything, options, searched)
         self._forget_vectors()
+        self.trend = self._trend_of(weights)
         training = {field.name: getattr(report, field.name) for field in fields(report)}
         worth = training.pop("worth") or [None] * len(names)
         described = features.described() if features is not None else []
@@ -89,11 +105,39 @@ class SequenceRecommender(Recommender):
             self.time_zone,
         )
 
+    def _held(self, data: Dataset, holdout: Holdout | None) -> Held | None:
+        """What the trend is learnt on; None where there is nothing to learn it on, or it is turned off."""
+        if holdout is None or "trend" not in self.plan.time or self.clock != "time":
+            return None
+        return Held(
+            data.histories,
+            holdout.asked(),
+            holdout.targets.histories.take(holdout.users),
+            holdout.users,
+            len(self.item_vocabulary),
+            repeat_share(holdout.context.histories) <= REPEAT_THRESHOLD,
+            self.plan.max_length,
+            self.plan.seed,
+        )
+
+    def _trend_of(self, weights: TrendWeights | None) -> Trend | None:
+        """The weights with the counts of all that is known."""
+        return None if weights is None else Trend.over(weights, self.histories, len(self.item_vocabulary))
+
     def _timed(self, histories: Histories) -> Histories:
         """Without timestamps where they are only an order."""
         return histories if self.clock == "time" else replace(histories, timestamps=None, at=None)
 
     def _score_block(self, histories: Histories) -> np.ndarray:
+        scores = self._plain_scores(histories)
+        return scores if self.trend is None else self.trend.add(scores, histories)
+
+    def _score_empty(self, histories: Histories) -> np.ndarray:
+        scores = None if self.trend is None else self.trend.alone(histories)
+        return super()._score_empty(histories) if scores is None else scores
+
+    def _plain_scores(self, histories: Histories) -> np.ndarray:
+        """(rows, catalogue + 1) scores of the sequence model without the trend; no row is empty."""
         with torch.inference_mode():
             return (self._encode(histories) @ self._vectors.T).numpy()
 
@@ -129,6 +173,8 @@ class SequenceRecommender(Recommender):
             artefact.document("features", features.document())
             artefact.table("feature_values", features.table())
             artefact.tensors("item_features", features.arrays())
+        if self.trend is not None:
+            artefact.document("trend", self.trend.weights.document())
 
     def _load(self, artefact: artefacts.Reader) -> None:
         self.plan = Plan.parse(artefact.document("plan"))
@@ -145,6 +191,8 @@ class SequenceRecommender(Recommender):
         except RuntimeError as error:
             raise ValueError(str(error).splitlines()[0]) from None
         self.model.eval()
+        trend = TrendWeights.from_document(artefact.document("trend")) if "trend" in artefact else None
+        self.trend = self._trend_of(trend)
 
 
 def _inner_validation(data: Dataset) -> tuple[Dataset, Holdout | None]:

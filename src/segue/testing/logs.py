@@ -42,6 +42,23 @@ def with_behaviour() -> pl.DataFrame:
     return log.with_columns(pl.Series("action", actions), pl.Series("value", values))
 
 
+def fashion_log(seed: int = 0, users: int = 150, items: int = 40, weeks: int = 20, moving: bool = True) -> pl.DataFrame:
+    """A log of ten events a user, in which what people take tells nothing about what they take next.
+
+    Every week has five favourites of its own, which take four events of five; with ``moving=False`` all weeks share
+    them, and all-time popularity is all there is to know.
+    """
+    rng = np.random.default_rng(seed)
+    days = rng.uniform(0, 7 * weeks, 10 * users)
+    favourites = np.stack([rng.permutation(items)[:5] for _ in range(weeks)])
+    week = (days // 7).astype(int) if moving else np.zeros(len(days), dtype=int)
+    liked = favourites[week, rng.integers(0, 5, len(days))]
+    taken = np.where(rng.random(len(days)) < 0.8, liked, rng.integers(0, items, len(days)))
+    names = {"user_id": rng.permutation(len(days)) % users, "item_id": taken}
+    stamps = 1_600_000_000 + (days * 86_400).astype(np.int64)
+    return pl.DataFrame({**names, "timestamp": stamps}).sort("timestamp")
+
+
 @cache
 def small_data() -> Dataset:
     """The log as a data set whose catalogue has an item that nobody met."""

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,13 +85,18 @@ class TrainingData:
 
 
 def fit(
-    plan: Plan, search: TrainingData, everything: TrainingData | None, run: RunOptions
+    plan: Plan,
+    search: TrainingData,
+    everything: TrainingData | None,
+    run: RunOptions,
+    searched: Callable[[SequenceModel], None] | None = None,
 ) -> tuple[SequenceModel, TrainingReport]:
     """Train, and refit on everything when asked to.
 
     Args:
         search: training data with what early stopping validates on (without it all ``plan.epochs`` are run).
         everything: training and validation events for the refit; None skips it.
+        searched: called with the model of the search, which has not learnt from the validation events.
 
     Raises:
         ResumeRefused: the checkpoint belongs to another training.
@@ -105,6 +110,8 @@ def fit(
             _remember_search(model, found, plan, search, run)
         report.worth = worth_of_features(model, search.validation)
         report.curve, report.epochs, report.best_validation = found["curve"], found["epochs"], found["best"]
+        if searched is not None:
+            searched(model.cpu().eval())
         if everything is not None and plan.refit:
             model = _refit(plan, everything, report.epochs, run)
             report.refitted = True

@@ -18,9 +18,9 @@ from segue.nn.encoders import ENCODERS
 
 Auto = Literal["auto"]
 Loss = Literal["full", "sampled", "bce", "gbce"]
-TimePart = Literal["gaps", "request", "calendar", "sessions", "relative"]
+TimePart = Literal["gaps", "request", "calendar", "sessions", "relative", "trend"]
 BehaviourPart = Literal["actions", "values"]
-TIME_PARTS: tuple[TimePart, ...] = ("gaps", "request", "calendar", "sessions", "relative")
+TIME_PARTS: tuple[TimePart, ...] = ("gaps", "request", "calendar", "sessions", "relative", "trend")
 
 
 class SequenceConfig(Config):
@@ -40,7 +40,8 @@ class SequenceConfig(Config):
     """Width of the feed-forward layer as a multiple of ``embedding_size``."""
     time: list[TimePart] | Auto = "auto"
     """What is read from the clock: gaps (between events), request (the moment asked about), calendar (its hour, weekday
-    and month), sessions (place in one), relative (attention by time). Auto: all of it where the log has a clock."""
+    and month), sessions (place in one), relative (attention by time), trend (what is popular of late and the age of
+    items, beside the encoder). Auto: all of it where the log has a clock."""
     behaviour: list[BehaviourPart] | Auto = "auto"
     """What is read of each event besides its item: actions, values. Auto: what the log has."""
     mask_share: float = Field(0.2, gt=0, lt=1)
@@ -126,7 +127,7 @@ class Plan(SequenceConfig):
     @property
     def reads_clock(self) -> bool:
         """Whether the encoder's inputs need moments."""
-        return bool(self.time)
+        return any(part != "trend" for part in self.time)
 
 
 def plan_for(config: SequenceConfig, histories: Histories, catalogue: int, features: Sequence[str] = ()) -> Plan:

@@ -1,0 +1,118 @@
+"""Counts of items as they stood at any moment of a log: how many events there had been, old ones fading.
+
+Causal by construction: at moment t only events strictly before t count. One sweep over the events in time order
+answers any number of moments; what is held is items x half-lives. What to make of the counts is left to the callers.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+
+import numba
+import numpy as np
+
+from segue.data.histories import UNKNOWN_TIME
+
+_NEVER = np.iinfo(np.int64).max
+
+
+@numba.njit(cache=True, nogil=True)
+def _sweep(stamps, items, rates, moments, wanted, place, counts, since, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    levels = rates.shape[0]
+    for number in range(moments.shape[0]):
+        moment = moments[number]
+        while place < stamps.shape[0] and stamps[place] < moment:
+            for item in (items[place], 0):  # row 0 is everything together
+                gap = stamps[place] - since[item]
+                for level in range(levels):
+                    if gap > 0 and counts[item, level] > 0:
+                        counts[item, level] *= np.exp2(-gap * rates[level])
+                    counts[item, level] += 1
+                since[item] = stamps[place]
+            place += 1
+        for column in range(wanted.shape[0]):
+            item = wanted[column]
+            gap = moment - since[item]
+            for level in range(levels):
+                count = counts[item, level]
+                out[number, column, level] = count * np.exp2(-gap * rates[level]) if count > 0 else 0.0
+    return place
+
+
+@dataclass
+class _Cursor:
+    """Where a sweep stands: events before ``place`` are counted, each row as of its newest event."""
+
+    counts: np.ndarray
+    since: np.ndarray
+    moment: int
+    place: int = 0
+
+
+class CountsOverTime:
+    """Item counts of a log at moments; an event that is one half-life old counts a half.
+
+    Args:
+        stamps, items: (events,) int64 moments and item codes, in any order.
+        catalogue: number of items.
+        half_lives: in the unit of ``stamps``; ``inf`` counts every event in full.
+
+    Attributes:
+        end: the first moment at which every event of the log counts.
+        first: (catalogue + 1,) the moment of each item's first event, the largest int64 where there is none.
+    """
+
+    def __init__(self, stamps: np.ndarray, items: np.ndarray, catalogue: int, half_lives: np.ndarray) -> None:
+        order = np.argsort(stamps, kind="stable")
+        self._stamps = np.ascontiguousarray(stamps[order], dtype=np.int64)
+        self._items = np.ascontiguousarray(items[order], dtype=np.int64)
+        self.rows, self.half_lives = catalogue + 1, np.asarray(half_lives, dtype=np.float64)
+        self.end = int(self._stamps[-1]) + 1 if len(stamps) else 0
+        self._cursor: _Cursor | None = None
+        self._lock = threading.Lock()
+
+    @cached_property
+    def first(self) -> np.ndarray:  # noqa: D102 - among the attributes
+        found = np.full(self.rows, _NEVER, dtype=np.int64)
+        np.minimum.at(found, self._items, self._stamps)
+        return found
+
+    def told(self, moments: np.ndarray) -> np.ndarray:
+        """The moments, with ``end`` where one is unknown or later: nothing more is known then."""
+        return np.where(moments == UNKNOWN_TIME, self.end, np.minimum(moments, self.end))
+
+    def at(self, moments: np.ndarray, items: np.ndarray | None = None) -> np.ndarray:
+        """Counts as they stood just before each moment.
+
+        Args:
+            moments: (n,) int64, in any order; neighbouring calls are cheap when they go forward in time.
+            items: (m,) codes, all by default; code 0 is the sum over all items.
+
+        Returns:
+            (n, m, half-lives) float32.
+        """
+        wanted = np.arange(self.rows) if items is None else np.asarray(items, dtype=np.int64)
+        moments = self.told(np.asarray(moments, dtype=np.int64))
+        found, back = np.unique(moments, return_inverse=True)
+        out = np.empty((len(found), len(wanted), len(self.half_lives)), dtype=np.float32)
+        if len(found):
+            cursor = self._taken(int(found[0]))
+            rates = 1 / self.half_lives
+            state = (cursor.place, cursor.counts, cursor.since)
+            cursor.place = int(_sweep(self._stamps, self._items, rates, found, wanted, *state, out))
+            cursor.moment = int(found[-1])
+            with self._lock:
+                self._cursor = cursor
+        return out if np.array_equal(back, np.arange(len(found))) else out[back]
+
+    def _taken(self, moment: int) -> _Cursor:
+        """The cursor of the call before, when it is not past the moment; nobody else holds it meanwhile."""
+        with self._lock:
+            cursor, self._cursor = self._cursor, None
+        if cursor is None or cursor.moment > moment:
+            start = self._stamps[0] if len(self._stamps) else 0
+            counts = np.zeros((self.rows, len(self.half_lives)))
+            cursor = _Cursor(counts, np.full(self.rows, start, dtype=np.int64), moment)
+        return cursor
