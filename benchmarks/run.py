@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import quality, speed
+from benchmarks import quality, speed, toolkit
 from benchmarks.results_file import WORK, measured
 
 LOGS = {"ml-100k": (0, 1, 2), "beauty": (0,), "sports_and_outdoors": (0,)}
@@ -48,6 +48,8 @@ def main() -> None:
     for name, measure in measures.items():
         if not asked.only or name in asked.only:
             measured(name, measure, asked.again)
+    if not asked.only or "toolkit" in asked.only:
+        toolkit.measure(asked.again)
     for name, seeds in LOGS.items():
         if (not asked.only or name in asked.only) and (name == "ml-100k" or (asked.data / name).exists()):
             quality.run(name, asked.data, seeds)

@@ -93,7 +93,3 @@ def rows() -> list[str]:
             values = ", ".join(f"{run['validation']:.4f}" for run in of)
             lines.append(f"| {name} | {values} | {seconds:.1f} | {seconds / plain:.1f} |")
     return lines
-
-
-if __name__ == "__main__":
-    print("\n".join(rows()))

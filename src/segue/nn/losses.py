@@ -205,7 +205,8 @@ def info_nce(left: Tensor, right: Tensor, temperature: float, labels: Tensor | N
     count = len(left)
     states = F.normalize(torch.cat([left, right]).float(), dim=1)
     itself = torch.eye(2 * count, dtype=torch.bool, device=states.device)
-    similar = (states @ states.T / temperature).masked_fill(itself, -torch.inf)
+    with torch.autocast(states.device.type, enabled=False):  # a temperature would magnify what bf16 rounds off
+        similar = (states @ states.T / temperature).masked_fill(itself, -torch.inf)
     if labels is None:
         labels = torch.arange(count, device=states.device)
     both = labels.repeat(2)
