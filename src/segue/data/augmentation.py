@@ -237,7 +237,7 @@ def _with_last(column: np.ndarray, after: np.ndarray, lengths: np.ndarray, nothi
 
 def _chosen(parts: list[_Rows], which: np.ndarray) -> _Rows:
     """Row by row one of the parts, all of one width."""
-    counts = np.choose(which, [part.counts for part in parts])
+    counts = np.stack([part.counts for part in parts])[which, np.arange(len(which))]
     width = int(counts.max())
 
     def column(name: str) -> np.ndarray:

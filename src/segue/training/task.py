@@ -1,5 +1,7 @@
 """The Lightning task: one step of next-item training, its optimiser, and its running average of weights.
 
+What else a step may learn is in ``training.objectives``, and what it is fed in ``training.feed``.
+
 All randomness of a step (dropout, negatives) follows from the seed and the number of the step, and the batches of an
 epoch from the seed and the epoch. So a run that is killed and resumed draws what an uninterrupted one draws,
 and no generator state has to be saved.
@@ -80,11 +82,6 @@ class NextItemTask(L.LightningModule):
         self.average = copy.deepcopy(model).requires_grad_(False) if plan.average_weights else None
         steps = max(1, len(EpochLoader(self)) // plan.gradient_accumulation_steps)
         self.average_window = min(max(3 * steps, 20), 2_000)
-        self._factor = learning_rate_factor(
-            plan.schedule,
-            plan.warmup_steps,
-            plan.epochs * -(-len(EpochLoader(self)) // plan.gradient_accumulation_steps),
-        )
 
     @property
     def best_model(self) -> SequenceModel:
@@ -164,5 +161,7 @@ class NextItemTask(L.LightningModule):
             optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=fused)
         else:
             optimizer = torch.optim.SGD(groups, lr=plan.learning_rate, momentum=0.9, fused=fused)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor)
+        steps = plan.epochs * -(-len(EpochLoader(self)) // plan.gradient_accumulation_steps)
+        factor = learning_rate_factor(plan.schedule, plan.warmup_steps, steps)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
