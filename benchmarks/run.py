@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import by_time, quality, speed
+from benchmarks import by_time, quality, speed, toolkit
 from benchmarks.encoders import encoders
 from benchmarks.results_file import WORK, measured
 
@@ -50,6 +50,8 @@ def main() -> None:
     for name, measure in measures.items():
         if not asked.only or name in asked.only:
             measured(name, measure, asked.again)
+    if not asked.only or "toolkit" in asked.only:
+        toolkit.measure(asked.again)
     for name, seeds in LOGS.items():
         if (not asked.only or name in asked.only) and (name == "ml-100k" or (asked.data / name).exists()):
             quality.run(name, asked.data, seeds)

@@ -1,4 +1,4 @@
-"""Writes the measured table into README.md and docs/benchmarks.md from the files in ``results/``.
+"""Writes the measured tables into README.md, docs/benchmarks.md and docs/training.md from the files in ``results/``.
 
 python -m benchmarks.table
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from benchmarks import toolkit
 from benchmarks.results_file import RESULTS
 
 ROOT = Path(__file__).parent.parent
@@ -113,13 +114,19 @@ def baseline_rows() -> list[str]:
     return rows
 
 
-def main() -> None:
-    figures = "\n".join([*quality_rows(), "", *speed_rows(), "", machine_line()])
-    readme = ROOT / "README.md"
-    text = readme.read_text()
+def write_into(page: Path, figures: str) -> None:
+    """Put figures between the marks of a page."""
+    text = page.read_text()
     block = f"{START}\n{figures}\n{END}"
     text = re.sub(f"{START}.*?{END}", lambda _: block, text, flags=re.S) if END in text else text.replace(START, block)
-    readme.write_text(text)
+    page.write_text(text)
+
+
+def main() -> None:
+    figures = "\n".join([*quality_rows(), "", *speed_rows(), "", machine_line()])
+    write_into(ROOT / "README.md", figures)
+    if toolkit.FILE.exists():
+        write_into(ROOT / "docs" / "training.md", "\n".join(toolkit.rows()))
     notes = (ROOT / "benchmarks" / "notes.md").read_text()
     page = [
         "# Benchmarks",

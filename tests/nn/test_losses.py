@@ -166,3 +166,130 @@ def test_beta_is_one_without_calibration_and_the_sampling_rate_with_all_of_it() 
 
 def test_uniform_log_q_is_the_expected_count_of_an_item() -> None:
     assert losses.uniform_log_q(50, 100) == pytest.approx(math.log(0.5))
+
+
+# -- weights and smoothing -------------------------------------------------------------------------------------
+
+NEGATIVES = torch.arange(1, 31)
+WEIGHED = {
+    "full": lambda h, i, t, w: losses.full_softmax(h, i, t, weights=w),
+    "sampled": lambda h, i, t, w: losses.sampled_softmax(h, i, t, NEGATIVES, torch.zeros(30), w),
+    "bce": lambda h, i, t, w: losses.binary_cross_entropy(h, i, t, NEGATIVES, w),
+    "gbce": lambda h, i, t, w: losses.generalised_bce(h, i, t, NEGATIVES, 0.4, w),
+}
+
+
+@pytest.fixture(params=list(WEIGHED))
+def weighed(request: pytest.FixtureRequest) -> Any:
+    return WEIGHED[request.param]
+
+
+def same(left: Tensor, right: Tensor, *of: Tensor) -> None:
+    torch.testing.assert_close(left, right)
+    for ours, theirs in zip(gradients(left, *of), gradients(right, *of), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_weights_of_one_or_of_any_one_size_change_nothing(weighed: Any) -> None:
+    hidden, items, targets = material()
+    for size in (1.0, 7.0):
+        weights = torch.full((TOKENS,), size)
+        same(weighed(hidden, items, targets, weights), weighed(hidden, items, targets, None), hidden, items)
+
+
+def test_a_weight_of_zero_takes_a_position_out(weighed: Any) -> None:
+    hidden, items, targets = material()
+    weights = (torch.arange(TOKENS) % 3 > 0).float()
+    rest = weights > 0
+    same(weighed(hidden, items, targets, weights), weighed(hidden[rest], items, targets[rest], None), hidden, items)
+
+
+def test_a_weight_of_two_is_the_position_twice(weighed: Any) -> None:
+    hidden, items, targets = material()
+    twice = torch.cat([torch.arange(TOKENS), torch.tensor([4])])
+    weights = torch.ones(TOKENS)
+    weights[4] = 2.0
+    same(weighed(hidden, items, targets, weights), weighed(hidden[twice], items, targets[twice], None), hidden, items)
+
+
+def test_where_nothing_counts_the_loss_and_its_gradient_are_zero(weighed: Any) -> None:
+    hidden, items, targets = material()
+    loss = weighed(hidden, items, targets, torch.zeros(TOKENS))
+    assert loss == 0
+    assert not any(gradient.any() for gradient in gradients(loss, hidden, items))
+
+
+@pytest.mark.parametrize("block", [ONE_BLOCK, MANY_BLOCKS], ids=["one block", "many blocks"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_weights_and_smoothing_are_those_of_torch(
+    monkeypatch: pytest.MonkeyPatch, block: int, smoothing: float
+) -> None:
+    monkeypatch.setattr(losses, "_BLOCK", block)
+    hidden, items, targets = material()
+    weights = torch.rand(TOKENS, generator=torch.Generator().manual_seed(5))
+    ours = losses.full_softmax(hidden, items, targets, weights=weights, smoothing=smoothing)
+    each = F.cross_entropy(hidden @ items[1:].T, targets - 1, label_smoothing=smoothing, reduction="none")
+    same(ours, (each * weights).sum() / weights.sum(), hidden, items)
+
+
+def test_smoothing_that_forgets_the_catalogue_s_mean_is_not_that_of_torch() -> None:
+    hidden, items, targets = material()
+    wrong = 0.9 * losses.full_softmax(hidden, items, targets)  # the broken twin: only the target's share
+    right = F.cross_entropy(hidden @ items[1:].T, targets - 1, label_smoothing=0.1)
+    assert abs((wrong - right).item()) > 1e-2
+
+
+def test_no_smoothing_leaves_every_bit_alone() -> None:
+    hidden, items, targets = material()
+    for loss in (losses.full_softmax, lambda *a, **k: losses.sampled_softmax(*a, NEGATIVES, torch.zeros(30), **k)):
+        assert torch.equal(loss(hidden, items, targets, smoothing=0.0), loss(hidden, items, targets))
+
+
+def test_the_sampled_softmax_over_everything_smooths_as_the_full_one() -> None:
+    hidden, items, targets = material()
+    everything = torch.arange(1, CATALOGUE + 1)
+    sampled = losses.sampled_softmax(hidden, items, targets, everything, torch.zeros(CATALOGUE), None, smoothing=0.2)
+    same(sampled, losses.full_softmax(hidden, items, targets, smoothing=0.2), hidden, items)
+
+
+# -- contrast ----------------------------------------------------------------------------------------------------
+
+
+def test_info_nce_is_the_cross_entropy_of_finding_the_other_view() -> None:
+    generator = torch.Generator().manual_seed(0)
+    left, right = torch.randn(5, 8, generator=generator), torch.randn(5, 8, generator=generator)
+    states = F.normalize(torch.cat([left, right]), dim=1)
+    expected = 0.0
+    for anchor in range(10):
+        others = [each for each in range(10) if each != anchor]
+        scores = torch.stack([states[anchor] @ states[each] / 0.3 for each in others])
+        expected -= float(scores.log_softmax(0)[others.index((anchor + 5) % 10)]) / 10
+    assert losses.info_nce(left, right, 0.3).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_contrast_looks_at_directions_and_not_at_lengths() -> None:
+    left, right = torch.randn(6, 4), torch.randn(6, 4)
+    torch.testing.assert_close(losses.info_nce(left * 9, right * 0.1, 0.5), losses.info_nce(left, right, 0.5))
+
+
+def test_views_that_agree_cost_less_than_views_that_do_not() -> None:
+    left = torch.eye(6)
+    assert losses.info_nce(left, left, 0.1) < losses.info_nce(left, left.roll(1, 0), 0.1)
+
+
+def test_what_has_the_same_label_is_a_positive_too() -> None:
+    left = torch.eye(4)
+    left[1] = left[0]
+    apart = losses.info_nce(left, left, 0.1, torch.tensor([1, 2, 3, 4]))
+    torch.testing.assert_close(apart, losses.info_nce(left, left, 0.1))
+    together = losses.info_nce(left, left, 0.1, torch.tensor([1, 1, 3, 4]))
+    assert together.item() == pytest.approx(apart.item(), rel=1e-4), "equal states find each other equally well"
+    alike = losses.info_nce(torch.eye(4), torch.eye(4), 0.1, torch.tensor([1, 1, 3, 4]))
+    assert alike > together, "states apart are pulled together by their label"
+
+
+def test_one_row_has_nobody_to_be_told_from() -> None:
+    state = torch.randn(1, 4, requires_grad=True)
+    loss = losses.info_nce(state, state, 0.1)
+    assert loss == 0
+    assert torch.isfinite(gradients(loss, state)[0]).all()

@@ -150,6 +150,37 @@ def test_every_kind_of_training_resumes(tmp_path: Path, block: str, loss: str) -
     assert weights(interrupted(tmp_path / "run", "step", 6, **settings)) == wanted
 
 
+TOOLS: list[dict[str, Any]] = [
+    {
+        "augment": ["crop", "mask", "reorder", "reverse", "mirror", "substitute", "insert"],
+        "adversarial": "pgd",
+        "adversarial_steps": 2,
+        "contrastive": "augment",
+        "schedule": "cosine",
+        "label_smoothing": 0.1,
+        "loss": "full",
+    },
+    {
+        "negatives_from": "hard",
+        "adversarial": "fgm",
+        "contrastive": "supervised",
+        "schedule": "linear",
+        "gradient_accumulation_steps": 2,
+    },
+    {"negatives_from": "in_batch_mixed", "contrastive": "dropout", "augment": ["mirror", "substitute"], "loss": "gbce"},
+]
+
+
+@pytest.mark.parametrize(
+    ("step", "settings"), [*zip([5, 3, 6], TOOLS, strict=True)], ids=["augment", "hard", "in batch"]
+)
+def test_a_training_with_every_tool_on_resumes_to_the_same_weights(
+    tmp_path: Path, step: int, settings: dict[str, Any]
+) -> None:
+    settings = {"epochs": 2, "plain": True, **settings}
+    assert weights(interrupted(tmp_path / "run", "step", step, **settings)) == weights(train(**settings))
+
+
 @pytest.mark.parametrize(
     ("point", "number"), [(None, 0), ("step", 6), ("stepped", 9), ("save", 5), ("manifest", 7), ("step", 16)]
 )

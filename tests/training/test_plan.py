@@ -77,3 +77,31 @@ def test_a_plan_survives_being_written_down() -> None:
 
 def test_patience_shrinks_as_the_metric_gets_steadier() -> None:
     assert chosen([3] * 6_000, 50).patience < chosen([3] * 100, 50).patience
+
+
+def test_every_tool_of_training_is_off_unless_asked_for() -> None:
+    plan = chosen([5, 9, 3], 20)
+    off = (plan.schedule, plan.label_smoothing, plan.augment, plan.adversarial, plan.contrastive, plan.negatives_from)
+    assert off == ("constant", 0, [], "none", "none", "mixed")
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"schedule": "cosine"}, "set epochs"),
+        ({"schedule": "linear"}, "set epochs"),
+        ({"label_smoothing": 0.1, "loss": "gbce"}, "softmax"),
+        ({"augment": ["shake"]}, "shake"),
+        ({"augment_share": 0.0}, "0"),
+        ({"adversarial_epsilon": 0.0}, "0"),
+        ({"contrastive_temperature": 0.0}, "0"),
+        ({"negatives_from": "thin air"}, "thin air"),
+    ],
+)
+def test_tools_that_cannot_work_are_refused(settings: dict[str, Any], why: str) -> None:
+    with pytest.raises(ConfigValue, match=why):
+        SequenceConfig.parse(settings, owner="SequenceRecommender")
+
+
+def test_a_decay_is_allowed_once_the_epochs_are_known() -> None:
+    assert chosen([5] * 9, 20, schedule="cosine", epochs=7).schedule == "cosine"

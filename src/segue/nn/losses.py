@@ -1,8 +1,8 @@
-"""Next-item losses over a catalogue: full softmax in flat memory, and sampled ones.
+"""Losses: next-item ones over a catalogue (full softmax in flat memory, sampled ones), and one between views.
 
-All take hidden states (tokens, d), item vectors (catalogue + 1, d; row 0 is padding and never a candidate) and
-target codes (tokens,), and return the mean loss. Which loss to use, and how negatives are drawn, is decided in
-``training``.
+Next-item losses take hidden states (tokens, d), item vectors (catalogue + 1, d; row 0 is padding and never a
+candidate) and target codes (tokens,), and return the mean loss. With ``weights`` (tokens,), not negative, that is
+``sum(weight * loss) / sum(weight)``. Which loss to use, and how negatives are drawn, is decided in ``training``.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ class _FullSoftmax(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, items: Tensor, targets: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, items: Tensor, targets: Tensor, dtype: torch.dtype, weights: Tensor | None
+    ) -> Tensor:
         tokens, catalogue = len(targets), len(items)
         rows = max(64, min(512, _BLOCK // catalogue))
         columns = max(1, _BLOCK // rows)
         # Whole blocks only: bf16 kernels are compiled and kept per shape, and a batch never has the same size twice.
         hidden, targets = F.pad(hidden, (0, 0, 0, -tokens % rows)), F.pad(targets, (0, -tokens % rows))
+        shares = None if weights is None else F.pad(weights.to(hidden.dtype), (0, -tokens % rows))[:, None]
         low_hidden, low_items = hidden.to(dtype), items.to(dtype)
         hidden_grad, items_grad = torch.zeros_like(hidden), torch.zeros_like(items)
         total = hidden.new_zeros((), dtype=torch.float64)
@@ -49,21 +52,28 @@ class _FullSoftmax(torch.autograd.Function):
                     norm = torch.logaddexp(norm, _logits(block, part, at).logsumexp(1, keepdim=True))
                 weighted = ((at, part, _logits(block, part, at).sub_(norm).exp_().to(dtype)) for at, part in parts)
             aimed = (hidden[start : start + rows] * items[target]).sum(1, keepdim=True)
-            total += (norm - aimed)[: tokens - start].sum(dtype=torch.float64)
+            share = None if shares is None else shares[start : start + rows]
+            lost, states, low_states = norm - aimed, hidden[start : start + rows], block
+            if share is not None:
+                lost, states, low_states = lost * share, states * share, (states * share).to(dtype)
+            total += lost[: tokens - start].sum(dtype=torch.float64)
             for at, part, probability in weighted:
                 grad += probability @ part
-                items_grad[at : at + columns] += probability.T @ block
+                items_grad[at : at + columns] += probability.T @ low_states
             grad -= items[target]
-            items_grad.index_add_(0, target, -hidden[start : start + rows])
+            if share is not None:
+                grad *= share
+            items_grad.index_add_(0, target, -states)
         ctx.save_for_backward(hidden_grad[:tokens], items_grad)
-        ctx.tokens = tokens
-        return (total / tokens).to(hidden.dtype)
+        ctx.whole = tokens if weights is None else _whole(weights)
+        mean: Tensor = total / ctx.whole
+        return mean.to(hidden.dtype)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         hidden_grad, items_grad = ctx.saved_tensors
-        scale = upstream / ctx.tokens
-        return hidden_grad * scale, items_grad * scale, None, None
+        scale = upstream / ctx.whole
+        return hidden_grad * scale, items_grad * scale, None, None, None
 
 
 def _logits(block: Tensor, part: Tensor, at: int) -> Tensor:
@@ -80,11 +90,45 @@ def _softmax_(logits: Tensor) -> tuple[Tensor, Tensor]:
     return logits.div_(sums), sums.log_().add_(largest)
 
 
-def full_softmax(hidden: Tensor, items: Tensor, targets: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Cross-entropy against every item of the catalogue; ``dtype`` is that of the matrix products alone."""
+def _whole(weights: Tensor) -> Tensor:
+    """What a weighted sum is divided by; where nothing counts the mean is 0 and not undefined."""
+    whole: Tensor = weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
+    return whole
+
+
+def _mean(losses: Tensor, weights: Tensor | None) -> Tensor:
+    mean: Tensor = losses.mean() if weights is None else (losses * weights).sum() / _whole(weights)
+    return mean
+
+
+def _smoothing(hidden: Tensor, items: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """What label smoothing adds to a softmax loss, per unit of smoothing (Szegedy et al., 2016, sec. 7).
+
+    ``(1 - e) * (log Z - aimed) + e * (log Z - mean)`` is ``log Z - aimed + e * (aimed - mean)``: the logit aimed at
+    and the mean logit over the catalogue are linear in the hidden state, so that no logits are needed.
+    """
+    return _mean((hidden * (items[targets] - items[1:].mean(0))).sum(1), weights)
+
+
+def full_softmax(
+    hidden: Tensor,
+    items: Tensor,
+    targets: Tensor,
+    dtype: torch.dtype = torch.float32,
+    weights: Tensor | None = None,
+    smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy against every item of the catalogue.
+
+    Args:
+        dtype: of the matrix products alone.
+        weights: (tokens,) how much each counts; no gradient flows into them.
+        smoothing: share of the target's probability that is spread evenly over the catalogue.
+    """
     with torch.autocast(hidden.device.type, enabled=False):
-        loss: Tensor = _FullSoftmax.apply(hidden.float(), items.float(), targets, dtype)  # type: ignore[no-untyped-call]
-    return loss
+        hidden, items = hidden.float(), items.float()
+        loss: Tensor = _FullSoftmax.apply(hidden, items, targets, dtype, weights)  # type: ignore[no-untyped-call]
+        return loss + smoothing * _smoothing(hidden, items, targets, weights) if smoothing else loss
 
 
 def _sampled_logits(hidden: Tensor, items: Tensor, targets: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,27 +137,47 @@ def _sampled_logits(hidden: Tensor, items: Tensor, targets: Tensor, negatives: T
     return positive, negative.masked_fill(negatives == targets[:, None], -torch.inf)
 
 
-def sampled_softmax(hidden: Tensor, items: Tensor, targets: Tensor, negatives: Tensor, log_q: Tensor) -> Tensor:
+def sampled_softmax(
+    hidden: Tensor,
+    items: Tensor,
+    targets: Tensor,
+    negatives: Tensor,
+    log_q: Tensor,
+    weights: Tensor | None = None,
+    smoothing: float = 0.0,
+) -> Tensor:
     """Softmax against shared negatives with the log-Q correction (Bengio and Senécal, 2008; Yi et al., 2019).
 
     Args:
         negatives: (n,) codes drawn with replacement.
         log_q: (n,) log of the expected number of times each was drawn; it is subtracted from its logit.
+        weights: (tokens,) how much each counts.
+        smoothing: as in :func:`full_softmax`, over the whole catalogue and not over the sample.
     """
     positive, negative = _sampled_logits(hidden, items, targets, negatives)
     logits = torch.cat([positive, negative - log_q], dim=1)
-    return F.cross_entropy(logits, torch.zeros_like(targets))
+    aimed = torch.zeros_like(targets)
+    if weights is None:
+        loss = F.cross_entropy(logits, aimed)
+    else:
+        loss = _mean(F.cross_entropy(logits, aimed, reduction="none"), weights)
+    return loss + smoothing * _smoothing(hidden, items, targets, weights) if smoothing else loss
 
 
-def binary_cross_entropy(hidden: Tensor, items: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
+def binary_cross_entropy(
+    hidden: Tensor, items: Tensor, targets: Tensor, negatives: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """The loss of SASRec (Kang and McAuley, 2018), the positive against the mean of its negatives."""
-    return generalised_bce(hidden, items, targets, negatives, beta=1.0)
+    return generalised_bce(hidden, items, targets, negatives, 1.0, weights)
 
 
-def generalised_bce(hidden: Tensor, items: Tensor, targets: Tensor, negatives: Tensor, beta: float) -> Tensor:
+def generalised_bce(
+    hidden: Tensor, items: Tensor, targets: Tensor, negatives: Tensor, beta: float, weights: Tensor | None = None
+) -> Tensor:
     """gBCE (Petrov and Macdonald, gSASRec, RecSys 2023): the positive's probability to the power ``beta``."""
     positive, negative = _sampled_logits(hidden, items, targets, negatives)
-    return -(beta * F.logsigmoid(positive).mean() + F.logsigmoid(-negative).sum(1).mean() / negatives.shape[0])
+    against = _mean(F.logsigmoid(-negative).sum(1), weights) / negatives.shape[0]
+    return -(beta * _mean(F.logsigmoid(positive)[:, 0], weights) + against)
 
 
 def gbce_beta(negatives: int, catalogue: int, calibration: float) -> float:
@@ -125,3 +189,27 @@ def gbce_beta(negatives: int, catalogue: int, calibration: float) -> float:
 def uniform_log_q(negatives: int, catalogue: int) -> float:
     """Log of the expected count of one item among ``negatives`` uniform draws."""
     return math.log(negatives / catalogue)
+
+
+def info_nce(left: Tensor, right: Tensor, temperature: float, labels: Tensor | None = None) -> Tensor:
+    """Contrastive loss between two views of the same things (NT-Xent: Chen et al., SimCLR, 2020, eq. 1).
+
+    Each of the 2n states is to tell its positives among the other 2n - 1 by cosine similarity. Positives are the other
+    view of itself and, with labels, everything of the same label (supervised contrast: Khosla et al., 2020, eq. 2).
+
+    Args:
+        left, right: (n, d), row by row two views of one thing.
+        temperature: divides the similarities.
+        labels: (n,) codes.
+    """
+    count = len(left)
+    states = F.normalize(torch.cat([left, right]).float(), dim=1)
+    itself = torch.eye(2 * count, dtype=torch.bool, device=states.device)
+    with torch.autocast(states.device.type, enabled=False):  # a temperature would magnify what bf16 rounds off
+        similar = (states @ states.T / temperature).masked_fill(itself, -torch.inf)
+    if labels is None:
+        labels = torch.arange(count, device=states.device)
+    both = labels.repeat(2)
+    positive = (both[:, None] == both) & ~itself
+    likely = similar.log_softmax(1).masked_fill(~positive, 0.0)
+    return -(likely.sum(1) / positive.sum(1)).mean()

@@ -65,15 +65,14 @@ class SequenceModel(nn.Module):
 
         Args:
             inputs, vectors: as for :meth:`forward`.
-            targets: (rows, width) the item that followed each input, 0 where nothing is to be learnt; never 0 after the
-                newest event of a row.
+            targets: (rows, width) the item that followed each input, 0 where nothing is to be learnt.
         """
         inputs = self._forgotten(inputs)
         if self.mask is None:
             places = targets > 0
             return self._encoded(inputs, vectors)[places], targets[places]
         row = masking.whole(inputs, targets.gather(1, inputs.lengths[:, None] - 1)[:, 0])
-        masks = masking.draw_masks(row.lengths, row.items.shape[1], self.mask_share)
+        masks = masking.draw_masks(row.lengths, row.items.shape[1], self.mask_share) & (row.items > 0)
         return self._encoded(masking.masked(row, masks), vectors, masks)[masks], row.items[masks]
 
     def _forgotten(self, inputs: Inputs) -> Inputs:

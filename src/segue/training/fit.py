@@ -144,7 +144,7 @@ def _run(
     """One Lightning run of at most ``epochs`` epochs."""
     model = build_model(plan, data.log)
     windows = TrainingWindows(readable(data.histories, plan), plan.max_length, plan.batch_tokens, data.time_zone)
-    sampler = NegativeSampler(data.item_counts, plan.negatives, plan.popular_negatives)
+    sampler = NegativeSampler(data.item_counts, plan.negatives, plan.popular_negatives, plan.negatives_from)
     task = NextItemTask(model, windows, plan, sampler, data.validation)
     path = None
     if run.checkpoint is not None:

@@ -13,8 +13,10 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from segue.config import Config
+from segue.data.augmentation import Tool
 from segue.data.histories import Histories
 from segue.nn.encoders import ENCODERS
+from segue.training.schedules import Schedule
 
 Auto = Literal["auto"]
 Loss = Literal["full", "sampled", "bce", "gbce"]
@@ -60,10 +62,32 @@ class SequenceConfig(Config):
     """Full softmax, sampled softmax, BCE or gBCE. Auto: full where its cost is bearable, sampled otherwise."""
     negatives: int = Field(512, ge=1)
     """Shared negatives per batch for the sampled losses."""
+    negatives_from: Literal["mixed", "uniform", "popular", "in_batch", "in_batch_mixed", "hard"] = "mixed"
+    """Where negatives come from: chance (mixed of popularity and uniform, or one of them), the targets of the batch
+    (in_batch), half of them and half uniform (in_batch_mixed), or the likeliest of a larger mixed pool (hard)."""
     popular_negatives: float = Field(0.5, ge=0, le=1)
-    """Share of the negatives drawn by popularity; the rest are uniform."""
+    """Share of the mixed negatives, or of the pool, drawn by popularity; the rest are uniform."""
     calibration: float = Field(0.75, ge=0, le=1)
     """gBCE's t: 0 is plain BCE, 1 removes all overconfidence."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the target's probability spread evenly over the catalogue; for the two softmax losses."""
+    augment: list[Tool] = Field(default_factory=list)
+    """What training rows may be changed by: crop, mask, reorder, reverse, mirror, substitute, insert."""
+    augment_share: float = Field(0.5, gt=0, le=1)
+    """Share of the rows of each batch that are changed, each by one tool of ``augment``."""
+    adversarial: Literal["none", "fgm", "pgd"] = "none"
+    """Learn also from inputs moved to where the loss is worst: in one step (fgm) or several (pgd)."""
+    adversarial_epsilon: float = Field(0.1, gt=0)
+    """How far, as a share of the norm of a row's input vectors."""
+    adversarial_steps: int = Field(3, ge=1)
+    """Steps of pgd, each a further pass forward and back."""
+    contrastive: Literal["none", "augment", "dropout", "supervised"] = "none"
+    """Tell sequences apart by two views: augmentations (CL4SRec), two draws of dropout, or those and what has the same
+    next item (DuoRec)."""
+    contrastive_weight: float = Field(0.1, gt=0)
+    """Of that loss beside the next item's."""
+    contrastive_temperature: float = Field(0.2, gt=0)
+    """Divides its cosine similarities."""
     batch_tokens: Annotated[int, Field(ge=1)] | Auto = "auto"
     """Padded positions per batch. Auto: about 48 batches an epoch, 512 to 4,096 positions each."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -74,6 +98,9 @@ class SequenceConfig(Config):
     """Decoupled; on matrices, not on biases and norms."""
     warmup_steps: int = Field(100, ge=0)
     """Steps over which the learning rate rises linearly."""
+    schedule: Schedule = "constant"
+    """What it does then: constant, or cosine or linear towards 0 at the last of ``epochs``, which has to be given. The
+    refit goes down the same curve as far as the epoch found."""
     gradient_accumulation_steps: int = Field(1, ge=1)
     """Batches per optimiser step."""
     gradient_clip: float = Field(1.0, ge=0)
@@ -107,6 +134,18 @@ class SequenceConfig(Config):
     def _heads_divide(self) -> SequenceConfig:
         if self.embedding_size % self.heads:
             raise ValueError(f"embedding_size {self.embedding_size} is not a multiple of heads {self.heads}")
+        return self
+
+    @model_validator(mode="after")
+    def _decay_has_an_end(self) -> SequenceConfig:
+        if self.schedule != "constant" and self.epochs == "auto":
+            raise ValueError(f"a {self.schedule} schedule has to know when training ends: set epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _smoothing_has_a_softmax(self) -> SequenceConfig:
+        if self.label_smoothing and self.loss in ("bce", "gbce"):
+            raise ValueError(f"label_smoothing is for the softmax losses, and loss is {self.loss!r}")
         return self
 
 

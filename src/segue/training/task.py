@@ -1,5 +1,7 @@
 """The Lightning task: one step of next-item training, its optimiser, and its running average of weights.
 
+What else a step may learn is in ``training.objectives``, and what it is fed in ``training.feed``.
+
 All randomness of a step (dropout, negatives) follows from the seed and the number of the step, and the batches of an
 epoch from the seed and the epoch. So a run that is killed and resumed draws what an uninterrupted one draws,
 and no generator state has to be saved.
@@ -21,8 +23,11 @@ from segue.errors import TrainingDiverged
 from segue.nn import losses
 from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
+from segue.training.feed import Feed
 from segue.training.negatives import NegativeSampler
+from segue.training.objectives import InputVectors, adversarial_loss, contrastive_loss
 from segue.training.plan import Plan
+from segue.training.schedules import learning_rate_factor
 from segue.training.validation import Validation
 
 
@@ -35,12 +40,12 @@ class EpochLoader:
     def __len__(self) -> int:
         return self.task.windows.batches_per_epoch
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch | tuple[Batch, Batch, Batch]]:
         # A generator: Lightning makes the iterator before it knows the epoch that a resumed run is in, and asks for
         # the first batch after.
         trainer = self.task.trainer
         done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        yield from self.task.windows.epoch(self.task.plan.seed, trainer.current_epoch, done)
+        yield from self.task.feed.epoch(trainer.current_epoch, done)
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: the place in the epoch is in Lightning's own progress."""
@@ -71,6 +76,7 @@ class NextItemTask(L.LightningModule):
     ) -> None:
         super().__init__()
         self.model, self.windows, self.plan, self.sampler, self.validation = model, windows, plan, sampler, validation
+        self.feed = Feed(windows, plan, sampler.catalogue)
         fast = plan.precision == "bf16" or (plan.precision == "auto" and torch.cpu._is_avx512_bf16_supported())
         self._product_type = torch.bfloat16 if fast else torch.float32
         self.average = copy.deepcopy(model).requires_grad_(False) if plan.average_weights else None
@@ -93,33 +99,47 @@ class NextItemTask(L.LightningModule):
         self.log("validation", self.validation(self.best_model), batch_size=1)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        if not isinstance(batch, Batch):
+        if isinstance(batch, int):
             return batch
-        return Inputs.of(batch, device), torch.from_numpy(batch.targets).to(device)
+        learnt, *views = batch if isinstance(batch, tuple) else (batch,)
+        targets = torch.from_numpy(learnt.targets).to(device)
+        return Inputs.of(learnt, device), targets, *(Inputs.of(view, device) for view in views)
 
-    def training_step(self, batch: tuple[Inputs, Tensor], batch_idx: int) -> Tensor:
-        inputs, targets = batch
+    def training_step(self, batch: tuple[Any, ...], batch_idx: int) -> Tensor:
+        inputs, targets, *views = batch
+        plan = self.plan
         batch_number = self.current_epoch * self.windows.batches_per_epoch + batch_idx
-        torch.manual_seed((self.plan.seed << 32) + batch_number)
-        vectors = self.model.tower.vectors()  # once: inputs and outputs share them
-        hidden, wanted = self.model.learnt(inputs, targets, vectors)
-        loss = self._loss(hidden, vectors, wanted)
+
+        def next_item() -> tuple[Tensor, Tensor, Tensor]:
+            torch.manual_seed((plan.seed << 32) + batch_number)
+            vectors = self.model.tower.vectors()  # once: inputs and outputs share them
+            hidden, wanted = self.model.learnt(inputs, targets, vectors)
+            return hidden, wanted, self._loss(hidden, vectors, wanted)
+
+        with InputVectors(self.model.tower) as read:
+            hidden, wanted, loss = next_item()
+        self.log("loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(targets))
+        if plan.adversarial != "none":
+            assert read.vectors is not None
+            loss = loss + adversarial_loss(self.model, plan, loss, read.vectors, lambda: next_item()[2])
+        if plan.contrastive != "none":
+            contrast = contrastive_loss(self.model, plan, inputs, targets, (hidden, wanted), views)
+            loss = loss + plan.contrastive_weight * contrast
         value = loss.detach()
         if not torch.isfinite(value):
             raise TrainingDiverged(value=float(value), step=self.global_step)
-        self.log("loss", value, on_step=False, on_epoch=True, batch_size=len(targets))
         return loss
 
     def _loss(self, hidden: Tensor, vectors: Tensor, targets: Tensor) -> Tensor:
         plan = self.plan
         if plan.loss == "full":
-            return losses.full_softmax(hidden, vectors, targets, self._product_type)
-        negatives, log_q = (drawn.to(hidden.device) for drawn in self.sampler.draw())
+            return losses.full_softmax(hidden, vectors, targets, self._product_type, None, plan.label_smoothing)
+        negatives, log_q = self.sampler.draw_for(hidden, vectors, targets)
         if plan.loss == "sampled":
-            return losses.sampled_softmax(hidden, vectors, targets, negatives, log_q)
+            return losses.sampled_softmax(hidden, vectors, targets, negatives, log_q, None, plan.label_smoothing)
         if plan.loss == "bce":
             return losses.binary_cross_entropy(hidden, vectors, targets, negatives)
-        beta = losses.gbce_beta(plan.negatives, self.sampler.catalogue, plan.calibration)
+        beta = losses.gbce_beta(len(negatives), self.sampler.catalogue, plan.calibration)
         return losses.generalised_bce(hidden, vectors, targets, negatives, beta)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -141,7 +161,7 @@ class NextItemTask(L.LightningModule):
             optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=fused)
         else:
             optimizer = torch.optim.SGD(groups, lr=plan.learning_rate, momentum=0.9, fused=fused)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min(1.0, (step + 1) / (plan.warmup_steps + 1))
-        )
+        steps = plan.epochs * -(-len(EpochLoader(self)) // plan.gradient_accumulation_steps)
+        factor = learning_rate_factor(plan.schedule, plan.warmup_steps, steps)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
