@@ -30,6 +30,7 @@ from segue.nn.sequence import SequenceModel
 from segue.training.build import LogShape, build_model, readable
 from segue.training.callbacks import BestWeights, LearningCurve, bars
 from segue.training.checkpoint import ArtefactCheckpointIO, Checkpointing
+from segue.training.distillation import Distillation
 from segue.training.negatives import NegativeSampler
 from segue.training.plan import Plan
 from segue.training.task import NextItemTask
@@ -73,13 +74,14 @@ class TrainingReport:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Arrays of one fit: histories, popularity per code, what shapes the model, and what to validate on."""
+    """Of one fit: histories, popularity per code, what shapes the model, what to validate on, and who else teaches."""
 
     histories: Histories
     item_counts: np.ndarray
     log: LogShape
     time_zone: str = "UTC"
     validation: Validation | None = None
+    distillation: Distillation | None = None
 
 
 def fit(
@@ -94,7 +96,10 @@ def fit(
     Raises:
         ResumeRefused: the checkpoint belongs to another training.
         TrainingDiverged: the loss is not a number.
+        DistilRefused: the teachers read what this plan does not.
     """
+    if search.distillation is not None:
+        search.distillation.check(plan)
     report = TrainingReport(plan.model_dump())
     with _quiet(run.threads):
         finished = _finished_search(plan, search, run)
@@ -135,7 +140,7 @@ def _run(
     model = build_model(plan, data.log)
     windows = TrainingWindows(readable(data.histories, plan), plan.max_length, plan.batch_tokens, data.time_zone)
     sampler = NegativeSampler(data.item_counts, plan.negatives, plan.popular_negatives)
-    task = NextItemTask(model, windows, plan, sampler, data.validation)
+    task = NextItemTask(model, windows, plan, sampler, data.validation, data.distillation)
     path = None
     if run.checkpoint is not None:
         path = run.checkpoint / phase
@@ -172,6 +177,7 @@ def _signature(plan: Plan, data: TrainingData, epochs: int) -> str:
     digest = hashlib.sha256(plan.model_dump_json().encode())
     digest.update(str(epochs).encode())
     digest.update(data.time_zone.encode())
+    digest.update(b"" if data.distillation is None else data.distillation.signature.encode())
     read = readable(data.histories, plan)
     for array in (read.offsets, read.items, read.timestamps, read.actions, read.values):
         digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())

@@ -21,6 +21,7 @@ from segue.errors import TrainingDiverged
 from segue.nn import losses
 from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
+from segue.training.distillation import Distillation
 from segue.training.negatives import NegativeSampler
 from segue.training.plan import Plan
 from segue.training.validation import Validation
@@ -59,6 +60,7 @@ class NextItemTask(L.LightningModule):
         plan: every setting.
         sampler: for the sampled losses.
         validation: asked after each epoch, on the averaged weights where there are any.
+        distillation: teachers to listen to besides; None learns from the events alone.
     """
 
     def __init__(
@@ -68,8 +70,10 @@ class NextItemTask(L.LightningModule):
         plan: Plan,
         sampler: NegativeSampler,
         validation: Validation | None = None,
+        distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
+        self.distillation = distillation
         self.model, self.windows, self.plan, self.sampler, self.validation = model, windows, plan, sampler, validation
         fast = plan.precision == "bf16" or (plan.precision == "auto" and torch.cpu._is_avx512_bf16_supported())
         self._product_type = torch.bfloat16 if fast else torch.float32
@@ -104,6 +108,8 @@ class NextItemTask(L.LightningModule):
         hidden = self.model(inputs)
         learnt = targets > 0
         loss = self._loss(hidden[learnt], targets[learnt])
+        if self.distillation is not None:
+            loss = self.distillation.loss(loss, hidden[learnt], self.model.tower.vectors(), inputs, learnt)
         value = loss.detach()
         if not torch.isfinite(value):
             raise TrainingDiverged(value=float(value), step=self.global_step)
