@@ -768,6 +768,21 @@ def test_a_file_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_parts_of_parts_share_one_artefact_and_none_hides_another(tmp_path: Path) -> None:
+    with artefacts.writing(tmp_path / "thing", "Thing") as writer:
+        writer.document("facts", 0)
+        for number in (1, 11):
+            writer.within(f"member-{number}").document("facts", number)
+        writer.within("member-1").within("inner").tensors("facts", {"x": np.arange(3)})
+    read = artefacts.read(tmp_path / "thing")
+    assert read.document("facts") == 0
+    assert [read.within(f"member-{number}").document("facts") for number in (1, 11)] == [1, 11]
+    assert read.within("member-1").within("inner").tensors("facts")["x"].tolist() == [0, 1, 2]
+    assert "facts" not in read.within("member-2")
+    with pytest.raises(ArtefactCorrupt, match="is not there"):
+        read.within("member-2").document("facts")
+
+
 # -- the golden artefact -------------------------------------------------------------------------------------------
 
 

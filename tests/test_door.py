@@ -18,6 +18,7 @@ NAMES = {
     "CleaningConfig",
     "Dataset",
     "EASE",
+    "Ensemble",
     "FirstOrder",
     "Holdout",
     "ItemNeighbours",

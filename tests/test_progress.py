@@ -92,3 +92,10 @@ def test_an_error_in_the_block_passes_through_the_bar(monkeypatch: pytest.Monkey
 
     with pytest.raises(ZeroDivisionError):
         burnt()
+
+
+def test_a_part_of_the_work_stands_before_the_title_while_it_lasts() -> None:
+    assert progress.titled("Training") == "Training"
+    with progress.part("Member 1 of 2"):
+        assert progress.titled("Training") == "Member 1 of 2: Training"
+    assert progress.titled("Training") == "Training"

@@ -27,6 +27,7 @@ _ROOMS = {
     "EASE": "segue.recommenders.ease",
     "ALS": "segue.recommenders.als",
     "SequenceRecommender": "segue.recommenders.sequence",
+    "Ensemble": "segue.recommenders.ensemble",
     "load": "segue.recommenders.store",
     "evaluate": "segue.evaluation.evaluate",
     "compare": "segue.evaluation.compare",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from segue.recommenders.als import ALS
     from segue.recommenders.base import Recommender
     from segue.recommenders.ease import EASE
+    from segue.recommenders.ensemble import Ensemble
     from segue.recommenders.neighbours import ItemNeighbours
     from segue.recommenders.popular import Popular, RecentlyPopular
     from segue.recommenders.sequence import SequenceRecommender

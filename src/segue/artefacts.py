@@ -45,21 +45,28 @@ class Writer:
 
     def __init__(self) -> None:
         self.parts: dict[str, tuple[str, bytes]] = {}
+        self._prefix = ""
+
+    def within(self, name: str) -> Writer:
+        """A writer into the same artefact whose parts are all called ``name-...``; for what is made of several."""
+        inner = Writer()
+        inner.parts, inner._prefix = self.parts, f"{self._prefix}{name}-"
+        return inner
 
     def tensors(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Add named numpy arrays as one safetensors file."""
         contiguous = {key: np.asarray(value, order="C") for key, value in arrays.items()}
-        self.parts[name] = ("safetensors", safetensors_numpy.save(contiguous))
+        self.parts[self._prefix + name] = ("safetensors", safetensors_numpy.save(contiguous))
 
     def table(self, name: str, frame: pl.DataFrame) -> None:
         """Add a frame as one Parquet file."""
         buffer = io.BytesIO()
         frame.write_parquet(buffer, compression="zstd", statistics=False)
-        self.parts[name] = ("parquet", buffer.getvalue())
+        self.parts[self._prefix + name] = ("parquet", buffer.getvalue())
 
     def document(self, name: str, value: Any) -> None:
         """Add a JSON document."""
-        self.parts[name] = ("json", _canonical(value))
+        self.parts[self._prefix + name] = ("json", _canonical(value))
 
 
 class Reader:
@@ -70,6 +77,12 @@ class Reader:
 
     def __contains__(self, name: str) -> bool:
         return name in self._files
+
+    def within(self, name: str) -> Reader:
+        """The parts that ``Writer.within(name)`` wrote, under the names they were given there."""
+        start = f"{name}-"
+        inner = {part.removeprefix(start): content for part, content in self._files.items() if part.startswith(start)}
+        return Reader(self.path, self.manifest, inner)
 
     def _bytes(self, name: str) -> bytes:
         if name not in self._files:

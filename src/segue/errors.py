@@ -276,6 +276,18 @@ class ActionUnknown(RecommenderError):
     remedy = "Ask for one that the log has."
 
 
+class MembersDiffer(RecommenderError):
+    code = "R020"
+    template = "The members of an ensemble must be of one log: {what}."
+    remedy = "Train them on the same data set, or give Ensemble their settings and call fit(data)."
+
+
+class DistilRefused(RecommenderError):
+    code = "R021"
+    template = "This ensemble cannot be distilled: {reason}."
+    remedy = "Distil sequence models into a student that reads no longer histories and no fewer columns than they do."
+
+
 class FetchError(SegueError):
     """Data or weights could not be brought."""
 

@@ -9,15 +9,32 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from typing import TypeVar
 
 T = TypeVar("T")
 Advance = Callable[[float], None]
+_part: ContextVar[str] = ContextVar("part", default="")
 
 
 def enabled(progress: bool = True) -> bool:
     """Whether bars may be drawn at all."""
     return progress and os.environ.get("SEGUE_PROGRESS", "1") != "0"
+
+
+@contextlib.contextmanager
+def part(name: str) -> Iterator[None]:
+    """Put ``name`` before the title of every bar while the block runs, where one piece of work is made of several."""
+    token = _part.set(name)
+    try:
+        yield
+    finally:
+        _part.reset(token)
+
+
+def titled(title: str) -> str:
+    """A title with the part of the work that it belongs to, if any: ``"Member 1 of 3: Training"``."""
+    return f"{name}: {title}" if (name := _part.get()) else title
 
 
 @contextlib.contextmanager
@@ -40,7 +57,7 @@ def bar(title: str, total: float | None, progress: bool = True, *, as_bytes: boo
     counter = DownloadColumn() if as_bytes else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), counter, TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as display:
-        task = display.add_task(title, total=total)
+        task = display.add_task(titled(title), total=total)
         yield lambda amount: display.advance(task, amount)
 
 

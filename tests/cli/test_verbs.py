@@ -124,6 +124,26 @@ def test_settings_come_from_a_file_and_set_wins(files):
     assert "user below the k-core" in done.stdout
 
 
+def test_an_ensemble_is_trained_from_a_file_or_from_set(files):
+    (files / "ensemble.toml").write_text(
+        'recommender = "Ensemble"\n[settings]\naverage = "rank"\n'
+        '[[settings.members]]\nrecommender = "EASE"\nregularisation = 10.0\nweight = 2.0\n'
+        '[[settings.members]]\nrecommender = "FirstOrder"\n'
+    )
+    events = files / "events.csv"
+    done = segue("train", events, "--out", files / "e", "--config", files / "ensemble.toml")
+    assert done.returncode == 0, done.stderr
+    given = 'members=[{recommender="EASE", regularisation=10.0, weight=2.0}, "FirstOrder"]'
+    whole = ("--recommender", "Ensemble", "--set", given, "--set", "average=rank")
+    assert segue("train", events, "--out", files / "f", *whole).returncode == 0
+    configs = [json.loads((files / name / "manifest.json").read_text())["config"] for name in ("e", "f")]
+    assert configs[0] == configs[1]
+    assert configs[0]["members"][0]["settings"] == {"regularisation": 10}
+    assert segue("recommend", files / "e", "--users", "u1", "-k", "3").returncode == 0
+    of_none = ("train", events, "--out", files / "x", "--recommender", "Ensemble", "--set", "members=[]")
+    refused(segue(*of_none), "C002", "members")
+
+
 def test_columns_are_mapped(files, log):
     log.rename({"user_id": "uid", "item_id": "sku"}).write_csv(files / "theirs.csv")
     columns = "user_id=uid,item_id=sku"

@@ -293,3 +293,33 @@ def test_one_row_has_nobody_to_be_told_from() -> None:
     loss = losses.info_nce(state, state, 0.1)
     assert loss == 0
     assert torch.isfinite(gradients(loss, state)[0]).all()
+
+
+# -- soft targets ----------------------------------------------------------------------------------------------
+
+
+def soft(temperature: float, k: int = 7) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Hidden states, item vectors, a teacher's best codes, and what it holds of them."""
+    hidden, items, _ = material()
+    logits = torch.randn(TOKENS, CATALOGUE, generator=torch.Generator().manual_seed(1))
+    best = logits.topk(k)
+    return hidden, items, best.indices + 1, (best.values / temperature).log_softmax(1)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+def test_distillation_is_the_divergence_over_the_candidates_written_out(temperature: float) -> None:
+    hidden, items, codes, told = soft(temperature)
+    own = ((hidden @ items.T).gather(1, codes) / temperature).log_softmax(1)
+    expected = temperature**2 * (told.exp() * (told - own)).sum(1).mean()
+    found = losses.distillation(hidden, items, codes, told, temperature)
+    torch.testing.assert_close(found, expected)
+    for one, other in zip(gradients(found, hidden, items), gradients(expected, hidden, items), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_who_holds_what_the_teacher_holds_has_nothing_to_learn() -> None:
+    hidden, items, codes, _ = soft(2.0)
+    told = ((hidden @ items.T).gather(1, codes) / 2.0).log_softmax(1).detach()
+    found = losses.distillation(hidden, items, codes, told, 2.0)
+    assert found.detach().abs() < 1e-5
+    assert all(gradient.abs().max() < 1e-5 for gradient in gradients(found, hidden, items))

@@ -180,6 +180,21 @@ def generalised_bce(
     return -(beta * _mean(F.logsigmoid(positive)[:, 0], weights) + against)
 
 
+def distillation(hidden: Tensor, items: Tensor, codes: Tensor, log_probabilities: Tensor, temperature: float) -> Tensor:
+    """Divergence (KL) from soft targets to the model's distribution, both over the teacher's candidates alone.
+
+    Times ``temperature ** 2``, so that its gradient keeps its size (Hinton et al., 2015).
+
+    Args:
+        codes: (tokens, k) the candidates.
+        log_probabilities: (tokens, k) the teacher's, at this temperature.
+    """
+    candidates = F.embedding(codes, items.float())
+    logits = torch.einsum("td,tkd->tk", hidden.float(), candidates) / temperature
+    apart = F.kl_div(logits.log_softmax(1), log_probabilities, reduction="batchmean", log_target=True)
+    return apart * temperature**2
+
+
 def gbce_beta(negatives: int, catalogue: int, calibration: float) -> float:
     """Eq. 8 of the gSASRec paper: ``beta`` from the sampling rate and the calibration ``t`` (0: BCE, 1: unbiased)."""
     rate = negatives / max(1, catalogue - 1)

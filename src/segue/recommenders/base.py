@@ -31,6 +31,19 @@ REPEAT_THRESHOLD = 0.02
 """People come back to items when more than this share of events is on an item the user had before."""
 _EVENT_COLUMNS = ("user", "item", "timestamp", "row")
 _OPTIONAL_COLUMNS = ("timestamps", "actions", "values")
+# What every recommender knows of the log besides what it learnt.
+_KNOWN = (
+    "item_vocabulary",
+    "user_vocabulary",
+    "histories",
+    "item_counts",
+    "items",
+    "frame_kind",
+    "clock",
+    "time_zone",
+    "action_names",
+    "exclude_seen",
+)
 _SCORES = 8_000_000  # floats of scores alive at once (32 MB)
 
 
@@ -115,6 +128,11 @@ class Recommender(ABC):
         self._fit(data, validation, run)
         self._fitted = True
         return self
+
+    def know_as(self, other: Recommender) -> None:
+        """Know of the log what another fitted recommender knows, without a copy; nothing is learnt."""
+        for name in _KNOWN:
+            setattr(self, name, getattr(other, name))
 
     # -- answering ---------------------------------------------------------------------------------------------
 

@@ -27,12 +27,14 @@ from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
 from segue.recommenders.base import REPEAT_THRESHOLD, Recommender
 from segue.training.build import LogShape, build_model, readable
+from segue.training.distillation import Distillation
 from segue.training.fit import RunOptions, TrainingData, fit
 from segue.training.plan import Plan, SequenceConfig, plan_for
 from segue.training.trend import Trend, TrendWeights
 from segue.training.trend_fit import Held, fit_trend
 from segue.training.validation import Validation
 
+RUN_OPTIONS = tuple(field.name for field in fields(RunOptions))
 _INFERENCE_TOKENS = 4_096  # padded positions per batch: their activations stay in cache
 
 
@@ -49,6 +51,7 @@ class SequenceRecommender(Recommender):
     model: SequenceModel
     plan: Plan
     trend: Trend | None = None
+    distillation: Distillation | None = None  # while a student is being fitted (see Ensemble.distil)
 
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         options = _run_options(run)
@@ -59,7 +62,7 @@ class SequenceRecommender(Recommender):
         names = features.names if features is not None else []
         self.plan = plan = plan_for(self.config, histories, len(self.item_vocabulary), names)
         self.log = LogShape.of(histories, len(self.item_vocabulary), len(self.action_names), features)
-        common: dict[str, Any] = {"log": self.log, "time_zone": self.time_zone}
+        common: dict[str, Any] = {"log": self.log, "time_zone": self.time_zone, "distillation": self.distillation}
         search = TrainingData(histories, data.item_counts, validation=self._validation(validation, plan), **common)
         everything = None
         if validation is not None:
@@ -206,10 +209,10 @@ def _inner_validation(data: Dataset) -> tuple[Dataset, Holdout | None]:
 
 
 def _run_options(run: Mapping[str, Any]) -> RunOptions:
-    known = [field.name for field in fields(RunOptions)]
     for name in run:
-        if name not in known:
-            raise ConfigUnknown(name=name, owner="fit", hint=nearest(name, known), known=", ".join(known))
+        if name not in RUN_OPTIONS:
+            hint = nearest(name, RUN_OPTIONS)
+            raise ConfigUnknown(name=name, owner="fit", hint=hint, known=", ".join(RUN_OPTIONS))
     settings = dict(run)
     if settings.get("checkpoint") is not None:
         settings["checkpoint"] = Path(settings["checkpoint"])

@@ -24,6 +24,7 @@ CLASSES = {
     "EASE": "ease",
     "ALS": "als",
     "SequenceRecommender": "sequence",
+    "Ensemble": "ensemble",
 }
 
 

@@ -107,4 +107,4 @@ class TrainingBar(L.Callback):
 
 def bars(title: str, metric: str, best: BestWeights | None, show: bool) -> list[L.Callback]:
     """The bar, or nothing where bars are off."""
-    return [TrainingBar(title, metric, best)] if progress.enabled(show) else []
+    return [TrainingBar(progress.titled(title), metric, best)] if progress.enabled(show) else []

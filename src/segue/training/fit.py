@@ -30,6 +30,7 @@ from segue.nn.sequence import SequenceModel
 from segue.training.build import LogShape, build_model, readable
 from segue.training.callbacks import BestWeights, LearningCurve, bars
 from segue.training.checkpoint import ArtefactCheckpointIO, Checkpointing
+from segue.training.distillation import Distillation
 from segue.training.negatives import NegativeSampler
 from segue.training.plan import Plan
 from segue.training.task import NextItemTask
@@ -75,13 +76,14 @@ class TrainingReport:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Arrays of one fit: histories, popularity per code, what shapes the model, and what to validate on."""
+    """Of one fit: histories, popularity per code, what shapes the model, what to validate on, and who else teaches."""
 
     histories: Histories
     item_counts: np.ndarray
     log: LogShape
     time_zone: str = "UTC"
     validation: Validation | None = None
+    distillation: Distillation | None = None
 
 
 def fit(
@@ -101,7 +103,10 @@ def fit(
     Raises:
         ResumeRefused: the checkpoint belongs to another training.
         TrainingDiverged: the loss is not a number.
+        DistilRefused: the teachers read what this plan does not.
     """
+    if search.distillation is not None:
+        search.distillation.check(plan)
     report = TrainingReport(plan.model_dump())
     with _quiet(run.threads):
         finished = _finished_search(plan, search, run)
@@ -145,7 +150,7 @@ def _run(
     model = build_model(plan, data.log)
     windows = TrainingWindows(readable(data.histories, plan), plan.max_length, plan.batch_tokens, data.time_zone)
     sampler = NegativeSampler(data.item_counts, plan.negatives, plan.popular_negatives, plan.negatives_from)
-    task = NextItemTask(model, windows, plan, sampler, data.validation)
+    task = NextItemTask(model, windows, plan, sampler, data.validation, data.distillation)
     path = None
     if run.checkpoint is not None:
         path = run.checkpoint / phase
@@ -182,6 +187,7 @@ def _signature(plan: Plan, data: TrainingData, epochs: int) -> str:
     digest = hashlib.sha256(plan.model_dump_json().encode())
     digest.update(str(epochs).encode())
     digest.update(data.time_zone.encode())
+    digest.update(b"" if data.distillation is None else data.distillation.signature.encode())
     if data.log.features is not None:
         digest.update(repr(data.log.features.features).encode())
         for part in data.log.features.arrays().values():

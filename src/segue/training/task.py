@@ -23,6 +23,7 @@ from segue.errors import TrainingDiverged
 from segue.nn import losses
 from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
+from segue.training.distillation import Distillation
 from segue.training.feed import Feed
 from segue.training.negatives import NegativeSampler
 from segue.training.objectives import InputVectors, adversarial_loss, contrastive_loss
@@ -64,6 +65,7 @@ class NextItemTask(L.LightningModule):
         plan: every setting.
         sampler: for the sampled losses.
         validation: asked after each epoch, on the averaged weights where there are any.
+        distillation: teachers to listen to besides; None learns from the events alone.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class NextItemTask(L.LightningModule):
         plan: Plan,
         sampler: NegativeSampler,
         validation: Validation | None = None,
+        distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
+        self.distillation = distillation
         self.model, self.windows, self.plan, self.sampler, self.validation = model, windows, plan, sampler, validation
         self.feed = Feed(windows, plan, sampler.catalogue)
         fast = plan.precision == "bf16" or (plan.precision == "auto" and torch.cpu._is_avx512_bf16_supported())
@@ -114,7 +118,10 @@ class NextItemTask(L.LightningModule):
             torch.manual_seed((plan.seed << 32) + batch_number)
             vectors = self.model.tower.vectors()  # once: inputs and outputs share them
             hidden, wanted = self.model.learnt(inputs, targets, vectors)
-            return hidden, wanted, self._loss(hidden, vectors, wanted)
+            loss = self._loss(hidden, vectors, wanted)
+            if self.distillation is not None:
+                loss = self.distillation.loss(loss, hidden, vectors, inputs, targets > 0)
+            return hidden, wanted, loss
 
         with InputVectors(self.model.tower) as read:
             hidden, wanted, loss = next_item()

@@ -1,0 +1,310 @@
+"""``Ensemble``: several recommenders behind the contract of one, and one model distilled from them.
+
+Builds and keeps the members, and averages what they score. How scores are brought onto one scale is left to
+``ranking.fusion``, and what a student learns from its teachers to ``training.distillation``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from segue import artefacts, progress
+from segue.config import Config
+from segue.data.dataset import Dataset
+from segue.data.histories import Histories
+from segue.data.split import Holdout
+from segue.errors import ConfigValue, DistilRefused, MembersDiffer
+from segue.ranking.fusion import reciprocal_ranks, standardised
+from segue.recommenders.base import Recommender
+from segue.recommenders.store import recommender_class
+
+if TYPE_CHECKING:
+    from segue.recommenders.sequence import SequenceRecommender
+
+_SCORES = 1_000_000  # floats of one member's scores that are being brought onto the common scale
+
+
+class Member(Config):
+    """One member of an :class:`Ensemble`: its class, its settings, and what it weighs.
+
+    Read from a mapping (settings may also stand beside ``recommender`` and ``weight``), from the name of a class, or
+    from a recommender.
+    """
+
+    recommender: str = "SequenceRecommender"
+    """Class of the member."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Those of its settings that are not the default."""
+    weight: float = Field(1.0, ge=0)
+    """Its share of the average, relative to the others."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        if isinstance(given, Recommender):
+            settings = given.config.model_dump(mode="json", exclude_defaults=True)
+            given = {"recommender": type(given).__name__, "settings": settings}
+        if isinstance(given, str):
+            given = {"recommender": given}
+        if not isinstance(given, Mapping) or not isinstance(given.get("settings", {}), Mapping):
+            return given
+        own = {name: value for name, value in given.items() if name in cls.model_fields}
+        beside = {name: value for name, value in given.items() if name not in cls.model_fields}
+        own["settings"] = {**own.get("settings", {}), **beside}
+        if own.get("recommender") == Ensemble.__name__:
+            raise ValueError("an ensemble is no member of another; list its members instead")
+        if isinstance(name := own.get("recommender", "SequenceRecommender"), str):
+            parsed = recommender_class(name).Settings.parse(own["settings"], owner=name)
+            own["settings"] = parsed.model_dump(mode="json", include=set(own["settings"]))
+        return own
+
+    def build(self, seed: int) -> Recommender:
+        """The recommender, not fitted; ``seed`` is added to its own."""
+        cls = recommender_class(self.recommender)
+        config = cls.Settings.parse(self.settings, owner=self.recommender)
+        if seed and "seed" in cls.Settings.model_fields:
+            config = config.model_copy(update={"seed": getattr(config, "seed") + seed})  # noqa: B009
+        return cls(config)
+
+
+class EnsembleConfig(Config):
+    """Settings of :class:`Ensemble`."""
+
+    members: list[Member] = Field(
+        default_factory=lambda: [Member(settings={"seed": seed}) for seed in range(3)], min_length=1
+    )
+    """Classes with their settings and weights. Default: ``SequenceRecommender`` with the seeds 0, 1 and 2."""
+    average: Literal["score", "rank"] = "score"
+    """Of standardised scores, or of reciprocal ranks."""
+    seed: int = Field(0, ge=0)
+    """Added to the seed of every member that has one."""
+
+    @field_validator("members")
+    @classmethod
+    def _some_weight(cls, members: list[Member]) -> list[Member]:
+        if not any(member.weight for member in members):
+            raise ValueError("every weight is 0, so that no member would count")
+        return members
+
+
+class Ensemble(Recommender):
+    """The average of several recommenders, for example of several seeds or encoders.
+
+    ``average="score"`` averages z-scores: each member's scores of a row are brought to mean 0 and deviation 1 over the
+    catalogue, so that neither the scale of a member nor its offset matters. (Log-softmax would make the average a
+    product of experts, but leaves the scale: the counts of ``Popular`` would outweigh everything.)
+    ``average="rank"`` averages ``1 / (60 + rank)`` over the whole catalogue (reciprocal rank fusion, Cormack et al.,
+    SIGIR 2009) and looks at nothing but order, which suits members whose scores are of different kinds.
+
+    Args:
+        members: mappings such as ``{"recommender": "EASE", "regularisation": 100}`` or ``{"encoder": "hstu"}`` (a
+            ``SequenceRecommender``), names of classes, or recommenders. Where all are fitted the ensemble is too;
+            otherwise :meth:`fit` trains all of them anew and leaves the objects given as they are.
+        weights: one for each member, if they do not say theirs.
+        settings: see :class:`EnsembleConfig`.
+
+    Raises:
+        ConfigUnknown, ConfigValue: no members, one that does not exist, weights that mean nothing.
+        MembersDiffer: fitted members that were not trained on one log.
+
+    Attributes:
+        members: the fitted recommenders, in the order of ``config.members``.
+    """
+
+    Settings = EnsembleConfig
+    members: list[Recommender]
+
+    def __init__(
+        self, members: Config | Sequence[Any] | None = None, *, weights: Sequence[float] | None = None, **settings: Any
+    ) -> None:
+        if isinstance(members, Config) or members is None:
+            super().__init__(members, **settings)
+        else:
+            super().__init__(members=members, **settings)
+        if weights is not None:
+            self.config = _weighted(self.config, weights)
+        self.members = []
+        if isinstance(members, Sequence):
+            fitted = [each for each in members if isinstance(each, Recommender) and each._fitted]
+            if len(fitted) == len(members):
+                self._adopt(fitted)
+
+    @classmethod
+    def of(
+        cls,
+        recommender: str = "SequenceRecommender",
+        seeds: Sequence[int] = (0, 1, 2),
+        *,
+        average: Literal["score", "rank"] = "score",
+        **settings: Any,
+    ) -> Ensemble:
+        """Members of one class and with the same ``settings`` that differ by their seed."""
+        members = [{"recommender": recommender, "settings": {**settings, "seed": seed}} for seed in seeds]
+        return cls(members, average=average)
+
+    def _adopt(self, members: list[Recommender]) -> None:
+        for member in members[1:]:
+            if (what := _difference(members[0], member)) is not None:
+                raise MembersDiffer(what=what)
+        self.know_as(members[0])
+        self.members = members
+        self.report = {"recommender": type(self).__name__, "exclude_seen": self.exclude_seen}
+        self.report["members"] = [member.report for member in members]
+        self._fitted = True
+
+    def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
+        self.members = []
+        count = len(self.config.members)
+        for number, spec in enumerate(self.config.members):
+            own = dict(run)
+            if own.get("checkpoint") is not None:
+                own["checkpoint"] = Path(own["checkpoint"]) / _name(number)
+            with progress.part(f"Member {number + 1} of {count}"):
+                self.members.append(spec.build(self.config.seed).fit(data, validation, **own))
+        self.report["members"] = [member.report for member in self.members]
+
+    def _score_block(self, histories: Histories) -> np.ndarray:
+        total = np.zeros((len(histories), len(self.item_vocabulary) + 1), dtype=np.float32)
+        step = max(1, _SCORES // total.shape[1])
+        for member, weight in self._weights():
+            scores = member._score_block(histories)
+            for start in range(0, len(scores), step):
+                total[start : start + step] += weight * self._common(scores[start : start + step])
+        return total
+
+    def _common(self, scores: np.ndarray) -> np.ndarray:
+        """Scores of one member on the scale that all share."""
+        if self.config.average == "score":
+            return standardised(scores)
+        return reciprocal_ranks(scores, self.item_counts)
+
+    def _weights(self) -> list[tuple[Recommender, np.float32]]:
+        """The members that count, and their shares of 1."""
+        weights = [spec.weight for spec in self.config.members]
+        pairs = zip(self.members, weights, strict=True)
+        return [(member, np.float32(weight / sum(weights))) for member, weight in pairs if weight]
+
+    def _save(self, artefact: artefacts.Writer) -> None:
+        # What is known of the log is in the artefact once; each member adds only what it learnt.
+        described = [
+            {"recommender": type(member).__name__, "settings": member.config.model_dump()} for member in self.members
+        ]
+        artefact.document("members", described)
+        for number, member in enumerate(self.members):
+            member._save(artefact.within(_name(number)))
+
+    def _load(self, artefact: artefacts.Reader) -> None:
+        described = artefact.document("members")
+        # The report follows; zip refuses numbers of members that differ.
+        for number, (each, _) in enumerate(zip(described, self.config.members, strict=True)):
+            cls = recommender_class(each["recommender"])
+            member = cls(cls.Settings.parse(each["settings"], owner=cls.__name__))
+            member.know_as(self)
+            member.report = self.report["members"][number]
+            member._load(artefact.within(_name(number)))
+            member._fitted = True
+            self.members.append(member)
+
+    def distil(
+        self,
+        data: Dataset,
+        validation: Holdout | None = None,
+        *,
+        alpha: float = 0.5,
+        temperature: float = 2.0,
+        candidates: int = 50,
+        **settings: Any,
+    ) -> SequenceRecommender:
+        """One sequence model trained to answer as the ensemble does (Hinton et al., 2015).
+
+        At every training position the loss is ``(1 - alpha)`` times that of the next item plus ``alpha * temperature
+        ** 2`` times the divergence from the ensemble's distribution over its best ``candidates``. The members score the
+        batches as they come, so nothing is stored. They must be sequence models: only those score every position of a
+        window. The teacher is always the average of scores; an average of ranks has no probabilities.
+
+        Members that were refitted have seen the validation events, which makes the student's early stopping optimistic:
+        for figures on the validation events train them with ``refit=False``.
+
+        Args:
+            data, validation: as for :meth:`fit`; of the log that the members were trained on.
+            alpha: above 0 and below 1 (the items that are no candidates are told by the next items alone).
+            temperature: above 0; higher ones tell more of the lower places.
+            candidates: items per position that the teacher tells about.
+            settings: of the student, a ``SequenceRecommender``, and how to run today (``progress``, ``checkpoint``,
+                ...). ``max_length`` is the members' unless given.
+
+        Returns:
+            An ordinary fitted ``SequenceRecommender``; ``report["distilled"]`` says from what.
+
+        Raises:
+            NotFitted, ConfigUnknown, ConfigValue.
+            DistilRefused: a member that is no sequence model, or one that reads more than the student.
+            MembersDiffer: the data are of another log.
+            ResumeRefused: the checkpoint belongs to another training or other teachers.
+        """
+        from segue.recommenders.sequence import RUN_OPTIONS, SequenceRecommender
+        from segue.training.distillation import Distillation, DistillationConfig
+
+        self._require_fitted()
+        told = {"alpha": alpha, "temperature": temperature, "candidates": candidates}
+        config = DistillationConfig.parse(told, owner="distil")
+        teachers = [(member, weight) for member, weight in self._weights() if isinstance(member, SequenceRecommender)]
+        if others := [type(each).__name__ for each, _ in self._weights() if not isinstance(each, SequenceRecommender)]:
+            raise DistilRefused(reason=f"{', '.join(others)} scores whole histories, not each position of one")
+        if (what := _difference(self, data)) is not None:
+            raise MembersDiffer(what=what)
+        run = {name: settings.pop(name) for name in RUN_OPTIONS if name in settings}
+        settings.setdefault("max_length", min(member.plan.max_length for member, _ in teachers))
+        student = SequenceRecommender(**settings)
+        student.distillation = Distillation.of(
+            [(each.model, each.plan, float(share)) for each, share in teachers], config
+        )
+        try:
+            student.fit(data, validation, **run)
+        finally:
+            student.distillation = None  # from here on it is as any other
+        members = [
+            {"recommender": type(each).__name__, "weights_sha256": each.weights_sha256()} for each, _ in teachers
+        ]
+        student.report["distilled"] = {"from": members, **config.model_dump()}
+        return student
+
+
+def _name(number: int) -> str:
+    return f"member-{number}"
+
+
+def _weighted(config: EnsembleConfig, weights: Sequence[float]) -> EnsembleConfig:
+    def refuse(reason: str) -> ConfigValue:
+        return ConfigValue(name="weights", owner=Ensemble.__name__, value=weights, reason=reason)
+
+    if len(weights) != len(config.members):
+        raise refuse(f"there are {len(config.members)} members and {len(weights)} weights")
+    if not all(np.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
+        raise refuse("weights are numbers from 0, and one of them at least is above")
+    pairs = zip(config.members, weights, strict=True)
+    return config.model_copy(update={"members": [each.model_copy(update={"weight": float(w)}) for each, w in pairs]})
+
+
+def _difference(one: Any, other: Any) -> str | None:
+    """Where codes of one recommender mean something else in another, or in a data set; None where they do not.
+
+    Recommenders must also know the same users: an ensemble has one history for each.
+    """
+    if not one.item_vocabulary.ids.equals(other.item_vocabulary.ids):
+        counts = f"{len(one.item_vocabulary):,} and {len(other.item_vocabulary):,} items"
+        return f"their catalogues differ ({counts})"
+    for name in ("clock", "time_zone", "action_names"):
+        if getattr(one, name) != getattr(other, name):
+            return f"{name} is {getattr(one, name)!r} and {getattr(other, name)!r}"
+    if not isinstance(other, Recommender):
+        return None
+    same = one.user_vocabulary.ids.equals(other.user_vocabulary.ids) and all(
+        np.array_equal(getattr(one.histories, name), getattr(other.histories, name)) for name in ("offsets", "items")
+    )
+    return None if same else "their users or histories differ"
