@@ -121,6 +121,7 @@ def _run_options(run: Mapping[str, Any]) -> RunOptions:
         if name not in known:
             raise ConfigUnknown(name=name, owner="fit", hint=nearest(name, known), known=", ".join(known))
     settings = dict(run)
-    if settings.get("checkpoint") is not None:
-        settings["checkpoint"] = Path(settings["checkpoint"])
+    for name in ("checkpoint", "log_dir"):
+        if settings.get(name) is not None:
+            settings[name] = Path(settings[name])
     return RunOptions(**settings)

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,12 @@ from segue.errors import ResumeRefused
 from segue.nn.item_tower import ItemTower
 from segue.nn.sequence import SequenceModel
 from segue.nn.transformer import TransformerEncoder
-from segue.training.callbacks import BestWeights, LearningCurve, bars
+from segue.training.callbacks import BestWeights, EachEpoch, LearningCurve, bars
 from segue.training.checkpoint import ArtefactCheckpointIO, Checkpointing
 from segue.training.negatives import NegativeSampler
 from segue.training.plan import Plan
 from segue.training.task import NextItemTask
+from segue.training.tracking import tracking
 from segue.training.validation import Validation
 
 SEARCH_KIND = "TrainingSearch"
@@ -51,6 +52,10 @@ class RunOptions:
         progress: show bars.
         device: ``"auto"``, ``"cpu"`` or ``"gpu"``.
         threads: CPU threads; None leaves torch's choice.
+        tracker: ``"tensorboard"``, ``"wandb"``, ``"mlflow"``, several of them, or ``"none"``.
+        log_dir: where trackers write; without it nothing is tracked, since a library must not litter.
+        on_epoch: called after each epoch of the search with its number (from 1) and validation metric; True ends the
+            search there, as early stopping would.
     """
 
     checkpoint: Path | None = None
@@ -59,6 +64,9 @@ class RunOptions:
     progress: bool = True
     device: str = "auto"
     threads: int | None = None
+    tracker: str | Sequence[str] = "tensorboard"
+    log_dir: Path | None = None
+    on_epoch: Callable[[int, float], bool] | None = None
 
 
 @dataclass
@@ -123,6 +131,7 @@ def _search(plan: Plan, data: TrainingData, run: RunOptions) -> tuple[SequenceMo
     if data.validation is not None:
         stopping = EarlyStopping("validation", mode="max", patience=plan.patience, check_on_train_epoch_end=False)
         callbacks += [best, stopping]
+        callbacks += [EachEpoch(run.on_epoch)] if run.on_epoch else []
     callbacks += bars("Training", plan.validation_metric, best if data.validation else None, run.progress)
     task = _run(plan, data, plan.epochs, "search", callbacks, run)
     model = task.best_model
@@ -145,6 +154,7 @@ def _run(
     windows = TrainingWindows(data.histories, plan.max_length, plan.batch_tokens)
     sampler = NegativeSampler(data.item_counts, plan.negatives, plan.popular_negatives)
     task = NextItemTask(model, windows, plan, sampler, data.validation)
+    callbacks = [*callbacks, *tracking(run.tracker, run.log_dir, phase, plan.model_dump())]
     path = None
     if run.checkpoint is not None:
         path = run.checkpoint / phase
