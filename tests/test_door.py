@@ -11,7 +11,20 @@ import pytest
 
 import segue
 
-HEAVY = ("torch", "lightning", "polars", "numba", "numpy", "pandas", "scipy", "pydantic", "plotly", "rich")
+HEAVY = (
+    "torch",
+    "lightning",
+    "polars",
+    "numba",
+    "numpy",
+    "pandas",
+    "scipy",
+    "pydantic",
+    "plotly",
+    "rich",
+    "optuna",
+    "tensorboard",
+)
 
 NAMES = {
     "ALS",
@@ -27,6 +40,7 @@ NAMES = {
     "Report",
     "SequenceRecommender",
     "Split",
+    "TuningResult",
     "__version__",
     "compare",
     "datasets",
@@ -34,6 +48,7 @@ NAMES = {
     "evaluate",
     "load",
     "split",
+    "tune",
 }
 
 
