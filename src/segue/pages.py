@@ -39,9 +39,9 @@ def whole(title: str, parts: Sequence[str]) -> str:
     return head + "\n".join(parts) + "</body></html>"
 
 
-def drawn(figure: Any) -> str:
-    """A plotly figure as part of a page."""
-    figure.update_layout(template="plotly_white", height=380, margin={"l": 50, "r": 50, "t": 50, "b": 40})
+def drawn(figure: Any, side: int = 50) -> str:
+    """A plotly figure as part of a page; ``side``: pixels left free on its left and right."""
+    figure.update_layout(template="plotly_white", height=380, margin={"l": side, "r": side, "t": 50, "b": 40})
     return str(figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ def page(result: TuningResult) -> str:
         f"<h2>How the search went</h2>{pages.drawn(_history(result))}",
         _importances(result),
         f"<h2>Settings together</h2><p class='soft'>One line per finished trial; drag along an axis to pick some.</p>"
-        f"{pages.drawn(_parallel(result, finished))}",
+        f"{pages.drawn(_parallel(result, finished), side=90)}",
         f"<h2>Each setting</h2>{''.join(pages.drawn(figure) for figure in _slices(result))}",
         f"<h2>Trials</h2><div class='wide'>{_trials(result)}</div>",
         f"<h2>Best settings</h2>{pages.pairs(result.settings)}",
@@ -70,8 +71,8 @@ def _history(result: TuningResult) -> Any:
     finished = result.table.filter(pl.col("state") == "finished")
     best = finished.with_columns(pl.col("value").cum_max())
     figure.add_scatter(
-        x=best["trial"].to_list(),
-        y=best["value"].to_list(),
+        x=[*best["trial"], result.table.height],
+        y=[*best["value"], result.best_value],
         mode="lines",
         line={"shape": "hv", "color": pages.COLOURS[3]},
         name="best so far",
@@ -109,6 +110,11 @@ def _parallel(result: TuningResult, finished: pl.DataFrame) -> Any:
             names = [str(each) for each in result.space[name]]
             places = [names.index(str(value)) if value is not None else 0 for value in values]
             axis = {"values": places, "tickvals": list(range(len(names))), "ticktext": names}
+        elif result.space[name]["log"]:
+            low, high = min(values), max(values)
+            ticks = [low * (high / low) ** (step / 4) for step in range(5)]
+            axis = {"tickvals": [math.log10(tick) for tick in ticks], "ticktext": [f"{tick:.2g}" for tick in ticks]}
+            axis |= {"values": [math.log10(value) for value in values]}
         else:
             axis = {"values": values}
         dimensions.append({"label": name, **axis})
@@ -125,7 +131,7 @@ def _slices(result: TuningResult) -> list[Any]:
     rows = result.table.filter(pl.col("value").is_not_null())
     for start in range(0, len(names), 3):
         part = names[start : start + 3]
-        figure = make_subplots(rows=1, cols=len(part), shared_yaxes=True, horizontal_spacing=0.04)
+        figure = make_subplots(rows=1, cols=min(3, len(names)), shared_yaxes=True, horizontal_spacing=0.04)
         for column, name in enumerate(part, 1):
             values = [str(value) if _is_choice(result, name) else value for value in rows[name].to_list()]
             colours = [pages.COLOURS[0 if state == "finished" else 1] for state in rows["state"]]
