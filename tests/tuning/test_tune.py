@@ -213,7 +213,7 @@ def test_a_search_in_which_every_trial_fails_says_why(split, monkeypatch) -> Non
         raise TrainingDiverged(value=float("nan"), step=7)
 
     monkeypatch.setattr(segue.SequenceRecommender, "_fit", diverge)
-    with pytest.raises(NoTrialFinished, match="None of the 2 trials.*diverged"):
+    with pytest.raises(NoTrialFinished, match=r"None of the 2 trials.*diverged"):
         tune(split, settings=FAST, space=RATES, trials=2, progress=False)
 
 

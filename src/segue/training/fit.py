@@ -13,9 +13,9 @@ import os
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
@@ -34,6 +34,7 @@ from segue.training.checkpoint import ArtefactCheckpointIO, Checkpointing
 from segue.training.negatives import NegativeSampler
 from segue.training.plan import Plan
 from segue.training.task import NextItemTask
+from segue.training.trackers import tracker_names
 from segue.training.tracking import tracking
 from segue.training.validation import Validation
 
@@ -113,6 +114,7 @@ def fit(
         TrainingDiverged: the loss is not a number.
     """
     report = TrainingReport(plan.model_dump())
+    run = replace(run, tracker=tracker_names(run.tracker))  # a list of our own: what fails in the search leaves it
     with _quiet(run.threads):
         finished = _finished_search(plan, search, run)
         model, found = finished or _search(plan, search, run)
@@ -154,7 +156,7 @@ def _run(
     windows = TrainingWindows(data.histories, plan.max_length, plan.batch_tokens)
     sampler = NegativeSampler(data.item_counts, plan.negatives, plan.popular_negatives)
     task = NextItemTask(model, windows, plan, sampler, data.validation)
-    callbacks = [*callbacks, *tracking(run.tracker, run.log_dir, phase, plan.model_dump())]
+    callbacks = [*callbacks, *tracking(cast(list[str], run.tracker), run.log_dir, phase, plan.model_dump())]
     path = None
     if run.checkpoint is not None:
         path = run.checkpoint / phase

@@ -134,6 +134,7 @@ class MLflow:
             uri = f"sqlite:///{run.log_dir.absolute() / 'mlflow.db'}"
             place = (run.log_dir.absolute() / "mlflow").as_uri()
         with self._patience():
+            from mlflow.entities import Param
             from mlflow.tracking import MlflowClient
 
             self._client = MlflowClient(tracking_uri=uri)
@@ -141,8 +142,8 @@ class MLflow:
             known = self._client.get_experiment_by_name(name)
             experiment = known.experiment_id if known else self._client.create_experiment(name, place)
             self._id = self._client.create_run(experiment, run_name=run.name, tags={"phase": run.phase}).info.run_id
-            for key, value in run.hyperparameters.items():
-                self._client.log_param(self._id, key, value)
+            settings = [Param(key, str(value)) for key, value in run.hyperparameters.items()]
+            self._client.log_batch(self._id, params=settings)
 
     def epoch(self, number: int, figures: Mapping[str, float]) -> None:
         from mlflow.entities import Metric

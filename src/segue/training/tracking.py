@@ -11,21 +11,20 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 
 from segue.errors import TrackerFailed
-from segue.training.trackers import TRACKERS, TrackedRun, Tracker, tracker_names
+from segue.training.trackers import TRACKERS, TrackedRun, Tracker
 
 
 def tracking(
-    asked: str | Sequence[str], log_dir: Path | None, phase: str, hyperparameters: Mapping[str, Any]
+    names: list[str], log_dir: Path | None, phase: str, hyperparameters: Mapping[str, Any]
 ) -> list[L.Callback]:
     """The callback that feeds the trackers, or nothing: where no place to write is known, nothing is written."""
-    names = tracker_names(asked)
     return [Tracking(names, log_dir, phase, hyperparameters)] if names and log_dir is not None else []
 
 
@@ -33,14 +32,14 @@ class Tracking(L.Callback):
     """Loss, validation metric, learning rate and seconds of each epoch, for one phase.
 
     Args:
-        names: of the trackers.
+        names: of the trackers; one that fails is taken out, so that the next phase does without it too.
         log_dir: where whatever is local goes.
         phase: ``"search"`` or ``"refit"``; each is a run of its own.
         hyperparameters: the plan.
     """
 
-    def __init__(self, names: Sequence[str], log_dir: Path, phase: str, hyperparameters: Mapping[str, Any]) -> None:
-        self.log_dir, self.phase, self.hyperparameters = log_dir, phase, hyperparameters
+    def __init__(self, names: list[str], log_dir: Path, phase: str, hyperparameters: Mapping[str, Any]) -> None:
+        self.names, self.log_dir, self.phase, self.hyperparameters = names, log_dir, phase, hyperparameters
         self._trackers: dict[str, Tracker] = {name: TRACKERS[name]() for name in names}
         self._began = 0.0
 
@@ -73,6 +72,7 @@ class Tracking(L.Callback):
                     getattr(tracker, call)(*values)
             except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the training is worth more
                 del self._trackers[name]
+                self.names.remove(name)
                 self._tell(name, tracker, error)
 
     def _tell(self, name: str, tracker: Tracker, error: Exception) -> None:

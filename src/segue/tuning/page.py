@@ -113,7 +113,7 @@ def _parallel(result: TuningResult, finished: pl.DataFrame) -> Any:
         elif result.space[name]["log"]:
             low, high = min(values), max(values)
             ticks = [low * (high / low) ** (step / 4) for step in range(5)]
-            axis = {"tickvals": [math.log10(tick) for tick in ticks], "ticktext": [f"{tick:.2g}" for tick in ticks]}
+            axis = {"tickvals": [math.log10(tick) for tick in ticks], "ticktext": [f"{tick:.3g}" for tick in ticks]}
             axis |= {"values": [math.log10(value) for value in values]}
         else:
             axis = {"values": values}
