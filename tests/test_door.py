@@ -11,7 +11,20 @@ import pytest
 
 import segue
 
-HEAVY = ("torch", "lightning", "polars", "numba", "numpy", "pandas", "scipy", "pydantic", "plotly", "rich")
+HEAVY = (
+    "torch",
+    "lightning",
+    "polars",
+    "numba",
+    "numpy",
+    "pandas",
+    "scipy",
+    "pydantic",
+    "plotly",
+    "rich",
+    "optuna",
+    "tensorboard",
+)
 
 NAMES = {
     "ALS",
@@ -28,6 +41,7 @@ NAMES = {
     "Report",
     "SequenceRecommender",
     "Split",
+    "TuningResult",
     "__version__",
     "compare",
     "datasets",
@@ -35,6 +49,7 @@ NAMES = {
     "evaluate",
     "load",
     "split",
+    "tune",
 }
 
 

@@ -59,6 +59,12 @@ CODES = {
     "E001": "MetricUnknown",
     "E002": "NoTargets",
     "E003": "NotPaired",
+    "T001": "StudyNotReadable",
+    "T002": "StudyVersion",
+    "T003": "StudyForeign",
+    "T004": "NoTrialFinished",
+    "T005": "NothingToTune",
+    "T006": "NothingToTuneOn",
 }
 
 

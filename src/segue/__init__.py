@@ -32,6 +32,8 @@ _ROOMS = {
     "evaluate": "segue.evaluation.evaluate",
     "compare": "segue.evaluation.compare",
     "Report": "segue.evaluation.report",
+    "tune": "segue.tuning.tune",
+    "TuningResult": "segue.tuning.result",
 }
 _MODULES = {"split", "datasets", "errors"}
 
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
     from segue.recommenders.sequence import SequenceRecommender
     from segue.recommenders.store import load
     from segue.recommenders.transitions import FirstOrder
+    from segue.tuning.result import TuningResult
+    from segue.tuning.tune import tune
 
 
 def __getattr__(name: str) -> Any:

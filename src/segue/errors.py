@@ -338,6 +338,46 @@ class NotPaired(EvaluationError):
     remedy = "Evaluate both on the same test with the same protocol."
 
 
+class TuningError(SegueError):
+    """A search for settings that cannot begin, go on or end."""
+
+
+class StudyNotReadable(TuningError):
+    code = "T001"
+    template = "{path} cannot be used as a study database: {reason}."
+    remedy = "Give another file, or move that one away; it is left as it is."
+
+
+class StudyVersion(TuningError):
+    code = "T002"
+    template = "The study database {path} is of another version of Optuna: it has schema {found}, this one {known}."
+    remedy = "{advice} Or begin a new study in another file; this one is left as it is."
+
+
+class StudyForeign(TuningError):
+    code = "T003"
+    template = "The study {study!r} in {path} is of another search: {what}."
+    remedy = "Give another study name or another file, or bring back what that study was begun with."
+
+
+class NoTrialFinished(TuningError):
+    code = "T004"
+    template = "None of the {count} trials gave a value{why}."
+    remedy = "Allow more trials or more time, or narrow the space."
+
+
+class NothingToTune(TuningError):
+    code = "T005"
+    template = "There is nothing to search: {why}."
+    remedy = "Give a space, for example space={{'learning_rate': {{'low': 1e-4, 'high': 1e-2, 'log': True}}}}."
+
+
+class NothingToTuneOn(TuningError):
+    code = "T006"
+    template = "Tuning needs training events and a validation holdout: {why}."
+    remedy = "Give segue.split.leave_last_out(data), or train and validation; the test is never used."
+
+
 class SegueWarning(UserWarning):
     """Base of warnings a user should act on."""
 
@@ -352,6 +392,10 @@ class UnknownItemsInHistory(SegueWarning):
 
 class RequestBeforeHistory(SegueWarning):
     """Some requests are for a moment before their history begins; they get what suits an empty history."""
+
+
+class TrackerFailed(SegueWarning):
+    """A tracker is not installed, cannot be reached or failed; training goes on without it."""
 
 
 def catalogue() -> list[type[SegueError]]:

@@ -54,7 +54,7 @@ def test_ctrl_c_ends_in_one_line_and_resume_gives_the_model_of_an_uninterrupted_
     assert not (tmp_path / "model").exists()
     assert segue(*train, "--out", tmp_path / "model", "--resume").returncode == 0
     assert weights(tmp_path / "model") == weights(tmp_path / "whole")
-    assert {each.name for each in tmp_path.iterdir()} == {"events.csv", "whole", "model"}
+    assert {each.name for each in tmp_path.iterdir()} == {"events.csv", "whole", "model", "runs"}
 
 
 def test_a_training_whose_model_could_not_be_saved_is_not_lost(log: pl.DataFrame, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_training_whose_model_could_not_be_saved_is_not_lost(log: pl.DataFrame
         patch.setattr("segue.training.task.NextItemTask.training_step", _never)
         assert segue(*train, *out, "--resume").returncode == 0
     assert weights(tmp_path / "model") == weights(tmp_path / "whole")
-    assert {each.name for each in tmp_path.iterdir()} == {"events.csv", "whole", "model"}
+    assert {each.name for each in tmp_path.iterdir()} == {"events.csv", "whole", "model", "runs"}
 
 
 def _never(*_: object) -> None:

@@ -188,7 +188,7 @@ def test_a_model_saved_without_a_test_says_so(files):
     refused(segue("evaluate", files / "n"), "E002", "without a test")
 
 
-@pytest.mark.parametrize("verb", ["fetch", "inspect", "train", "evaluate", "recommend", "compare"])
+@pytest.mark.parametrize("verb", ["fetch", "inspect", "train", "tune", "evaluate", "recommend", "compare"])
 def test_every_verb_explains_itself_with_an_example(verb):
     done = segue(verb, "--help")
     assert done.returncode == 0
@@ -204,6 +204,6 @@ try:
     run()
 except SystemExit:
     pass
-assert 'torch' not in sys.modules
+assert not {'torch', 'optuna', 'tensorboard'} & set(sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from segue import __version__
-from segue.cli import compare, evaluate, fetch, inspect, recommend, train
+from segue.cli import compare, evaluate, fetch, inspect, recommend, train, tune
 from segue.errors import SegueError, SegueWarning
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     help="Learns what comes next: event logs to next-item recommendations.\n\n"
     "[bold]Start with[/bold]  segue fetch ml-100k  and  segue train ml-100k --out models/films",
 )
-for module in (fetch, inspect, train, evaluate, recommend, compare):
+for module in (fetch, inspect, train, tune, evaluate, recommend, compare):
     verb = module.__name__.rpartition(".")[2]
     app.command(verb, no_args_is_help=True)(getattr(module, verb))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from segue.data.dataset import Dataset
 from segue.data.schema import REQUIRED
+from segue.data.split import Holdout
 from segue.errors import ConfigSet
 
 console = Console()
@@ -24,6 +26,14 @@ ExcludeSeen = Annotated[
     bool | None, typer.Option(help="Leave out items seen before.  [default: what suits the log]", show_default=False)
 ]
 Model = Annotated[Path, typer.Argument(help="Directory that segue train wrote.", show_default=False)]
+
+
+class SplitKind(StrEnum):
+    """What to hold out."""
+
+    leave_last_out = "leave-last-out"
+    by_time = "by-time"
+    none = "none"
 
 
 def column_map(text: str | None) -> dict[str, str] | None:
@@ -57,6 +67,26 @@ def _present(items: Path | None, mapping: dict[str, str] | None) -> dict[str, st
 
     names = read_file(items, "catalogue").columns
     return mapping if mapping["item_id"] in names else None
+
+
+def split_data(data: Dataset, kind: SplitKind) -> tuple[Dataset, Holdout | None, Holdout | None]:
+    """Train, validation and test; raises ``SplitEmpty``."""
+    from segue.data import split as splits
+
+    if kind is SplitKind.none:
+        return data, None, None
+    made = splits.by_time(data) if kind is SplitKind.by_time else splits.leave_last_out(data)
+    return made.train, made.validation, made.test
+
+
+def tell_data(data: Dataset) -> None:
+    """What was read, and what cleaning removed."""
+    console.print(str(data), highlight=False)
+    for step in data.report.steps:
+        text = f"  removed {step['events']:,} events of {step['users']:,} users lost altogether: {step['step']}"
+        console.print(text, style="dim", highlight=False)
+    for note in data.report.notes:
+        console.print(f"  {note}", style="dim", highlight=False)
 
 
 def print_frame(frame: pl.DataFrame, title: str | None = None) -> None:

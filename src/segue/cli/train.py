@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from segue.cli.shared import Columns, Quiet, console, read_data
-
-
-class SplitKind(StrEnum):
-    """What to hold out."""
-
-    leave_last_out = "leave-last-out"
-    by_time = "by-time"
-    none = "none"
+from segue.cli.shared import Columns, Quiet, SplitKind, console, read_data, split_data, tell_data
 
 
 def train(
@@ -40,6 +31,13 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default=False)] = None,
     columns: Columns = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a training that was interrupted.")] = False,
+    tracker: Annotated[
+        str, typer.Option(help="Where the figures of each epoch go: tensorboard, wandb, mlflow (a,b for both) or none.")
+    ] = "tensorboard",
+    log_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where trackers write.  [default: runs/NAME beside the model]", show_default=False),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a recommender and save it with its test.
@@ -53,18 +51,22 @@ def train(
     from segue import artefacts
     from segue.config import parse_assignments, read_toml
     from segue.recommenders.store import recommender_class, settings_of
+    from segue.training.trackers import tracker_names
 
     plan: dict[str, Any] = read_toml(config) if config else {}
     chosen = settings_of(plan, parse_assignments(settings or []), recommender, seed)
     model = recommender_class(chosen.recommender)(**chosen.settings)
+    trackers = tracker_names(tracker)
     artefacts.refuse_in_the_way(out)
     data = read_data(events, items, columns, chosen.cleaning)
-    _tell(data)
-    training, validation, test = _split(data, split)
+    tell_data(data)
+    training, validation, test = split_data(data, split)
     checkpoint = out.parent / f".{out.name}.training"
     if not resume:
         shutil.rmtree(checkpoint, ignore_errors=True)
-    model.fit(training, validation, progress=not quiet, checkpoint=checkpoint, resume=resume)
+    run = {"progress": not quiet, "checkpoint": checkpoint, "resume": resume}
+    run |= {"tracker": trackers, "log_dir": log_dir or out.parent / "runs" / out.name}
+    model.fit(training, validation, **run)
     model.save(out, test=test)
     shutil.rmtree(checkpoint, ignore_errors=True)
     place = escape(str(out))
@@ -73,21 +75,3 @@ def train(
         console.print(
             f"Next: segue evaluate {place} --report report.html", style="dim", highlight=False, soft_wrap=True
         )
-
-
-def _split(data: Any, kind: SplitKind) -> tuple[Any, Any, Any]:
-    from segue.data import split as splits
-
-    if kind is SplitKind.none:
-        return data, None, None
-    made = splits.by_time(data) if kind is SplitKind.by_time else splits.leave_last_out(data)
-    return made.train, made.validation, made.test
-
-
-def _tell(data: Any) -> None:
-    console.print(str(data), highlight=False)
-    for step in data.report.steps:
-        text = f"  removed {step['events']:,} events of {step['users']:,} users lost altogether: {step['step']}"
-        console.print(text, style="dim", highlight=False)
-    for note in data.report.notes:
-        console.print(f"  {note}", style="dim", highlight=False)

@@ -8,34 +8,17 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from segue import pages
 from segue.evaluation.significance import paired_test
 
 if TYPE_CHECKING:
     from segue.evaluation.report import Report
 
 _TITLE = 80  # characters of a title that are shown
-_COLOURS = ["#3b5bdb", "#adb5bd", "#94d2bd", "#e9c46a", "#f4a261", "#c0b7e8", "#e5989b"]
-_STYLE = """
-:root { color-scheme: light; --ink: #212529; --soft: #6c757d; --line: #dee2e6; --accent: #3b5bdb; }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 1060px; margin: 2rem auto; padding: 0 1rem; }
-h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); padding-bottom: .3rem }
-p.lead, td.soft, .soft { color: var(--soft) }
-.tiles { display: flex; gap: 1rem; flex-wrap: wrap; margin: 1.5rem 0 }
-.tile { border: 1px solid var(--line); border-radius: 10px; padding: .8rem 1.2rem; min-width: 150px }
-.tile b { display: block; font-size: 1.7rem; color: var(--accent) }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }
-th:first-child, td:first-child, table.text td, table.text th { text-align: left }
-td.best { font-weight: 700 } mark { background: #d3f9d8; padding: 0 .2em; border-radius: 3px }
-div.bar { background: var(--accent); height: .8rem; border-radius: 3px; margin-top: .35rem }
-.wide { overflow-x: auto } details summary { cursor: pointer; color: var(--soft) }
-"""
 
 
 def page(report: Report) -> str:
     """The whole page as text."""
-    from plotly.offline import get_plotlyjs
-
     k = 10 if 10 in report.protocol["k"] else max(report.protocol["k"])
     parts = [
         f"<h1>{escape(report.name)}</h1>",
@@ -43,21 +26,15 @@ def page(report: Report) -> str:
         f"catalogue of {report.protocol['catalogue']:,} items.</p>",
         _tiles(report, k),
         f"<h2>Beside the others</h2>{_beside(report, k)}",
-        _drawn(_bars(report, k)),
+        pages.drawn(_bars(report, k)),
         _curve(report),
         _features(report),
         f"<h2>Parts of the test</h2>{_slices(report)}",
         f"<h2>Examples</h2><p class='soft'>Recommended items that came are marked.</p>{_examples(report)}",
         f"<h2>All figures</h2><div class='wide'>{_all_figures(report)}</div>",
-        f"<h2>Protocol and training</h2>{_pairs(report.protocol)}{_plan(report)}",
+        f"<h2>Protocol and training</h2>{pages.pairs(report.protocol)}{_plan(report)}",
     ]
-    head = (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>Segue: {escape(report.name)}</title><style>{_STYLE}</style>"
-        f"<script>{get_plotlyjs()}</script></head><body>"
-    )
-    return head + "\n".join(parts) + "</body></html>"
+    return pages.whole(report.name, parts)
 
 
 def shorten(text: str, length: int = _TITLE) -> str:
@@ -105,7 +82,7 @@ def _bars(report: Report, k: int) -> Any:
 
     figure = go.Figure()
     everyone = [report, *report.beside]
-    for metric, colour in (("ndcg", _COLOURS[0]), ("hit_rate", _COLOURS[2])):
+    for metric, colour in (("ndcg", pages.COLOURS[0]), ("hit_rate", pages.COLOURS[2])):
         name = f"{metric}@{k}"
         values = [each[name] for each in everyone]
         spans = [each.interval(name) for each in everyone]
@@ -128,11 +105,11 @@ def _curve(report: Report) -> str:
 
     epochs = [row["epoch"] for row in rows]
     figure = go.Figure()
-    figure.add_scatter(x=epochs, y=[row["loss"] for row in rows], name="training loss", line_color=_COLOURS[1])
+    figure.add_scatter(x=epochs, y=[row["loss"] for row in rows], name="training loss", line_color=pages.COLOURS[1])
     if rows[0]["validation"] is not None:
         metric = report.training["training"]["plan"]["validation_metric"]
         values = [row["validation"] for row in rows]
-        figure.add_scatter(x=epochs, y=values, name=f"validation {metric}", yaxis="y2", line_color=_COLOURS[0])
+        figure.add_scatter(x=epochs, y=values, name=f"validation {metric}", yaxis="y2", line_color=pages.COLOURS[0])
         best = report.training["training"]["epochs"]
         figure.add_vline(x=best, line_dash="dot", annotation_text=f"best, epoch {best}")
     figure.update_layout(
@@ -142,7 +119,7 @@ def _curve(report: Report) -> str:
         yaxis2={"overlaying": "y", "side": "right", "showgrid": False, "tickformat": ".3f"},
         legend={"orientation": "h"},
     )
-    return "<h2>Learning</h2>" + _drawn(figure)
+    return "<h2>Learning</h2>" + pages.drawn(figure)
 
 
 def _features(report: Report) -> str:
@@ -168,11 +145,6 @@ def _features(report: Report) -> str:
         "when all items are given the mean of a column. Training without the column can cost less.</p>"
         f"<table><tr>{head}<th style='width:35%'></th></tr>{''.join(lines)}</table>"
     )
-
-
-def _drawn(figure: Any) -> str:
-    figure.update_layout(template="plotly_white", height=380, margin={"l": 50, "r": 50, "t": 50, "b": 40})
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}))
 
 
 def _slices(report: Report) -> str:
@@ -224,19 +196,12 @@ def _all_figures(report: Report) -> str:
     return f"<details><summary>every metric at every k</summary><table><tr>{head}</tr>{''.join(rows)}</table></details>"
 
 
-def _pairs(values: dict[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><td>{escape(str(key))}</td><td>{escape(str(value))}</td></tr>" for key, value in values.items()
-    )
-    return f"<table class='text'>{rows}</table>"
-
-
 def _plan(report: Report) -> str:
     training = report.training.get("training")
     if not training:
         return ""
     facts = {"epochs": training["epochs"], "refitted": training["refitted"], **training["plan"]}
-    return f"<details><summary>settings chosen for this log</summary>{_pairs(facts)}</details>"
+    return f"<details><summary>settings chosen for this log</summary>{pages.pairs(facts)}</details>"
 
 
 def _chance(p_value: float) -> str:

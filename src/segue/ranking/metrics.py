@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segue.data.histories import Histories
+from segue.errors import MetricUnknown, nearest
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,15 @@ PER_USER: dict[str, Callable[[Hits, int], np.ndarray]] = {
     "mrr": mrr,
     "map": average_precision,
 }
+
+
+def parse_metric(name: str) -> tuple[str, int]:
+    """``"ndcg@10"`` to ``("ndcg", 10)``; raises ``MetricUnknown``."""
+    metric, _, k = name.partition("@")
+    if metric not in PER_USER or not k.isdigit() or int(k) < 1:
+        known = [f"{each}@10" for each in PER_USER]
+        raise MetricUnknown(name=name, hint=nearest(name, known), known=", ".join(PER_USER))
+    return metric, int(k)
 
 
 def auc(scores: np.ndarray, labels: np.ndarray) -> float:

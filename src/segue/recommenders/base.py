@@ -113,7 +113,8 @@ class Recommender(ABC):
             data: training events.
             validation: a holdout for what needs one (early stopping); in the end all recommenders learn from its
                 events too, unless told otherwise.
-            run: how to run today (``progress``, ``checkpoint``, ``resume``, ``device``, ``threads``).
+            run: how to run today (``progress``, ``checkpoint``, ``resume``, ``device``, ``threads``, ``tracker``,
+                ``log_dir``).
         """
         known = data if validation is None else validation.all
         # Until it has learnt everything anew it can answer nothing: half of two fits would be wrong silently.

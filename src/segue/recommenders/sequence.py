@@ -214,6 +214,7 @@ def _run_options(run: Mapping[str, Any]) -> RunOptions:
             hint = nearest(name, RUN_OPTIONS)
             raise ConfigUnknown(name=name, owner="fit", hint=hint, known=", ".join(RUN_OPTIONS))
     settings = dict(run)
-    if settings.get("checkpoint") is not None:
-        settings["checkpoint"] = Path(settings["checkpoint"])
+    for name in ("checkpoint", "log_dir"):
+        if settings.get(name) is not None:
+            settings[name] = Path(settings[name])
     return RunOptions(**settings)

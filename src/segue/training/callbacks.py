@@ -1,9 +1,10 @@
-"""Lightning callbacks: the best weights, the learning curve, and a progress bar. Checkpoints have their own module."""
+"""Lightning callbacks: best weights, learning curve, a caller's own, a bar. Checkpoints and tracking live beside."""
 
 from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 from typing import Any
 
 import lightning as L
@@ -63,6 +64,17 @@ class LearningCurve(L.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = state_dict["rows"]
+
+
+class EachEpoch(L.Callback):
+    """Tells a caller the validation metric after each epoch; the caller may end the training there."""
+
+    def __init__(self, tell: Callable[[int, float], bool]) -> None:
+        self.tell = tell
+
+    def on_validation_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if self.tell(trainer.current_epoch + 1, float(trainer.callback_metrics["validation"])):
+            trainer.should_stop = True
 
 
 class TrainingBar(L.Callback):

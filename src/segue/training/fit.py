@@ -12,10 +12,10 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
@@ -28,12 +28,14 @@ from segue.data.histories import Histories
 from segue.errors import ResumeRefused
 from segue.nn.sequence import SequenceModel
 from segue.training.build import LogShape, build_model, readable
-from segue.training.callbacks import BestWeights, LearningCurve, bars
+from segue.training.callbacks import BestWeights, EachEpoch, LearningCurve, bars
 from segue.training.checkpoint import ArtefactCheckpointIO, Checkpointing
 from segue.training.distillation import Distillation
 from segue.training.negatives import NegativeSampler
 from segue.training.plan import Plan
 from segue.training.task import NextItemTask
+from segue.training.trackers import tracker_names
+from segue.training.tracking import tracking
 from segue.training.validation import Validation
 from segue.training.worth import worth_of_features
 
@@ -52,6 +54,10 @@ class RunOptions:
         progress: show bars.
         device: ``"auto"``, ``"cpu"`` or ``"gpu"``.
         threads: CPU threads; None leaves torch's choice.
+        tracker: ``"tensorboard"``, ``"wandb"``, ``"mlflow"``, several of them, or ``"none"``.
+        log_dir: where trackers write; without it nothing is tracked, since a library must not litter.
+        on_epoch: called after each epoch of the search with its number (from 1) and validation metric; True ends the
+            search there, as early stopping would.
     """
 
     checkpoint: Path | None = None
@@ -60,6 +66,9 @@ class RunOptions:
     progress: bool = True
     device: str = "auto"
     threads: int | None = None
+    tracker: str | Sequence[str] = "tensorboard"
+    log_dir: Path | None = None
+    on_epoch: Callable[[int, float], bool] | None = None
 
 
 @dataclass
@@ -108,6 +117,7 @@ def fit(
     if search.distillation is not None:
         search.distillation.check(plan)
     report = TrainingReport(plan.model_dump())
+    run = replace(run, tracker=tracker_names(run.tracker))  # a list of our own: what fails in the search leaves it
     with _quiet(run.threads):
         finished = _finished_search(plan, search, run)
         model, found = finished or _search(plan, search, run)
@@ -129,6 +139,7 @@ def _search(plan: Plan, data: TrainingData, run: RunOptions) -> tuple[SequenceMo
     if data.validation is not None:
         stopping = EarlyStopping("validation", mode="max", patience=plan.patience, check_on_train_epoch_end=False)
         callbacks += [best, stopping]
+        callbacks += [EachEpoch(run.on_epoch)] if run.on_epoch else []
     callbacks += bars("Training", plan.validation_metric, best if data.validation else None, run.progress)
     task = _run(plan, data, plan.epochs, "search", callbacks, run)
     model = task.best_model
@@ -151,6 +162,7 @@ def _run(
     windows = TrainingWindows(readable(data.histories, plan), plan.max_length, plan.batch_tokens, data.time_zone)
     sampler = NegativeSampler(data.item_counts, plan.negatives, plan.popular_negatives, plan.negatives_from)
     task = NextItemTask(model, windows, plan, sampler, data.validation, data.distillation)
+    callbacks = [*callbacks, *tracking(cast(list[str], run.tracker), run.log_dir, phase, plan.model_dump())]
     path = None
     if run.checkpoint is not None:
         path = run.checkpoint / phase

@@ -7,10 +7,9 @@ import torch
 
 from segue.data.batches import inference_batches
 from segue.data.histories import Histories
-from segue.errors import MetricUnknown, nearest
 from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
-from segue.ranking.metrics import PER_USER, Hits
+from segue.ranking.metrics import PER_USER, Hits, parse_metric
 from segue.ranking.topk import top_k
 
 _SCORES = 4_000_000  # floats of scores alive at once
@@ -63,12 +62,3 @@ class Validation:
                     lists[part], _ = top_k(scores, self.k, self.prior, offsets, items)
         model.train(training)
         return float(PER_USER[self.metric](Hits.of(lists, self.targets), self.k).mean())
-
-
-def parse_metric(name: str) -> tuple[str, int]:
-    """``"ndcg@10"`` to ``("ndcg", 10)``; raises ``MetricUnknown``."""
-    metric, _, k = name.partition("@")
-    if metric not in PER_USER or not k.isdigit() or int(k) < 1:
-        known = [f"{each}@10" for each in PER_USER]
-        raise MetricUnknown(name=name, hint=nearest(name, known), known=", ".join(PER_USER))
-    return metric, int(k)
