@@ -268,6 +268,12 @@ class ActionUnknown(RecommenderError):
     remedy = "Ask for one that the log has."
 
 
+class ActionNotLearnt(RecommenderError):
+    code = "R010"
+    template = "This model has learnt to tell {learnt}, not {name!r}."
+    remedy = "Ask for that, or train without target= (and with a weight above 0 for {name!r})."
+
+
 class FetchError(SegueError):
     """Data or weights could not be brought."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from segue.data.dataset import Dataset
-from segue.data.schema import REQUIRED
+from segue.data.schema import OPTIONAL, REQUIRED, zone_of
 from segue.errors import ConfigSet
 
 console = Console()
@@ -20,8 +21,21 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 Columns = Annotated[
     str | None, typer.Option(help="Your column names: user_id=uid,item_id=sku,timestamp=time.", show_default=False)
 ]
+Action = Annotated[
+    str | None,
+    typer.Option(
+        help="Count targets of this kind alone, such as purchase.  [default: what it has learnt]", show_default=False
+    ),
+]
 ExcludeSeen = Annotated[
     bool | None, typer.Option(help="Leave out items seen before.  [default: what suits the log]", show_default=False)
+]
+TimeZone = Annotated[
+    str | None,
+    typer.Option(
+        help="Where hours and weekdays are read, such as Europe/Rome.  [default: the log's own, or UTC]",
+        show_default=False,
+    ),
 ]
 Model = Annotated[Path, typer.Argument(help="Directory that segue train wrote.", show_default=False)]
 
@@ -31,21 +45,34 @@ def column_map(text: str | None) -> dict[str, str] | None:
     if text is None:
         return None
     pairs = {ours.strip(): yours.strip() for ours, _, yours in (part.partition("=") for part in text.split(","))}
-    if not all(pairs.values()) or not set(pairs) <= {*REQUIRED, "action", "value"}:
+    if not all(pairs.values()) or not set(pairs) <= {*REQUIRED, *OPTIONAL}:
         raise ConfigSet(text=text, form="ours=yours,...", example="--columns user_id=uid,item_id=sku,timestamp=time")
     return pairs
 
 
-def read_data(events: str, items: Path | None, columns: str | None, cleaning: dict[str, Any] | None = None) -> Dataset:
+def read_data(
+    events: str,
+    items: Path | None,
+    columns: str | None,
+    cleaning: dict[str, Any] | None = None,
+    time_zone: str | None = None,
+) -> Dataset:
     """A log (and catalogue) from files, or a ready data set by its name."""
     from segue.datasets.catalogue import READY
 
     if events in READY and not Path(events).exists():
-        return READY[events]()
+        data = READY[events]()
+        # Their times are numbers: the zone says where hours are read, and moves nothing.
+        return data if time_zone is None else replace(data, time_zone=zone_of(data.events["timestamp"], time_zone))
     mapping = column_map(columns)
     item_columns = {"item_id": mapping["item_id"]} if items and mapping and "item_id" in mapping else None
     return Dataset.from_files(
-        events, items, columns=mapping, item_columns=_present(items, item_columns), cleaning=cleaning
+        events,
+        items,
+        columns=mapping,
+        item_columns=_present(items, item_columns),
+        cleaning=cleaning,
+        time_zone=time_zone,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from segue.cli.shared import Columns, Quiet, console, read_data
+from segue.cli.shared import Columns, Quiet, TimeZone, console, read_data
 
 
 class SplitKind(StrEnum):
@@ -39,6 +39,7 @@ def train(
     split: Annotated[SplitKind, typer.Option(help="What to hold out for the test.")] = SplitKind.leave_last_out,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default=False)] = None,
     columns: Columns = None,
+    time_zone: TimeZone = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a training that was interrupted.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -58,9 +59,9 @@ def train(
     chosen = settings_of(plan, parse_assignments(settings or []), recommender, seed)
     model = recommender_class(chosen.recommender)(**chosen.settings)
     artefacts.refuse_in_the_way(out)
-    data = read_data(events, items, columns, chosen.cleaning)
+    data = read_data(events, items, columns, chosen.cleaning, time_zone)
     _tell(data)
-    training, validation, test = _split(data, split)
+    training, validation, test = _split(data, split, chosen.settings.get("target"))
     checkpoint = out.parent / f".{out.name}.training"
     if not resume:
         shutil.rmtree(checkpoint, ignore_errors=True)
@@ -75,12 +76,12 @@ def train(
         )
 
 
-def _split(data: Any, kind: SplitKind) -> tuple[Any, Any, Any]:
+def _split(data: Any, kind: SplitKind, target: str | None) -> tuple[Any, Any, Any]:
     from segue.data import split as splits
 
     if kind is SplitKind.none:
         return data, None, None
-    made = splits.by_time(data) if kind is SplitKind.by_time else splits.leave_last_out(data)
+    made = splits.by_time(data) if kind is SplitKind.by_time else splits.leave_last_out(data, target)
     return made.train, made.validation, made.test
 
 

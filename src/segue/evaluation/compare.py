@@ -21,6 +21,8 @@ def compare(left: Report, right: Report, metric: str = "ndcg@10") -> PairedTest:
         raise NotPaired(why="they are about different users")
     if left.protocol["exclude_seen"] != right.protocol["exclude_seen"]:
         raise NotPaired(why="one leaves out items seen and the other does not")
+    if left.protocol.get("action") != right.protocol.get("action"):
+        raise NotPaired(why="they are about different kinds of action")
     if (left.hits.targets != right.hits.targets).any():
         raise NotPaired(why="their targets differ")
     return paired_test(left.per_user(metric), right.per_user(metric))

@@ -18,15 +18,17 @@ import torch
 from segue import artefacts
 from segue.data.batches import inference_batches
 from segue.data.dataset import Dataset
-from segue.data.histories import Histories, repeat_share
+from segue.data.histories import Histories
 from segue.data.split import Holdout, leave_last_out
 from segue.errors import ConfigUnknown, SplitEmpty, nearest
 from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
-from segue.recommenders.base import REPEAT_THRESHOLD, Recommender
+from segue.recommenders.base import Recommender
+from segue.recommenders.kinds import rarely_again
 from segue.training.build import LogShape, build_model, readable
 from segue.training.fit import RunOptions, TrainingData, fit
 from segue.training.plan import Plan, SequenceConfig, plan_for
+from segue.training.targets import kind_weights, target_weights
 from segue.training.validation import Validation
 
 _INFERENCE_TOKENS = 4_096  # padded positions per batch: their activations stay in cache
@@ -44,19 +46,29 @@ class SequenceRecommender(Recommender):
     model: SequenceModel
     plan: Plan
 
+    @property
+    def target(self) -> str | None:
+        """The kind of action of the setting ``target``."""
+        target: str | None = self.config.target
+        return target
+
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         options = _run_options(run)
+        kinds = kind_weights(self.config, self.action_names)
         if validation is None and self.config.epochs == "auto":
-            data, validation = _inner_validation(data)
+            data, validation = _inner_validation(data, self.target)
         histories = self._timed(data.histories)
         self.plan = plan = plan_for(self.config, histories, len(self.item_vocabulary))
         self.log = LogShape.of(histories, len(self.item_vocabulary), len(self.action_names))
         common: dict[str, Any] = {"log": self.log, "time_zone": self.time_zone}
-        search = TrainingData(histories, data.item_counts, validation=self._validation(validation, plan), **common)
+        checked = self._validation(validation, plan)
+        weights = target_weights(kinds, histories)
+        search = TrainingData(histories, data.item_counts, validation=checked, weights=weights, **common)
         everything = None
         if validation is not None:
             known = validation.all
-            everything = TrainingData(self._timed(known.histories), known.item_counts, **common)
+            weights = target_weights(kinds, known.histories)
+            everything = TrainingData(self._timed(known.histories), known.item_counts, weights=weights, **common)
         self.model, report = fit(plan, search, everything, options)
         self.report["training"] = {field.name: getattr(report, field.name) for field in fields(report)}
         self.report["training"]["weights_sha256"] = self.weights_sha256()
@@ -64,20 +76,24 @@ class SequenceRecommender(Recommender):
     def _validation(self, holdout: Holdout | None, plan: Plan) -> Validation | None:
         if holdout is None:
             return None
+        if self.target is not None:
+            holdout = holdout.about(self.target)
         known = holdout.context.histories
         users = holdout.users[known.lengths[holdout.users] > 0]
         if len(users) > plan.validation_users:
             users = np.sort(np.random.default_rng(plan.seed).choice(users, plan.validation_users, replace=False))
         if not len(users):
             return None
+        asked = self._about_target(holdout.asked(users))
         return Validation(
-            readable(self._timed(holdout.asked(users)), plan),
+            readable(self._timed(asked), plan),
             holdout.targets.histories.take(users),
             plan.validation_metric,
-            repeat_share(known) <= REPEAT_THRESHOLD,
+            rarely_again(known, self._kind(self.target)),
             holdout.context.item_counts.astype(np.float32),
             plan.max_length,
             self.time_zone,
+            asked.of_the_kind_wanted(),
         )
 
     def _timed(self, histories: Histories) -> Histories:
@@ -120,14 +136,14 @@ class SequenceRecommender(Recommender):
         self.model.eval()
 
 
-def _inner_validation(data: Dataset) -> tuple[Dataset, Holdout | None]:
+def _inner_validation(data: Dataset, target: str | None) -> tuple[Dataset, Holdout | None]:
     """Hold the last event of each user out for early stopping when the caller gave nothing to validate on."""
     try:
-        inner = leave_last_out(data)
+        inner = leave_last_out(data, target)
     except SplitEmpty:
         return data, None
     context = inner.test.context
-    return (context, Holdout(context, inner.test.targets)) if len(context) else (data, None)
+    return (context, Holdout(context, inner.test.targets, until=data)) if len(context) else (data, None)
 
 
 def _run_options(run: Mapping[str, Any]) -> RunOptions:

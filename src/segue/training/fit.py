@@ -73,13 +73,17 @@ class TrainingReport:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Arrays of one fit: histories, popularity per code, what shapes the model, and what to validate on."""
+    """Arrays of one fit: histories, popularity per code, what shapes the model, and what to validate on.
+
+    ``weights`` says what each event counts for as a target (see ``training.targets``); None: all alike.
+    """
 
     histories: Histories
     item_counts: np.ndarray
     log: LogShape
     time_zone: str = "UTC"
     validation: Validation | None = None
+    weights: np.ndarray | None = None
 
 
 def fit(
@@ -133,7 +137,8 @@ def _run(
 ) -> NextItemTask:
     """One Lightning run of at most ``epochs`` epochs."""
     model = build_model(plan, data.log)
-    windows = TrainingWindows(readable(data.histories, plan), plan.max_length, plan.batch_tokens, data.time_zone)
+    read = readable(data.histories, plan)
+    windows = TrainingWindows(read, plan.max_length, plan.batch_tokens, data.time_zone, data.weights)
     sampler = NegativeSampler(data.item_counts, plan.negatives, plan.popular_negatives)
     task = NextItemTask(model, windows, plan, sampler, data.validation)
     path = None
@@ -173,7 +178,7 @@ def _signature(plan: Plan, data: TrainingData, epochs: int) -> str:
     digest.update(str(epochs).encode())
     digest.update(data.time_zone.encode())
     read = readable(data.histories, plan)
-    for array in (read.offsets, read.items, read.timestamps, read.actions, read.values):
+    for array in (read.offsets, read.items, read.timestamps, read.actions, read.values, data.weights):
         digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 

@@ -42,6 +42,10 @@ class SequenceConfig(Config):
     and month), sessions (place in one), relative (attention by time). Auto: all of it where the log has a clock."""
     behaviour: list[BehaviourPart] | Auto = "auto"
     """What is read of each event besides its item: actions, values. Auto: what the log has."""
+    target: str | None = None
+    """Learn to tell events of this kind of action alone, from events of all kinds; answers are about it by default."""
+    action_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """How much an event counts as something to be told, by its kind of action; 1 where none is given."""
     forget: float = Field(0.1, ge=0, lt=1)
     """Share of training requests whose moment and action are hidden, so that the model can answer without them."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"

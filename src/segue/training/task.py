@@ -95,32 +95,33 @@ class NextItemTask(L.LightningModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         if not isinstance(batch, Batch):
             return batch
-        return Inputs.of(batch, device), torch.from_numpy(batch.targets).to(device)
+        weights = None if batch.weights is None else torch.from_numpy(batch.weights).to(device)
+        return Inputs.of(batch, device), torch.from_numpy(batch.targets).to(device), weights
 
-    def training_step(self, batch: tuple[Inputs, Tensor], batch_idx: int) -> Tensor:
-        inputs, targets = batch
+    def training_step(self, batch: tuple[Inputs, Tensor, Tensor | None], batch_idx: int) -> Tensor:
+        inputs, targets, weights = batch
         batch_number = self.current_epoch * self.windows.batches_per_epoch + batch_idx
         torch.manual_seed((self.plan.seed << 32) + batch_number)
         hidden = self.model(inputs)
         learnt = targets > 0
-        loss = self._loss(hidden[learnt], targets[learnt])
+        loss = self._loss(hidden[learnt], targets[learnt], None if weights is None else weights[learnt])
         value = loss.detach()
         if not torch.isfinite(value):
             raise TrainingDiverged(value=float(value), step=self.global_step)
         self.log("loss", value, on_step=False, on_epoch=True, batch_size=len(targets))
         return loss
 
-    def _loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+    def _loss(self, hidden: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         vectors, plan = self.model.tower.vectors(), self.plan
         if plan.loss == "full":
-            return losses.full_softmax(hidden, vectors, targets, self._product_type)
+            return losses.full_softmax(hidden, vectors, targets, self._product_type, weights)
         negatives, log_q = (drawn.to(hidden.device) for drawn in self.sampler.draw())
         if plan.loss == "sampled":
-            return losses.sampled_softmax(hidden, vectors, targets, negatives, log_q)
+            return losses.sampled_softmax(hidden, vectors, targets, negatives, log_q, weights)
         if plan.loss == "bce":
-            return losses.binary_cross_entropy(hidden, vectors, targets, negatives)
+            return losses.binary_cross_entropy(hidden, vectors, targets, negatives, weights)
         beta = losses.gbce_beta(plan.negatives, self.sampler.catalogue, plan.calibration)
-        return losses.generalised_bce(hidden, vectors, targets, negatives, beta)
+        return losses.generalised_bce(hidden, vectors, targets, negatives, beta, weights)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)

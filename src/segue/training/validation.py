@@ -25,6 +25,7 @@ class Validation:
         metric: for example ``"ndcg@10"``.
         exclude_seen: whether items of the context are left out.
         prior: (catalogue + 1,) popularity, for ties.
+        seen: the events whose items are left out, where those are not all of the contexts.
     """
 
     def __init__(
@@ -36,9 +37,10 @@ class Validation:
         prior: np.ndarray,
         max_length: int,
         time_zone: str = "UTC",
+        seen: Histories | None = None,
     ) -> None:
         self.contexts, self.targets, self.max_length = contexts, targets, max_length
-        self.time_zone = time_zone
+        self.time_zone, self.seen = time_zone, contexts if seen is None else seen
         self.exclude_seen, self.prior = exclude_seen, prior
         self.metric, self.k = parse_metric(metric)
 
@@ -54,7 +56,7 @@ class Validation:
                 for start in range(0, len(rows), step := max(1, _SCORES // len(vectors))):
                     part = rows[start : start + step]
                     scores = (hidden[start : start + step] @ vectors.T).float().cpu().numpy()
-                    seen = self.contexts.take(part)
+                    seen = self.seen.take(part)
                     offsets, items = (seen.offsets, seen.items) if self.exclude_seen else (None, None)
                     lists[part], _ = top_k(scores, self.k, self.prior, offsets, items)
         model.train(training)
