@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import quality, speed
+from benchmarks.long import long_histories
 from benchmarks.results_file import WORK, measured
 
 LOGS = {"ml-100k": (0, 1, 2), "beauty": (0,), "sports_and_outdoors": (0,)}
@@ -42,6 +43,7 @@ def main() -> None:
         "import": speed.import_time,
         "preparation": speed.preparation,
         "softmax": speed.softmax,
+        "long": long_histories,
         "batch-recommendation": speed.batch_recommendation,
         "training-speed": lambda: speed.training(peers_python()),
     }

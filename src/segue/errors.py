@@ -324,6 +324,12 @@ class NotPaired(EvaluationError):
     remedy = "Evaluate both on the same test with the same protocol."
 
 
+class NothingToAblate(EvaluationError):
+    code = "E004"
+    template = "There is nothing of {what!r} to switch off: this log has none of it, or it is off already."
+    remedy = "Give a log with a clock (for time) or with actions or values (for behaviour), and leave its parts on."
+
+
 class SegueWarning(UserWarning):
     """Base of warnings a user should act on."""
 

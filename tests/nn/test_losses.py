@@ -166,3 +166,37 @@ def test_beta_is_one_without_calibration_and_the_sampling_rate_with_all_of_it() 
 
 def test_uniform_log_q_is_the_expected_count_of_an_item() -> None:
     assert losses.uniform_log_q(50, 100) == pytest.approx(math.log(0.5))
+
+
+@pytest.mark.parametrize("items", [50, 30_000])
+def test_weights_of_the_full_softmax_give_the_weighted_mean_and_its_gradient(items: int) -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(7, 4, requires_grad=True)
+    vectors = torch.randn(items + 1, 4, requires_grad=True)
+    targets, weights = torch.randint(1, items + 1, (7,)), torch.tensor([1.0, 0, 2, 0.5, 1, 3, 1])
+    loss = losses.full_softmax(hidden, vectors, targets, weights=weights)
+    logits = (hidden @ vectors.T)[:, 1:]
+    apart = torch.nn.functional.cross_entropy(logits, targets - 1, reduction="none")
+    expected = (apart * weights).sum() / weights.sum()
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
+    for ours, theirs in zip(
+        torch.autograd.grad(loss, (hidden, vectors)), torch.autograd.grad(expected, (hidden, vectors)), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sampled", "bce", "gbce"])
+def test_weights_of_a_sampled_loss_leave_out_what_weighs_nothing(name: str) -> None:
+    torch.manual_seed(0)
+    hidden, vectors = torch.randn(6, 4), torch.randn(21, 4)
+    targets, negatives = torch.randint(1, 21, (6,)), torch.randint(1, 21, (5,))
+
+    def loss(rows: slice, weights: torch.Tensor | None) -> torch.Tensor:
+        if name == "sampled":
+            return losses.sampled_softmax(hidden[rows], vectors, targets[rows], negatives, torch.zeros(5), weights)
+        if name == "bce":
+            return losses.binary_cross_entropy(hidden[rows], vectors, targets[rows], negatives, weights)
+        return losses.generalised_bce(hidden[rows], vectors, targets[rows], negatives, 0.5, weights)
+
+    weights = torch.tensor([2.0, 2, 2, 2, 0, 0])
+    torch.testing.assert_close(loss(slice(6), weights), loss(slice(4), None))

@@ -14,6 +14,7 @@ import numpy as np
 
 from segue.data.calendar import calendar_codes
 from segue.data.histories import UNKNOWN_TIME, Histories
+from segue.data.long import LongHistory, shortened
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,9 @@ class TrainingWindows:
 
 
 def inference_batches(
-    histories: Histories, max_length: int, tokens: int, time_zone: str = "UTC"
+    histories: Histories, max_length: int, tokens: int, time_zone: str = "UTC", long_history: LongHistory = "newest"
 ) -> Iterator[tuple[np.ndarray, Batch]]:
-    """Rows of histories cut to their newest ``max_length`` events, in batches of about equal width.
+    """Rows of histories cut to ``max_length`` events (see ``data.long``), in batches of about equal width.
 
     The newest event of a row is asked about the row's own ``at`` and ``wanted``. Yields the row numbers and the batch
     (its targets are empty). Rows without events are left out.
@@ -169,7 +170,7 @@ def inference_batches(
     nothing = np.zeros((0, 0), dtype=np.int64)
     for begin, end in _by_budget(widths[order], tokens):
         rows = order[begin:end]
-        cut = histories.take(rows, last=max_length)
+        cut = shortened(histories.take(rows), max_length, long_history)
         place = np.arange(cut.lengths.max())
         inside = place < cut.lengths[:, None]
         index = np.where(inside, cut.offsets[:-1, None] + place, 0)

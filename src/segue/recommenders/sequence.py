@@ -94,6 +94,7 @@ class SequenceRecommender(Recommender):
             plan.max_length,
             self.time_zone,
             asked.of_the_kind_wanted(),
+            plan.long_history,
         )
 
     def _timed(self, histories: Histories) -> Histories:
@@ -107,8 +108,9 @@ class SequenceRecommender(Recommender):
     def _encode(self, histories: Histories) -> torch.Tensor:
         """(rows, d): the state of each history; none is empty."""
         states = torch.empty((len(histories), self.plan.embedding_size))
-        read = readable(self._timed(histories), self.plan)
-        for rows, batch in inference_batches(read, self.plan.max_length, _INFERENCE_TOKENS, self.time_zone):
+        read, plan = readable(self._timed(histories), self.plan), self.plan
+        batches = inference_batches(read, plan.max_length, _INFERENCE_TOKENS, self.time_zone, plan.long_history)
+        for rows, batch in batches:
             states[rows] = self.model.last(Inputs.of(batch))
         return states
 

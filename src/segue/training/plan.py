@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from segue.config import Config
 from segue.data.histories import Histories
+from segue.data.long import LongHistory
 from segue.nn.encoders import ENCODERS
 
 Auto = Literal["auto"]
@@ -51,7 +52,9 @@ class SequenceConfig(Config):
     dropout: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
     """Auto: 0.2, or 0.5 where each item has few events."""
     max_length: Annotated[int, Field(ge=2)] | Auto = "auto"
-    """Events of a history that are read, the newest. Auto: what covers 99 % of histories, 20 to 200."""
+    """Events of a history that are read. Auto: what covers 99 % of histories, 20 to 200."""
+    long_history: LongHistory = "newest"
+    """Which events of a longer history an answer reads: the newest, or those and representatives of the older ones."""
     loss: Loss | Auto = "auto"
     """Full softmax, sampled softmax, BCE or gBCE. Auto: full where its cost is bearable, sampled otherwise."""
     negatives: int = Field(512, ge=1)
