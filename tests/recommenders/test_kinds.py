@@ -42,7 +42,16 @@ def shop() -> segue.Dataset:
 
 
 def trained(shop: segue.Dataset, **settings: Any) -> segue.SequenceRecommender:
-    small = {"embedding_size": 16, "blocks": 1, "epochs": 12, "learning_rate": 0.02, "dropout": 0.1, "refit": False}
+    small = {
+        "embedding_size": 16,
+        "blocks": 1,
+        "batch_tokens": 256,
+        "warmup_steps": 10,
+        "epochs": 20,
+        "learning_rate": 0.02,
+        "dropout": 0.1,
+        "refit": False,
+    }
     return segue.SequenceRecommender(**{**small, **settings}).fit(shop, progress=False, threads=1)
 
 
