@@ -1,6 +1,7 @@
 """Long histories: time and memory of one answer and of training at 100, 1,000 and 10,000 events, for every encoder.
 
-Each figure comes from a process of its own, which may take at most ``LIMIT`` bytes: what needs more is not run.
+Each figure comes from a process of its own on one thread, which may take at most ``LIMIT`` bytes: what needs more is not
+run. Times are of the processor, so that a busy machine does not lengthen them.
 """
 
 from __future__ import annotations
@@ -36,6 +37,37 @@ def long_histories() -> dict[str, Any]:
     return {"answers": answers, "training": training, "planted": _fresh("planted", "transformer", 400, 40)}
 
 
+def rows(found: dict[str, Any]) -> list[str]:
+    """The tables of docs/time.md."""
+
+    def answer(encoder: str, events: int, read: int) -> str:
+        for each in found["answers"]:
+            if (each["encoder"], each["events"], each["read"]) == (encoder, events, read):
+                above = f"above {LIMIT / 2**30:.0f} GB"
+                return f"{each['milliseconds']:,.0f} ms, {each['megabytes']:,} MB" if "megabytes" in each else above
+        return ""
+
+    head = " | ".join(f"{length:,} events" for length in LENGTHS)
+    table = [f"| one answer, one thread | {head} |", "|---" * (len(LENGTHS) + 1) + "|"]
+    for encoder in dict.fromkeys(each["encoder"] for each in found["answers"]):
+        cells = [answer(encoder, length, READ) for length in LENGTHS]
+        table.append(f"| {encoder}, reads {READ} | {' | '.join(cells)} |")
+        cells = [answer(encoder, length, max(length, READ)) for length in LENGTHS]
+        table.append(f"| {encoder}, reads all | {' | '.join(cells)} |")
+    for encoder in dict.fromkeys(each["encoder"] for each in found["training"]):
+        cells = [
+            f"{each['seconds_per_1000_events']:.2f} s, {each['megabytes']:,} MB"
+            for each in found["training"]
+            if each["encoder"] == encoder
+        ]
+        table.append(
+            f"| {encoder}, training per 1,000 events of a log of 10,000, windows of {READ} | {' | '.join(cells)} |"
+        )
+    planted = found["planted"]
+    told = [f"{how} {planted[how]['ndcg@10']:.4f}" for how in ("newest", "representatives")]
+    return [*table, "", f"NDCG@10 on the planted log: {', '.join(told)}."]
+
+
 def _log(length: int, users: int = 2, seed: int = 0) -> pl.DataFrame:
     rng = np.random.default_rng(seed)
     count = users * length
@@ -67,21 +99,23 @@ def _answer(encoder: str, length: int, read: int) -> dict[str, Any]:
         for _, batch in inference_batches(histories.take(np.array([0]), last=20), read, 4_096):
             model.last(Inputs.of(batch))
         before = _peak()
-        for _ in range(5):
-            began = time.perf_counter()
+        for _ in range(3):
+            began = time.process_time()
             once()
-            times.append(time.perf_counter() - began)
+            times.append(time.process_time() - began)
     return {"milliseconds": round(float(np.median(times)) * 1e3, 1), "megabytes": round(_peak() - before)}
 
 
 def _training(encoder: str, length: int, read: int) -> dict[str, Any]:
     import segue
 
-    data = segue.Dataset.from_frames(_log(length, users=max(2, 20_000 // length)))
-    before = _peak()
-    settings = {"encoder": encoder, "max_length": read, "blocks": 2, "epochs": 2, "refit": False, "loss": "sampled"}
-    model = segue.SequenceRecommender(**settings, batch_tokens=2_048).fit(data, progress=False)
-    seconds = model.report["training"]["curve"][-1]["seconds"]
+    data = segue.Dataset.from_frames(_log(length, users=max(1, 10_000 // length)))
+    settings = {"encoder": encoder, "max_length": read, "blocks": 2, "epochs": 1, "refit": False, "loss": "sampled"}
+    model = segue.SequenceRecommender(**settings, batch_tokens=2_048)
+    model.fit(segue.Dataset.from_frames(_log(20)), progress=False)
+    before, began = _peak(), time.process_time()
+    model.fit(data, progress=False)
+    seconds = time.process_time() - began
     return {"seconds_per_1000_events": round(1_000 * seconds / len(data), 3), "megabytes": round(_peak() - before)}
 
 
@@ -120,7 +154,11 @@ def _fresh(kind: str, encoder: str, length: int, read: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.long", kind, encoder, str(length), str(read)]
     asked = {"encoder": encoder, "events": length, "read": read}
     output = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "SEGUE_PROGRESS": "0"}
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "SEGUE_PROGRESS": "0", "OMP_NUM_THREADS": "1"},
     )
     if output.returncode == 0:
         return asked | json.loads(output.stdout.splitlines()[-1])

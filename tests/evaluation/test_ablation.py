@@ -30,7 +30,8 @@ def by_the_hour() -> segue.Split:
 
 
 def test_the_part_that_carries_everything_is_worth_it_and_another_is_not(by_the_hour: segue.Split) -> None:
-    settings = {**SMALL, "time": ["calendar", "sessions"], "epochs": 15, "embedding_size": 16}
+    quick = {"embedding_size": 16, "learning_rate": 0.03, "batch_tokens": 64, "warmup_steps": 5, "dropout": 0.1}
+    settings = {**SMALL, **quick, "time": ["calendar", "sessions"], "epochs": 12, "forget": 0.0}
     table = ablate(by_the_hour, settings, "time", progress=False, threads=1)
     assert table["part"].to_list() == ["calendar", "sessions", "all of time"]
     calendar, sessions, together = table.to_dicts()

@@ -55,6 +55,8 @@ class SequenceRecommender(Recommender):
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         options = _run_options(run)
         kinds = kind_weights(self.config, self.action_names)
+        if validation is not None and self.target is not None and not len(validation.about(self.target).users):
+            data, validation = validation.all, None  # it holds none of what is to be told
         if validation is None and self.config.epochs == "auto":
             data, validation = _inner_validation(data, self.target)
         histories = self._timed(data.histories)
