@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks import by_time, quality, speed, toolkit
 from benchmarks.encoders import encoders
+from benchmarks.long import long_histories
 from benchmarks.results_file import WORK, measured
 
 LOGS = {"ml-100k": (0, 1, 2), "beauty": (0,), "sports_and_outdoors": (0,)}
@@ -43,6 +44,7 @@ def main() -> None:
         "import": speed.import_time,
         "preparation": speed.preparation,
         "softmax": speed.softmax,
+        "long": long_histories,
         "batch-recommendation": speed.batch_recommendation,
         "training-speed": lambda: speed.training(peers_python()),
         "encoders": lambda: encoders(peers_python()),

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks import toolkit
+from benchmarks import long, toolkit
 from benchmarks.results_file import RESULTS
 
 ROOT = Path(__file__).parent.parent
@@ -144,6 +144,12 @@ def main() -> None:
         notes,
     ]
     (ROOT / "docs" / "benchmarks.md").write_text("\n".join(page))
+    if found := read("long"):
+        time_page = ROOT / "docs" / "time.md"
+        tables = "\n".join(["<!-- long -->", *long.rows(found), "<!-- end of long -->"])
+        time_page.write_text(
+            re.sub("<!-- long -->.*<!-- end of long -->", lambda _: tables, time_page.read_text(), flags=re.S)
+        )
 
 
 if __name__ == "__main__":

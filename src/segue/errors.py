@@ -288,6 +288,12 @@ class DistilRefused(RecommenderError):
     remedy = "Distil sequence models into a student that reads no longer histories and no fewer columns than they do."
 
 
+class ActionNotLearnt(RecommenderError):
+    code = "R010"
+    template = "This model has learnt to tell {learnt}, not {name!r}."
+    remedy = "Ask for that, or train without target= (and with a weight above 0 for {name!r})."
+
+
 class FetchError(SegueError):
     """Data or weights could not be brought."""
 
@@ -376,6 +382,12 @@ class NothingToTuneOn(TuningError):
     code = "T006"
     template = "Tuning needs training events and a validation holdout: {why}."
     remedy = "Give segue.split.leave_last_out(data), or train and validation; the test is never used."
+
+
+class NothingToAblate(EvaluationError):
+    code = "E004"
+    template = "There is nothing of {what!r} to switch off: this log has none of it, or it is off already."
+    remedy = "Give a log with a clock (for time) or with actions or values (for behaviour), and leave its parts on."
 
 
 class SegueWarning(UserWarning):

@@ -207,3 +207,61 @@ except SystemExit:
 assert not {'torch', 'optuna', 'tensorboard'} & set(sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_recommend_takes_a_moment_and_kinds_of_action(model, files):
+    asked = ("recommend", model, "--users", "u1", "-k", 2, "--out", files / "kinds.csv")
+    done = segue(*asked, "--at", "2030-05-01 18:00", "--action", "view, purchase")
+    assert done.returncode == 0, done.stderr
+    assert pl.read_csv(files / "kinds.csv")["action"].to_list() == ["view"] * 2 + ["purchase"] * 2
+    assert segue(*asked, "--at", "now").returncode == 0
+    refused(segue(*asked, "--at", "teatime"), "R008", "teatime")
+    refused(segue(*asked, "--action", "vieuw"), "R009", "'view'")
+
+
+def test_many_users_are_each_asked_about_a_moment_of_their_own(model, files):
+    table = pl.DataFrame({"user_id": ["u1", "u2", "u1"], "at": ["2030-05-01", "2020-01-01", None]})
+    table.write_csv(files / "tonight.csv")
+    done = segue("recommend", model, "--users-file", files / "tonight.csv", "-k", 2, "--out", files / "many.parquet")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 3 requests are for a moment before their history begins" in done.stderr
+    assert pl.read_parquet(files / "many.parquet")["user_id"].to_list() == ["u1"] * 2 + ["u2"] * 2 + ["u1"] * 2
+    pl.DataFrame({"who": ["u1"]}).write_csv(files / "who.csv")
+    refused(segue("recommend", model, "--users-file", files / "who.csv"), "D003", "user_id")
+
+
+def test_histories_of_a_file_are_asked_about_their_column_at(model, files):
+    rows = {"user_id": ["n", "n", "o"], "item_id": ["i1", "i2", "i3"], "timestamp": [1_600_000_000] * 3}
+    frame = pl.DataFrame(rows).with_columns(at=pl.Series(["2020-09-20", "2020-09-21", "2019-01-01"]))
+    frame.write_csv(files / "asked.csv")
+    done = segue("recommend", model, "--histories", files / "asked.csv", "-k", 2)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 2 requests" in done.stderr
+
+
+def test_train_takes_a_time_zone_and_refuses_one_that_does_not_exist(files):
+    asked = ("train", files / "events.csv", "--out", files / "z", "--recommender", "Popular", "--time-zone")
+    assert segue(*asked, "Europe/Rome").returncode == 0
+    refused(segue(*asked, "Europe/Roma"), "D014", "Europe/Rome")
+
+
+def test_ablate_prints_what_each_part_is_worth_and_writes_the_table_alone(files):
+    done = segue("train", files / "events.csv", "--ablate", "behaviour", "--out", files / "worth.csv", *TINY)
+    assert done.returncode == 0, done.stderr
+    assert "all of behaviour" in done.stdout
+    assert pl.read_csv(files / "worth.csv")["part"].to_list() == ["actions", "values", "all of behaviour"]
+    assert not list(files.glob(".worth*"))
+    refused(segue("train", files / "events.csv", "--ablate", "tim", *TINY), "C001", "'time'")
+    refused(segue("train", files / "events.csv", "--ablate", "time", "--recommender", "EASE"), "C002", "EASE")
+    refused(segue("train", files / "events.csv", "--ablate", "time", "--out", files / "w.xlsx"), "D001", ".xlsx")
+    assert segue("train", files / "events.csv").returncode == 2
+
+
+def test_a_model_of_one_kind_is_split_evaluated_and_compared_by_it(files):
+    done = segue("train", files / "events.csv", "--out", files / "buys", "--set", "target=view", *TINY)
+    assert done.returncode == 0, done.stderr
+    done = segue("evaluate", files / "buys", "--no-baselines", "--json", files / "buys.json")
+    assert done.returncode == 0, done.stderr
+    assert "targets are view events" in done.stdout
+    assert json.loads((files / "buys.json").read_text())["protocol"]["action"] == "view"
+    refused(segue("train", files / "events.csv", "--out", files / "x", "--set", "target=veiw", *TINY), "R009", "'view'")

@@ -228,3 +228,34 @@ def test_columns_that_a_log_lacks_are_absent() -> None:
     (batch,) = TrainingWindows(numbered([4]), 5, 100).epoch(0, 0)
     lacking = [batch.times, batch.asked, batch.calendar, batch.actions, batch.wanted, batch.values]
     assert lacking == [None] * 6
+
+
+def test_events_of_weight_zero_are_inputs_alone() -> None:
+    histories = numbered([5])
+    weights = np.array([1, 0, 2, 0, 1], dtype=np.float32)
+    windows = TrainingWindows(histories, 10, 100, weights=weights)
+    (batch,) = windows.epoch(seed=0, epoch=0)
+    assert batch.inputs.tolist() == [[1, 2, 3, 4]]
+    assert batch.targets.tolist() == [[0, 3, 0, 5]]
+    assert batch.weights is not None
+    assert batch.weights.tolist() == [[0, 2, 0, 1]]
+    assert windows.targets == 2
+
+
+@given(lengths_of, st.integers(1, 20), st.integers(0, 9))
+def test_with_weights_every_event_that_counts_is_a_target_exactly_once(
+    lengths: list[int], max_length: int, seed: int
+) -> None:
+    histories = numbered(lengths)
+    weights = (np.random.default_rng(seed).random(sum(lengths)) < 0.2).astype(np.float32)
+    windows = TrainingWindows(histories, max_length, 60, weights=weights)
+    batches = list(windows.epoch(seed=1, epoch=0))
+    assert learnt(batches) == [item for item in targets_of(histories) if weights[item - 1]]
+    assert windows.targets == len(learnt(batches))
+    assert all((batch.targets > 0).any(1).all() for batch in batches)
+
+
+def test_long_rows_are_asked_with_representatives_where_that_is_wanted() -> None:
+    ((_, batch),) = inference_batches(numbered([40]), 8, 100, long_history="representatives")
+    assert batch.inputs[0, -6:].tolist() == [35, 36, 37, 38, 39, 40]
+    assert (batch.inputs[0, :2] < 35).all()

@@ -187,3 +187,20 @@ def test_the_report_can_be_written_as_json_values() -> None:
     _, report = cleaned([("a", "x", SECOND, "v", 1.0), (None, "x", SECOND, "v", 1.0)])
     steps = [{"step": "no user_id", "events": 1, "users": 1}]
     assert report.as_dict() == {"events_in": 2, "events_out": 1, "steps": steps, "notes": []}
+
+
+def test_a_search_without_an_item_is_counted_apart_and_one_with_an_item_keeps_its_text() -> None:
+    log = pl.DataFrame(
+        {
+            "user_id": ["a", "a", "a", "b"],
+            "item_id": [None, "x", None, "y"],
+            "timestamp": [SECOND, SECOND + 1, SECOND + 2, SECOND],
+            "action": ["search", "search", "view", "view"],
+            "query": ["red shoes", "blue shoes", None, None],
+        }
+    )
+    data = Dataset.from_frames(log)
+    assert (data.report.removed("search without an item"), data.report.removed("no item_id")) == (1, 1)
+    assert any("1 searches led to no item" in note for note in data.report.notes)
+    assert data.events["query"].drop_nulls().to_list() == ["blue shoes"]
+    assert data.item_vocabulary.ids.to_list() == ["x", "y"]

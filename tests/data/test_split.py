@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import segue
 from segue import Dataset, Holdout, Split
-from segue.errors import FrameNotReadable, SplitEmpty, SplitLeak, TimestampUnreadable
+from segue.errors import ActionUnknown, FrameNotReadable, SplitEmpty, SplitLeak, TimestampUnreadable
 
 SECOND = 1_600_000_000
 rows_of = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(0, 6)), min_size=1, max_size=30)
@@ -368,3 +368,46 @@ def test_a_column_of_any_name_survives_a_split_made_elsewhere() -> None:
         part(("a", "y", 2)).with_columns(part=pl.lit("right")),
     )
     assert segue.split.from_frames(train, test).test.targets.events["part"].to_list() == ["right"]
+
+
+def shop(rows: list[tuple[str, str, str]]) -> Dataset:
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "action"], orient="row")
+    return Dataset.from_frames(frame.with_columns(timestamp=SECOND + pl.int_range(pl.len())))
+
+
+def items(data: Dataset, user: str) -> list[str]:
+    code = data.user_vocabulary.encode([user])[0]
+    return data.item_vocabulary.decode(data.histories.row(int(code))).to_list()
+
+
+def test_the_last_events_of_one_kind_are_held_out_with_everything_before_them() -> None:
+    ways = ["view", "buy", "view", "buy", "view", "buy", "view"]
+    rows = [("a", str(place), way) for place, way in enumerate(ways)]
+    rows += [("b", "0", "view"), ("b", "1", "view"), ("c", "0", "buy"), ("c", "1", "view"), ("d", "2", "view")]
+    rows += [("d", "3", "buy"), ("d", "4", "view")]
+    made = segue.split.leave_last_out(shop(rows), "buy")
+    assert made.validation is not None
+    assert (items(made.train, "a"), items(made.validation.targets, "a")) == (["0", "1", "2"], ["3"])
+    assert (items(made.test.context, "a"), items(made.test.targets, "a")) == (["0", "1", "2", "3", "4"], ["5"])
+    assert items(made.validation.all, "a") == ["0", "1", "2", "3", "4"]
+    assert items(made.train, "b") == ["0", "1"]
+    assert items(made.train, "c") == ["0", "1"]  # nothing comes before what c bought
+    assert (items(made.train, "d"), items(made.test.targets, "d")) == (["2"], ["3"])
+
+
+def test_a_kind_that_cannot_be_held_out_is_refused() -> None:
+    data = shop([("a", "1", "view"), ("a", "2", "view"), ("b", "1", "buy")])
+    with pytest.raises(ActionUnknown, match="Did you mean 'buy'"):
+        segue.split.leave_last_out(data, "by")
+    with pytest.raises(SplitEmpty, match="'buy'"):
+        segue.split.leave_last_out(data, "buy")
+
+
+def test_a_holdout_about_a_kind_keeps_what_is_known_and_those_targets_alone() -> None:
+    data = shop([("a", "1", "view"), ("a", "2", "buy"), ("b", "1", "view"), ("b", "2", "view")])
+    test = segue.split.leave_last_out(data).test
+    about = test.about("buy")
+    assert len(about.users) == 1
+    assert about.context is test.context
+    assert len(about.all) == len(data)
+    assert len(test.about("nothing").users) == 0

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import segue
-from segue.errors import BadK, ColumnMissing, NoTargets, NotFitted
+from segue.errors import ActionUnknown, BadK, ColumnMissing, NoTargets, NotFitted, NotPaired
 from segue.evaluation.evaluate import evaluate_pairs, protocol_frame
 from segue.recommenders.base import Recommender
 
@@ -179,3 +179,23 @@ def test_pairs_without_labels_are_refused(split: segue.Split) -> None:
     model = segue.Popular().fit(split.train)
     with pytest.raises(ColumnMissing, match="label"):
         evaluate_pairs(model, pl.DataFrame({"user_id": ["u1"], "item_id": ["i1"]}))
+
+
+def test_with_an_action_only_targets_of_that_kind_count_and_the_protocol_says_so(split: segue.Split) -> None:
+    model = segue.FirstOrder().fit(split.train, split.validation)
+    report = segue.evaluate(model, split.test, action="view", beside=[segue.Popular().fit(split.train)])
+    views = int((split.test.targets.events["action"] == "view").sum())
+    assert report.protocol["action"] == "view"
+    assert report.protocol["users"] == views < len(split.test.users)
+    assert report.beside[0].protocol == report.protocol
+    with pytest.raises(NotPaired, match="kinds of action"):
+        segue.compare(report, segue.evaluate(model, split.test))
+
+
+def test_an_action_without_targets_is_refused(split: segue.Split) -> None:
+    model = segue.Popular().fit(split.train)
+    with pytest.raises(ActionUnknown, match="'purchase'"):
+        segue.evaluate(model, split.test, action="purchases")
+    none = segue.Holdout(split.test.context, split.test.about("view").targets)
+    with pytest.raises(NoTargets, match="'purchase'"):
+        segue.evaluate(model, none, action="purchase")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from segue.cli.shared import ExcludeSeen, Model, Quiet, console, print_frame
+from segue.cli.shared import Action, ExcludeSeen, Model, Quiet, console, print_frame
 
 
 def evaluate(
@@ -18,6 +18,7 @@ def evaluate(
         Path | None, typer.Option(help="Write a page with plots and examples.", show_default=False)
     ] = None,
     baselines: Annotated[bool, typer.Option(help="Train and show the baselines beside it.")] = True,
+    action: Action = None,
     exclude_seen: ExcludeSeen = None,
     quiet: Quiet = False,
 ) -> None:
@@ -31,10 +32,11 @@ def evaluate(
 
     recommender, test = load_with_test(model)
     others = fit_baselines(test, besides=type(recommender).__name__, progress=not quiet) if baselines else []
-    result = measure(recommender, test, exclude_seen=exclude_seen, beside=others, progress=not quiet)
+    result = measure(recommender, test, action=action, exclude_seen=exclude_seen, beside=others, progress=not quiet)
     seen = "items seen before are left out" if result.protocol["exclude_seen"] else "items seen before may come again"
+    told = f", targets are {result.protocol['action']} events" if "action" in result.protocol else ""
     console.print(
-        f"{result.protocol['users']:,} users, full ranking of {result.protocol['catalogue']:,} items, {seen} "
+        f"{result.protocol['users']:,} users{told}, full ranking of {result.protocol['catalogue']:,} items, {seen} "
         f"({result.protocol['exclude_seen_because']})",
         highlight=False,
         soft_wrap=True,

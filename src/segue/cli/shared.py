@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from segue.data.dataset import Dataset
-from segue.data.schema import REQUIRED
-from segue.data.split import Holdout
+from segue.data.schema import OPTIONAL, REQUIRED, zone_of
+from segue.data.split import Holdout, Split
 from segue.errors import ConfigSet
 
 console = Console()
@@ -22,8 +23,21 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 Columns = Annotated[
     str | None, typer.Option(help="Your column names: user_id=uid,item_id=sku,timestamp=time.", show_default=False)
 ]
+Action = Annotated[
+    str | None,
+    typer.Option(
+        help="Count targets of this kind alone, such as purchase.  [default: what it has learnt]", show_default=False
+    ),
+]
 ExcludeSeen = Annotated[
     bool | None, typer.Option(help="Leave out items seen before.  [default: what suits the log]", show_default=False)
+]
+TimeZone = Annotated[
+    str | None,
+    typer.Option(
+        help="Where hours and weekdays are read, such as Europe/Rome.  [default: the log's own, or UTC]",
+        show_default=False,
+    ),
 ]
 Model = Annotated[Path, typer.Argument(help="Directory that segue train wrote.", show_default=False)]
 
@@ -41,21 +55,34 @@ def column_map(text: str | None) -> dict[str, str] | None:
     if text is None:
         return None
     pairs = {ours.strip(): yours.strip() for ours, _, yours in (part.partition("=") for part in text.split(","))}
-    if not all(pairs.values()) or not set(pairs) <= {*REQUIRED, "action", "value"}:
+    if not all(pairs.values()) or not set(pairs) <= {*REQUIRED, *OPTIONAL}:
         raise ConfigSet(text=text, form="ours=yours,...", example="--columns user_id=uid,item_id=sku,timestamp=time")
     return pairs
 
 
-def read_data(events: str, items: Path | None, columns: str | None, cleaning: dict[str, Any] | None = None) -> Dataset:
+def read_data(
+    events: str,
+    items: Path | None,
+    columns: str | None,
+    cleaning: dict[str, Any] | None = None,
+    time_zone: str | None = None,
+) -> Dataset:
     """A log (and catalogue) from files, or a ready data set by its name."""
     from segue.datasets.catalogue import READY
 
     if events in READY and not Path(events).exists():
-        return READY[events]()
+        data = READY[events]()
+        # Their times are numbers: the zone says where hours are read, and moves nothing.
+        return data if time_zone is None else replace(data, time_zone=zone_of(data.events["timestamp"], time_zone))
     mapping = column_map(columns)
     item_columns = {"item_id": mapping["item_id"]} if items and mapping and "item_id" in mapping else None
     return Dataset.from_files(
-        events, items, columns=mapping, item_columns=_present(items, item_columns), cleaning=cleaning
+        events,
+        items,
+        columns=mapping,
+        item_columns=_present(items, item_columns),
+        cleaning=cleaning,
+        time_zone=time_zone,
     )
 
 
@@ -69,14 +96,21 @@ def _present(items: Path | None, mapping: dict[str, str] | None) -> dict[str, st
     return mapping if mapping["item_id"] in names else None
 
 
-def split_data(data: Dataset, kind: SplitKind) -> tuple[Dataset, Holdout | None, Holdout | None]:
-    """Train, validation and test; raises ``SplitEmpty``."""
-    from segue.data import split as splits
-
+def split_data(
+    data: Dataset, kind: SplitKind, target: str | None = None
+) -> tuple[Dataset, Holdout | None, Holdout | None]:
+    """Train, validation and test; ``target`` is the kind of action to hold out. Raises ``SplitEmpty``."""
     if kind is SplitKind.none:
         return data, None, None
-    made = splits.by_time(data) if kind is SplitKind.by_time else splits.leave_last_out(data)
+    made = split_of(data, kind, target)
     return made.train, made.validation, made.test
+
+
+def split_of(data: Dataset, kind: SplitKind, target: str | None = None) -> Split:
+    """As :func:`split_data`, whole; without a kind it is leave-last-out."""
+    from segue.data import split as splits
+
+    return splits.by_time(data) if kind is SplitKind.by_time else splits.leave_last_out(data, target)
 
 
 def tell_data(data: Dataset) -> None:

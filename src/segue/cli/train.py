@@ -9,14 +9,28 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from segue.cli.shared import Columns, Quiet, SplitKind, console, read_data, split_data, tell_data
+from segue.cli.shared import (
+    Columns,
+    Quiet,
+    SplitKind,
+    TimeZone,
+    console,
+    print_frame,
+    read_data,
+    split_data,
+    split_of,
+    tell_data,
+)
 
 
 def train(
     events: Annotated[
         str, typer.Argument(help="Log: Parquet, CSV, TSV, JSON lines, a directory, or ml-100k.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option(help="Directory to write the model to.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Directory to write the model to; with --ablate a file for the table.", show_default=False),
+    ] = None,
     items: Annotated[Path | None, typer.Option(help="Catalogue, with item_id.", show_default=False)] = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML: recommender, [settings], [cleaning].", show_default=False)
@@ -30,6 +44,14 @@ def train(
     split: Annotated[SplitKind, typer.Option(help="What to hold out for the test.")] = SplitKind.leave_last_out,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default=False)] = None,
     columns: Columns = None,
+    time_zone: TimeZone = None,
+    ablate: Annotated[
+        str | None,
+        typer.Option(
+            help="Train with and without each part of time (or behaviour) and print what it was worth; saves no model.",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a training that was interrupted.")] = False,
     tracker: Annotated[
         str, typer.Option(help="Where the figures of each epoch go: tensorboard, wandb, mlflow (a,b for both) or none.")
@@ -47,6 +69,8 @@ def train(
     segue train events.parquet --items items.parquet --out models/shop
 
     segue train log.csv --columns user_id=uid,item_id=sku --set epochs=20 --set loss=sampled --out models/shop
+
+    segue train log.csv --ablate time --set epochs=10 --out ablation.csv
     """
     from segue import artefacts
     from segue.config import parse_assignments, read_toml
@@ -57,10 +81,17 @@ def train(
     chosen = settings_of(plan, parse_assignments(settings or []), recommender, seed)
     model = recommender_class(chosen.recommender)(**chosen.settings)
     trackers = tracker_names(tracker)
+    target = chosen.settings.get("target")
+    if ablate is not None:
+        data = read_data(events, items, columns, chosen.cleaning, time_zone)
+        _ablate(split_of(data, split, target), chosen, ablate, out, resume, quiet)
+        return
+    if out is None:
+        raise typer.BadParameter("say where to write the model", param_hint="'--out'")
     artefacts.refuse_in_the_way(out)
-    data = read_data(events, items, columns, chosen.cleaning)
+    data = read_data(events, items, columns, chosen.cleaning, time_zone)
     tell_data(data)
-    training, validation, test = split_data(data, split)
+    training, validation, test = split_data(data, split, target)
     checkpoint = out.parent / f".{out.name}.training"
     if not resume:
         shutil.rmtree(checkpoint, ignore_errors=True)
@@ -75,3 +106,30 @@ def train(
         console.print(
             f"Next: segue evaluate {place} --report report.html", style="dim", highlight=False, soft_wrap=True
         )
+
+
+def _ablate(split: Any, chosen: Any, what: str, out: Path | None, resume: bool, quiet: bool) -> None:
+    """Print the table, and write it where a file is named; finished variants are kept beside it until it is there."""
+    import polars as pl
+
+    from segue import artefacts
+    from segue.data.frames import write_file
+    from segue.errors import ConfigValue
+    from segue.evaluation.ablation import ablate
+
+    if chosen.recommender != "SequenceRecommender":
+        reason = "only the SequenceRecommender has parts to switch off"
+        raise ConfigValue(name="recommender", owner="--ablate", value=chosen.recommender, reason=reason)
+    if out is not None:
+        write_file(pl.DataFrame(), out)  # a name that cannot be written is told before hours of training
+    checkpoint = None if out is None else out.parent / f".{out.name}.ablation"
+    if checkpoint is not None and not resume:
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    table = ablate(split, chosen.settings, what, checkpoint=checkpoint, progress=not quiet, resume=resume)
+    print_frame(table)
+    note = "on the validation holdout; difference: with - without, its 95 % interval, p of a paired randomisation test"
+    console.print(note, style="dim", highlight=False, soft_wrap=True)
+    if out is not None and checkpoint is not None:
+        artefacts.write_atomically(out, write_file(table, out))
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        console.print(f"Wrote {escape(str(out))}", highlight=False, soft_wrap=True)

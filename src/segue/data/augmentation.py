@@ -281,4 +281,10 @@ def _batch(batch: Batch, items: np.ndarray, rows: _Rows) -> Batch:
         nowhere = np.full_like(batch.values, np.nan)
         value = np.take_along_axis(_with_last(batch.values, nowhere, batch.lengths, np.nan), event, 1)
         columns["values"] = np.where(inside, value[:, :-1], np.nan).astype(batch.values.dtype)
+    if batch.weights is not None:
+        # What the first event counts for as a target is not in the batch; it is not learnt from.
+        known = np.concatenate([np.zeros_like(batch.weights[:, :1]), batch.weights], 1)
+        counted = np.where(inside, np.take_along_axis(known, event, 1)[:, 1:], 0)
+        columns["weights"] = counted
+        columns["targets"] = np.where((counted > 0) & inside & rows.learnt[:, 1:], done[:, 1:], 0)
     return replace(batch, **columns)  # type: ignore[arg-type]

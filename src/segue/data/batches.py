@@ -14,6 +14,7 @@ import numpy as np
 
 from segue.data.calendar import calendar_codes
 from segue.data.histories import UNKNOWN_TIME, Histories
+from segue.data.long import LongHistory, shortened
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Batch:
         calendar: codes of ``data.calendar`` for ``asked``.
         actions, wanted: codes of the action of each event and of the one asked for (0: any); None without actions.
         values: float32, NaN where there is none; None where the log has none.
+        weights: float32, what each target counts for in training; None where all count alike.
     """
 
     inputs: np.ndarray
@@ -43,6 +45,7 @@ class Batch:
     actions: np.ndarray | None = None
     wanted: np.ndarray | None = None
     values: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
 
 class _Columns:
@@ -88,20 +91,36 @@ class TrainingWindows:
 
     Each event but the first of a history is a target exactly once. In a history longer than one window, windows
     overlap by half, so that no target has less than half a window before it. A batch holds about ``tokens`` padded
-    positions.
+    positions. With ``weights`` (one per event, as a target) events of weight 0 are inputs alone, and windows without
+    a target are left out.
     """
 
-    def __init__(self, histories: Histories, max_length: int, tokens: int, time_zone: str = "UTC") -> None:
-        self.histories = histories
+    def __init__(
+        self,
+        histories: Histories,
+        max_length: int,
+        tokens: int,
+        time_zone: str = "UTC",
+        weights: np.ndarray | None = None,
+    ) -> None:
+        self.histories, self.weights = histories, weights
         self._columns = _Columns(histories, time_zone)
         self.starts, self.ends, self.firsts = _cut(histories, max_length)
+        self._targets = self.ends - self.firsts
+        if weights is not None:
+            before = np.concatenate([[0], np.cumsum(weights > 0)])
+            self._targets = before[self.ends + 1] - before[self.firsts + 1]
+            kept = self._targets > 0
+            self.starts, self.ends, self.firsts, self._targets = (
+                each[kept] for each in (self.starts, self.ends, self.firsts, self._targets)
+            )
         self.widths = self.ends - self.starts
         self._groups = _by_budget(np.sort(self.widths), tokens)
 
     @property
     def targets(self) -> int:
         """Events learnt from in one epoch."""
-        return int((self.ends - self.firsts).sum())
+        return int(self._targets.sum())
 
     @property
     def batches_per_epoch(self) -> int:
@@ -130,13 +149,16 @@ class TrainingWindows:
         items = self.histories.items
         following = np.minimum(index + 1, len(items) - 1)
         others = self._columns.gather(index, inside, np.zeros_like(inside), np.zeros(len(rows), dtype=np.int64))
+        if self.weights is not None:
+            learnt &= self.weights[following] > 0
+            others["weights"] = np.where(learnt, self.weights[following], 0).astype(np.float32)
         return Batch(np.where(inside, items[index], 0), np.where(learnt, items[following], 0), widths, **others)
 
 
 def inference_batches(
-    histories: Histories, max_length: int, tokens: int, time_zone: str = "UTC"
+    histories: Histories, max_length: int, tokens: int, time_zone: str = "UTC", long_history: LongHistory = "newest"
 ) -> Iterator[tuple[np.ndarray, Batch]]:
-    """Rows of histories cut to their newest ``max_length`` events, in batches of about equal width.
+    """Rows of histories cut to ``max_length`` events (see ``data.long``), in batches of about equal width.
 
     The newest event of a row is asked about the row's own ``at`` and ``wanted``. Yields the row numbers and the batch
     (its targets are empty). Rows without events are left out.
@@ -147,7 +169,7 @@ def inference_batches(
     nothing = np.zeros((0, 0), dtype=np.int64)
     for begin, end in _by_budget(widths[order], tokens):
         rows = order[begin:end]
-        cut = histories.take(rows, last=max_length)
+        cut = shortened(histories.take(rows), max_length, long_history)
         place = np.arange(cut.lengths.max())
         inside = place < cut.lengths[:, None]
         index = np.where(inside, cut.offsets[:-1, None] + place, 0)

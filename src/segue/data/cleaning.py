@@ -16,6 +16,8 @@ from segue.config import Config
 from segue.data.schema import Clock
 from segue.errors import EmptyLog
 
+SEARCH = "search"
+"""The kind of action of an event that may have no item; its text stands in the column ``query``."""
 _DAY = 86_400_000_000  # microseconds
 
 
@@ -76,6 +78,12 @@ def clean(
         events = kept
 
     keep("no user_id", pl.col("user_id").is_not_null())
+    if "action" in events.columns:
+        # It is no item to learn, and nothing is wrong with it either: it is counted apart.
+        keep("search without an item", pl.col("item_id").is_not_null() | pl.col("action").ne_missing(SEARCH))
+        searches = report.removed("search without an item")
+        if searches and "query" in events.columns:
+            report.notes.append(f"{searches} searches led to no item: their text is not learnt from")
     keep("no item_id", pl.col("item_id").is_not_null())
     keep("unreadable timestamp", pl.col("timestamp").is_not_null())
     if clock == "time":

@@ -84,6 +84,13 @@ class Histories:
         """Without code 0, which marks items that are not in the vocabulary."""
         return self.keep(self.items > 0)
 
+    def of_the_kind_wanted(self) -> Histories:
+        """Rows that are asked about one kind of action with their events of that kind alone; others as they are."""
+        if self.wanted is None or self.actions is None:
+            return self
+        wanted = np.repeat(self.wanted, self.lengths)
+        return self.keep((wanted == 0) | (self.actions == wanted))
+
     def asked(self, at: np.ndarray | None = None, wanted: np.ndarray | None = None) -> Histories:
         """The same rows asked about other moments and actions; events after the moment are left out.
 

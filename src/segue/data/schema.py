@@ -27,7 +27,7 @@ from segue.errors import (
 
 Clock = Literal["time", "order"]
 REQUIRED = ("user_id", "item_id", "timestamp")
-OPTIONAL = ("action", "value")
+OPTIONAL = ("action", "value", "query")
 _ALIASES = {
     "user_id": ("user", "uid", "userid", "customer_id", "customerid", "visitor_id", "session_id"),
     "item_id": ("item", "iid", "itemid", "product_id", "productid", "movie_id", "movieid", "sku", "asin"),

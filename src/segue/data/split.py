@@ -20,7 +20,7 @@ from segue.data.dataset import Dataset, uuid_columns
 from segue.data.histories import Histories
 from segue.data.schema import read_time
 from segue.data.vocabulary import Vocabulary
-from segue.errors import FrameNotReadable, SplitEmpty, SplitLeak
+from segue.errors import ActionUnknown, FrameNotReadable, SplitEmpty, SplitLeak, nearest
 
 _PART = "__part__"  # which of the frames an event came in
 
@@ -54,6 +54,12 @@ class Holdout:
         targets, contexts = self.targets.histories.take(users), self.context.histories.take(users)
         assert targets.timestamps is not None
         return contexts.asked(at=targets.timestamps[targets.offsets[:-1]])
+
+    def about(self, action: str) -> Holdout:
+        """The same with targets of one kind of action alone (which may be none); what is known stays."""
+        if "action" not in self.targets.events.columns:
+            return replace(self, targets=self.targets.where(pl.lit(False)), until=self.all)
+        return replace(self, targets=self.targets.where(pl.col("action") == action), until=self.all)
 
     @cached_property
     def all(self) -> Dataset:
@@ -92,12 +98,18 @@ class Split:
         return iter((self.train, self.validation, self.test))
 
 
-def leave_last_out(data: Dataset) -> Split:
+def leave_last_out(data: Dataset, action: str | None = None) -> Split:
     """The last event of each user is the test, the one before it the validation, the rest the training set.
 
     Users with two events have a test only, users with one are in training only. Raises ``SplitEmpty`` when no
     user has two events.
+
+    Args:
+        action: hold out the last events of this kind, such as ``"purchase"``, with everything before them as context.
+            What users did after the event that is held out is in no part. Raises ``ActionUnknown``.
     """
+    if action is not None:
+        return _leave_last_of_kind_out(data, action)
     from_end = _from_end(data)
     length = data.events.select(pl.len().over("user"))["len"].to_numpy()
     test = (from_end == 0) & (length >= 2)
@@ -110,6 +122,24 @@ def leave_last_out(data: Dataset) -> Split:
         Holdout(data.where(~test), data.where(test)),
         "leave-last-out",
     )
+
+
+def _leave_last_of_kind_out(data: Dataset, action: str) -> Split:
+    if action not in data.action_names:
+        known = ", ".join(data.action_names) or "none"
+        raise ActionUnknown(name=action, known=known, hint=nearest(action, data.action_names))
+    is_asked = (pl.col("action").eq_missing(action) & (pl.int_range(pl.len()) > 0)).over("user")
+    left = pl.col("asked").cast(pl.Int64).cum_sum(reverse=True).over("user")
+    here = data.events.select("user", asked=is_asked).with_columns(left=left)
+    here = here.with_columns(most=pl.col("left").first().over("user"))
+    asked, still, most = (here[name].to_numpy() for name in ("asked", "left", "most"))
+    test, validation = asked & (still == 1), asked & (still == 2)
+    if not test.any():
+        raise SplitEmpty(what="test on", why=f"no user has a {action!r} after another event")
+    known = ((still >= 1) & ~test) | (most == 0)  # who never did such a thing is in training with everything
+    context, train = data.where(known), data.where(known & (((still >= 2) & ~validation) | (most <= 1)))
+    validated = Holdout(train, data.where(validation), until=context) if validation.any() else None
+    return Split(train, validated, Holdout(context, data.where(test)), "leave-last-out")
 
 
 def by_time(

@@ -17,6 +17,8 @@ def compare(left: Report, right: Report, metric: str = "ndcg@10") -> PairedTest:
     Raises:
         NotPaired: other users, or another protocol.
     """
+    if left.protocol.get("action") != right.protocol.get("action"):
+        raise NotPaired(why="they are about different kinds of action")
     if left.hits.marks.shape[0] != right.hits.marks.shape[0] or not (left.users == right.users).all():
         raise NotPaired(why="they are about different users")
     if left.protocol["exclude_seen"] != right.protocol["exclude_seen"]:

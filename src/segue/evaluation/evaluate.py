@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from segue.data import frames, schema
-from segue.data.histories import Histories, repeat_share
+from segue.data.histories import Histories
 from segue.data.split import Holdout
-from segue.errors import BadK, ColumnMissing, NoTargets
+from segue.errors import ActionUnknown, BadK, ColumnMissing, NoTargets, nearest
 from segue.evaluation import beyond
 from segue.evaluation.report import Report
 from segue.evaluation.slices import by_slice
 from segue.ranking.metrics import Hits, auc
-from segue.recommenders.base import REPEAT_THRESHOLD, Recommender
+from segue.recommenders.base import Recommender
+from segue.recommenders.kinds import rarely_again, repeats
 
 _EXAMPLES = 8
 
@@ -26,6 +28,7 @@ def evaluate(
     test: Holdout,
     *,
     k: int | Sequence[int] = (1, 5, 10, 20),
+    action: str | None = None,
     exclude_seen: bool | None = None,
     beside: Sequence[Recommender] = (),
     progress: bool = True,
@@ -36,13 +39,16 @@ def evaluate(
         model: fitted.
         test: ``split.test``; every recommender is asked with the same context.
         k: lengths of lists to report.
+        action: count targets of this kind alone, such as ``"purchase"``, and ask for it; users without one are not
+            asked about. None is all, or the one that the model has learnt to tell (its setting ``target``).
         exclude_seen: whether items of the context may be listed. It belongs to the protocol, not to the model. None
-            looks at whether people in this log come back to the same item (in the context, never in the targets).
+            looks at whether people in this log come back to the same item (in the context, never in the targets). With
+            an action, items of events of that kind alone are left out: what was looked at may still be bought.
         beside: other fitted recommenders to show in the same report.
 
     Raises:
         NoTargets: nothing is held out.
-        NotFitted, BadK.
+        NotFitted, BadK, ActionUnknown.
     """
     ks = list(k) if isinstance(k, Sequence) and not isinstance(k, str) else [k]
     if not ks or any(isinstance(each, bool) or not isinstance(each, int) or each < 1 for each in ks):
@@ -52,35 +58,49 @@ def evaluate(
             why="the holdout is empty" if isinstance(test, Holdout) else f"a {type(test).__name__} is no holdout"
         )
     model._require_fitted()
+    action = model.target if action is None else action
+    kind = 0
+    if action is not None:
+        test, kind = _about(test, action)
     contexts = test.asked()
+    contexts = replace(contexts, wanted=np.full(len(contexts), kind)) if kind else contexts
     targets = test.targets.histories.take(test.users)
-    repeats = repeat_share(test.context.histories)
-    chosen = repeats <= REPEAT_THRESHOLD if exclude_seen is None else exclude_seen
-    why = "given" if exclude_seen is not None else f"{repeats:.1%} of later events are on an item seen before"
-    lists, _ = model.recommend_codes(contexts, max(ks), exclude_seen=chosen, progress=progress)
+    again = repeats(test.context.histories, kind)
+    chosen = rarely_again(test.context.histories, kind) if exclude_seen is None else exclude_seen
+    events = "later events" if action is None else f"later events of the kind {action!r}"
+    why = "given" if exclude_seen is not None else f"{again:.1%} of {events} are on an item seen before"
+    protocol = {
+        "users": len(test.users),
+        "targets": len(targets.items),
+        **({} if action is None else {"action": action}),
+        "catalogue": len(test.context.item_vocabulary),
+        "ranking": "full",
+        "exclude_seen": chosen,
+        "exclude_seen_because": why,
+        "k": sorted(ks),
+    }
+    reports = [_report(each, test, contexts, targets, protocol, progress) for each in (model, *beside)]
+    reports[0].beside = reports[1:]
+    return reports[0]
+
+
+def _report(
+    model: Recommender, test: Holdout, contexts: Histories, targets: Histories, protocol: dict[str, Any], progress: bool
+) -> Report:
+    model._require_fitted()
+    ks: list[int] = protocol["k"]
+    lists, _ = model.recommend_codes(contexts, max(ks), exclude_seen=protocol["exclude_seen"], progress=progress)
     counts = test.context.item_counts
-    report = Report(
+    return Report(
         name=type(model).__name__,
-        protocol={
-            "users": len(test.users),
-            "targets": len(targets.items),
-            "catalogue": len(test.context.item_vocabulary),
-            "ranking": "full",
-            "exclude_seen": chosen,
-            "exclude_seen_because": why,
-            "k": sorted(ks),
-        },
+        protocol=protocol,
         hits=Hits.of(lists, targets),
-        beyond={
-            name: value for each in sorted(ks) for name, value in _beyond(lists[:, :each], each, test, contexts).items()
-        },
+        beyond={name: value for each in ks for name, value in _beyond(lists[:, :each], each, test, contexts).items()},
         slices=by_slice(lists, contexts, targets, counts, 10 if max(ks) >= 10 else max(ks)),
         examples=_examples(model, test, contexts, targets, lists),
         training=model.report,
         users=test.context.user_vocabulary.decode(test.users),
     )
-    report.beside = [evaluate(other, test, k=ks, exclude_seen=chosen, progress=progress) for other in beside]
-    return report
 
 
 def evaluate_pairs(model: Recommender, pairs: Any) -> float:
@@ -102,6 +122,17 @@ def evaluate_pairs(model: Recommender, pairs: Any) -> float:
         here = (row_of[place] >= 0) & (items > 0)
         scores[here] = block[row_of[place[here]], items[here]]
     return auc(scores, table["label"].to_numpy())
+
+
+def _about(test: Holdout, action: str) -> tuple[Holdout, int]:
+    """The test with targets of one kind alone, and that kind's code."""
+    names = test.targets.action_names
+    if action not in names:
+        raise ActionUnknown(name=action, known=", ".join(names) or "none", hint=nearest(str(action), names))
+    test = test.about(action)
+    if not len(test.users):
+        raise NoTargets(why=f"no event of the test is a {action!r}")
+    return test, names.index(action) + 1
 
 
 def _beyond(lists: np.ndarray, k: int, test: Holdout, contexts: Histories) -> dict[str, float]:

@@ -60,20 +60,29 @@ class SequenceModel(nn.Module):
         masks = place == inputs.lengths[:, None]
         return self._encoded(masking.masked(row, masks), vectors, masks, last=True)
 
-    def learnt(self, inputs: Inputs, targets: Tensor, vectors: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The hidden states to learn from, (tokens, d), and the item that each should tell, (tokens,).
+    def learnt(
+        self, inputs: Inputs, targets: Tensor, vectors: Tensor | None = None, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The hidden states to learn from, (tokens, d), the item that each should tell, and what it counts for.
 
         Args:
             inputs, vectors: as for :meth:`forward`.
             targets: (rows, width) the item that followed each input, 0 where nothing is to be learnt.
+            weights: (rows, width) what each target counts for; None where all count alike.
         """
         inputs = self._forgotten(inputs)
         if self.mask is None:
             places = targets > 0
-            return self._encoded(inputs, vectors)[places], targets[places]
+            counted = None if weights is None else weights[places]
+            return self._encoded(inputs, vectors)[places], targets[places], counted
         row = masking.whole(inputs, targets.gather(1, inputs.lengths[:, None] - 1)[:, 0])
         masks = masking.draw_masks(row.lengths, row.items.shape[1], self.mask_share) & (row.items > 0)
-        return self._encoded(masking.masked(row, masks), vectors, masks)[masks], row.items[masks]
+        counted = None
+        if weights is not None:  # an event counts what it counts as the target of the one before it
+            own = torch.cat([torch.zeros_like(weights[:, :1]), weights], dim=1)
+            masks = masks & (own > 0)
+            counted = own[masks]
+        return self._encoded(masking.masked(row, masks), vectors, masks)[masks], row.items[masks], counted
 
     def _forgotten(self, inputs: Inputs) -> Inputs:
         return forget_wanted(forget_moments(inputs, self.forget), self.forget) if self.training else inputs

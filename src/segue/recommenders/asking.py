@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import uuid
 import warnings
@@ -17,6 +18,7 @@ from segue.data.dataset import encode_actions
 from segue.data.histories import UNKNOWN_TIME, Histories
 from segue.data.vocabulary import Vocabulary
 from segue.errors import (
+    ActionNotLearnt,
     ActionUnknown,
     ColdUsers,
     DataError,
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
 class Asked:
     """Histories to answer for, and the external id of each row (``uuids``: those ids are the text of UUIDs).
 
-    Where kinds of action are asked for (``kinds``), all rows stand there once for each kind.
+    Where kinds of action are asked for (``kinds``), all rows stand there once for each kind. ``moments`` are those that
+    a frame of histories asked about (its column ``at``), one for each row.
     """
 
     users: pl.Series
@@ -44,6 +47,7 @@ class Asked:
     frame_kind: frames.FrameKind
     uuids: bool
     kinds: tuple[str, ...] = ()
+    moments: pl.Series | None = None
 
 
 def resolve(model: Recommender, users: Any, histories: Any) -> Asked:
@@ -62,8 +66,10 @@ def resolve(model: Recommender, users: Any, histories: Any) -> Asked:
 def about(model: Recommender, asked: Asked, at: Any, action: Any) -> Asked:
     """The same question about a moment and about kinds of action.
 
-    Raises ``MomentUnreadable``, ``ActionUnknown``; warns of moments before a history (``RequestBeforeHistory``).
+    Raises ``MomentUnreadable``, ``ActionUnknown``, ``ActionNotLearnt``; warns of moments before a history
+    (``RequestBeforeHistory``).
     """
+    at = asked.moments if at is None else at
     if at is None and action is None:
         return asked
     rows = len(asked.histories)
@@ -71,7 +77,9 @@ def about(model: Recommender, asked: Asked, at: Any, action: Any) -> Asked:
     for name in kinds:
         if name not in model.action_names:
             known = ", ".join(model.action_names) or "none"
-            raise ActionUnknown(name=name, known=known, hint=nearest(name, model.action_names))
+            raise ActionUnknown(name=name, known=known, hint=nearest(str(name), model.action_names))
+        if model.target is not None and name != model.target:
+            raise ActionNotLearnt(name=name, learnt=repr(model.target))
     moments = None if at is None else _moments(model, at, rows)
     histories = asked.histories.asked(moments)
     early = int(((histories.lengths == 0) & (asked.histories.lengths > 0)).sum())
@@ -89,22 +97,48 @@ def about(model: Recommender, asked: Asked, at: Any, action: Any) -> Asked:
 def _moments(model: Recommender, at: Any, rows: int) -> np.ndarray:
     """(rows,) microseconds since 1970 (or numbers of the log's order), ``UNKNOWN_TIME`` for None."""
     several = not isinstance(at, str | bytes) and hasattr(at, "__iter__")
+    if isinstance(at, pl.Series) and len(at) == rows and model.clock == "time":
+        return _series_of_moments(model, at)
     values = list(at) if several else [at]
     if several and len(values) != rows:
         raise MomentUnreadable(value=at, reason=f"has {len(values)} moments for {rows} requests")
-    values = [dt.datetime.now(dt.UTC) if isinstance(value, str) and value == "now" else value for value in values]
-    found = np.array([_moment(model, value) for value in values], dtype=np.int64)
+    found = np.array([_moment(model, value) for value in _not_now(values)], dtype=np.int64)
     return found if several else np.repeat(found, rows)
+
+
+def _series_of_moments(model: Recommender, at: pl.Series) -> np.ndarray:
+    """A column at once, for many users are asked about together; what it cannot read is told one by one."""
+    if at.null_count() == len(at):
+        return np.full(len(at), UNKNOWN_TIME)
+    found = None
+    try:
+        stamps, clock = schema.read_time(at, model.time_zone)
+        found = stamps if clock == "time" and stamps.null_count() == at.null_count() else None
+    except DataError:
+        pass
+    if found is None:
+        return np.array([_moment(model, value) for value in _not_now(at.to_list())], dtype=np.int64)
+    return found.fill_null(UNKNOWN_TIME).to_numpy()
+
+
+def _not_now(values: list[Any]) -> list[Any]:
+    now = dt.datetime.now(dt.UTC)
+    return [now if isinstance(value, str) and value == "now" else value for value in values]
 
 
 def _moment(model: Recommender, value: Any) -> int:
     if value is None:
         return int(UNKNOWN_TIME)
     if model.clock == "order":
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             raise MomentUnreadable(
                 value=value, reason="is no number, and the log's timestamps are an order, not a time"
             )
+        if not np.isfinite(float(value)) or abs(float(value)) >= 2**63:
+            raise MomentUnreadable(value=value, reason="is no place in an order")
         return int(value)
     if isinstance(value, np.datetime64):
         value = value.astype("datetime64[us]").item()
@@ -227,7 +261,11 @@ def _frame(model: Recommender, histories: Any) -> Asked:
     ordered = {name: column[order] for name, column in columns.items()}
     encoded = Histories.from_rows(rows[order], count=len(users), **ordered)
     uuids = kind == "pandas" and isinstance(next(iter(histories["user_id"]), None), uuid.UUID)
-    return Asked(users, _skip_unknown(encoded), kind, uuids)
+    moments = None
+    if "at" in table.columns:
+        last = table.group_by("user_id", maintain_order=True).agg(pl.col("at").drop_nulls().last())
+        moments = last["at"] if last["at"].dtype != pl.Null else None
+    return Asked(users, _skip_unknown(encoded), kind, uuids, moments=moments)
 
 
 def _others(model: Recommender, table: pl.DataFrame) -> dict[str, np.ndarray]:

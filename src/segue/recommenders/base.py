@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -20,15 +21,13 @@ from segue import artefacts, progress
 from segue.config import Config
 from segue.data.cleaning import CleaningReport
 from segue.data.dataset import Dataset, titles_of
-from segue.data.histories import Histories, repeat_share
+from segue.data.histories import Histories
 from segue.data.split import Holdout
 from segue.data.vocabulary import Vocabulary
 from segue.errors import ArtefactCorrupt, BadK, NoTargets, NotFitted, UnknownItems, nearest
 from segue.ranking.topk import top_k
-from segue.recommenders import asking
+from segue.recommenders import asking, kinds
 
-REPEAT_THRESHOLD = 0.02
-"""People come back to items when more than this share of events is on an item the user had before."""
 _EVENT_COLUMNS = ("user", "item", "timestamp", "row")
 _OPTIONAL_COLUMNS = ("timestamps", "actions", "values")
 # What every recommender knows of the log besides what it learnt.
@@ -93,8 +92,10 @@ class Recommender(ABC):
         """(rows, catalogue + 1) float32 scores; no row is empty; column 0 is ignored."""
 
     def _score_empty(self, histories: Histories) -> np.ndarray:
-        """As :meth:`_score_block` where all rows are empty: popularity."""
-        return np.tile(self.item_counts.astype(np.float32), (len(histories), 1))
+        """As :meth:`_score_block` where all rows are empty: popularity, in the kind of action asked for."""
+        wanted = np.zeros(len(histories), dtype=np.int64) if histories.wanted is None else histories.wanted
+        rows: np.ndarray = self._popularity[wanted]
+        return rows
 
     @abstractmethod
     def _save(self, artefact: artefacts.Writer) -> None:
@@ -103,6 +104,11 @@ class Recommender(ABC):
     @abstractmethod
     def _load(self, artefact: artefacts.Reader) -> None:
         """Read what :meth:`_save` wrote; the vocabularies are set."""
+
+    @property
+    def target(self) -> str | None:
+        """The one kind of action that this model has learnt to tell, or None for all."""
+        return None
 
     # -- learning ----------------------------------------------------------------------------------------------
 
@@ -119,12 +125,14 @@ class Recommender(ABC):
         known = data if validation is None else validation.all
         # Until it has learnt everything anew it can answer nothing: half of two fits would be wrong silently.
         self._fitted = False
-        self.__dict__.pop("titles", None)
+        for name in ("titles", "_popularity", "_rarely_again"):
+            self.__dict__.pop(name, None)
         self.item_vocabulary, self.user_vocabulary = data.item_vocabulary, data.user_vocabulary
         self.histories, self.item_counts = known.histories, known.item_counts
         self.items, self.frame_kind, self.clock = data.items, data.frame_kind, data.clock
         self.time_zone, self.action_names = data.time_zone, data.action_names
-        self.exclude_seen = repeat_share(known.histories) <= REPEAT_THRESHOLD
+        told = 0 if self.target not in self.action_names else self._kind(self.target)
+        self.exclude_seen = kinds.rarely_again(known.histories, told)
         self.report = {"recommender": type(self).__name__, "exclude_seen": self.exclude_seen}
         self._fit(data, validation, run)
         self._fitted = True
@@ -154,42 +162,49 @@ class Recommender(ABC):
             users: external user ids; those not in the log count as having no history (with a warning).
             k: length of each list; shorter only where the catalogue ends.
             histories: instead of users: lists of external item ids, oldest first, or a frame with ``user_id``,
-                ``item_id`` and ``timestamp``. Items not in the catalogue are skipped (with a warning).
+                ``item_id`` and ``timestamp``; a column ``at`` tells the moment each user is asked about (its newest
+                value counts). Items not in the catalogue are skipped (with a warning).
             at: the moment of the request, one for all or one for each user: a datetime, ISO 8601 text, a number as in
                 the log, or ``"now"``. Events after it are not read. None says nothing about it.
-            action: what the items are wanted for, such as ``"purchase"``; several give one list for each.
-            exclude_seen: leave out items of the history; None does what suits this log (``model.exclude_seen``).
+            action: what the items are wanted for, such as ``"purchase"``; several give one list for each. None is any,
+                or the one that the model was trained to tell.
+            exclude_seen: leave out items of the history, where a kind of action is asked for those of its events of
+                that kind; None does what suits this log (``model.exclude_seen``) and this kind.
 
         Returns:
             A frame of the kind that the recommender was trained with: ``user_id, item_id, score, rank`` (rank from
             1). For lists of histories ``user_id`` is their place, from 0.
 
         Raises:
-            NotFitted, NothingAsked, BadK, HistoryMalformed, MomentUnreadable, ActionUnknown.
+            NotFitted, NothingAsked, BadK, HistoryMalformed, MomentUnreadable, ActionUnknown, ActionNotLearnt.
         """
         self._require_fitted()
         k = _whole(k)
         asked = asking.about(self, asking.resolve(self, users, histories), at, action)
-        exclude = self.exclude_seen if exclude_seen is None else exclude_seen
+        exclude: bool | np.ndarray = self.exclude_seen if exclude_seen is None else exclude_seen
+        if exclude_seen is None and asked.kinds and asked.histories.wanted is not None:
+            exclude = self._rarely_again[asked.histories.wanted]
         codes, scores = self.recommend_codes(asked.histories, k, exclude_seen=exclude, progress=progress)
         return asking.answer(self, asked, codes, scores)
 
     def recommend_codes(
-        self, histories: Histories, k: int, *, exclude_seen: bool, progress: bool = True
+        self, histories: Histories, k: int, *, exclude_seen: bool | np.ndarray, progress: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`recommend` in codes: (rows, k) item codes, 0 where a list ends, and their scores.
 
-        Scores stream through a block of fixed size; users x items is never held.
+        Scores stream through a block of fixed size; users x items is never held. ``exclude_seen`` is one for all
+        or one for each row.
         """
+        histories = self._about_target(histories)
+        left_out = kinds.seen(histories, exclude_seen)
         rows, width = len(histories), len(self.item_vocabulary) + 1
         k = min(k, width - 1)
         codes = np.zeros((rows, k), dtype=np.int64)
         scores = np.full((rows, k), -np.inf, dtype=np.float32)
         prior = self.item_counts.astype(np.float32)
         for part, block in self._blocks(histories, progress):
-            seen = histories.take(part) if exclude_seen else None
-            offsets, items = (seen.offsets, seen.items) if seen is not None else (None, None)
-            codes[part], scores[part] = top_k(block, k, prior, offsets, items)
+            seen = left_out.take(part)
+            codes[part], scores[part] = top_k(block, k, prior, seen.offsets, seen.items)
         return codes, scores
 
     def score(
@@ -230,6 +245,7 @@ class Recommender(ABC):
 
         Neighbouring moments share a block, so that what depends on them is swept once.
         """
+        histories = self._about_target(histories)
         moments = np.zeros(len(histories), dtype=np.int64) if histories.at is None else histories.at
         order = np.lexsort((histories.lengths, moments, histories.lengths > 0))
         size = max(1, _SCORES // (len(self.item_vocabulary) + 1))
@@ -245,6 +261,25 @@ class Recommender(ABC):
                     rows.append(self._score_block(histories.take(part[nothing:])))
                 yield part, rows[0] if len(rows) == 1 else np.concatenate(rows)
                 advance(len(part))
+
+    def _about_target(self, histories: Histories) -> Histories:
+        """Requests that name no kind of action are about the one the model has learnt."""
+        if self.target is None:
+            return histories
+        wanted = np.zeros(len(histories), dtype=np.int64) if histories.wanted is None else histories.wanted
+        return replace(histories, wanted=np.where(wanted == 0, self._kind(self.target), wanted))
+
+    def _kind(self, action: str | None) -> int:
+        """The code of a kind of action that the log has; 0 for None, which is any."""
+        return 0 if action is None else self.action_names.index(action) + 1
+
+    @cached_property
+    def _popularity(self) -> np.ndarray:
+        return kinds.popularity(self.histories, self.item_counts, len(self.action_names))
+
+    @cached_property
+    def _rarely_again(self) -> np.ndarray:
+        return np.array([kinds.rarely_again(self.histories, kind) for kind in range(len(self.action_names) + 1)])
 
     def _encode_items(self, items: Sequence[Any]) -> np.ndarray:
         codes = self.item_vocabulary.encode(list(items))

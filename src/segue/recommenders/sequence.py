@@ -20,16 +20,18 @@ from segue import artefacts
 from segue.data.attributes import ItemFeatures, item_features
 from segue.data.batches import inference_batches
 from segue.data.dataset import Dataset
-from segue.data.histories import Histories, repeat_share
+from segue.data.histories import Histories
 from segue.data.split import Holdout, leave_last_out
 from segue.errors import ConfigUnknown, SplitEmpty, nearest
 from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
-from segue.recommenders.base import REPEAT_THRESHOLD, Recommender
+from segue.recommenders.base import Recommender
+from segue.recommenders.kinds import rarely_again
 from segue.training.build import LogShape, build_model, readable
 from segue.training.distillation import Distillation
 from segue.training.fit import RunOptions, TrainingData, fit
 from segue.training.plan import Plan, SequenceConfig, plan_for
+from segue.training.targets import kind_weights, target_weights
 from segue.training.trend import Trend, TrendWeights
 from segue.training.trend_fit import Held, fit_trend
 from segue.training.validation import Validation
@@ -53,21 +55,33 @@ class SequenceRecommender(Recommender):
     trend: Trend | None = None
     distillation: Distillation | None = None  # while a student is being fitted (see Ensemble.distil)
 
+    @property
+    def target(self) -> str | None:
+        """The kind of action of the setting ``target``."""
+        target: str | None = self.config.target
+        return target
+
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         options = _run_options(run)
+        kinds = kind_weights(self.config, self.action_names)
+        if validation is not None and self.target is not None and not len(validation.about(self.target).users):
+            data, validation = validation.all, None  # it holds none of what is to be told
         if validation is None and self.config.epochs == "auto":
-            data, validation = _inner_validation(data)
+            data, validation = _inner_validation(data, self.target)
         histories = self._timed(data.histories)
         features = item_features(self.items, self.item_vocabulary, self.config.features)
         names = features.names if features is not None else []
         self.plan = plan = plan_for(self.config, histories, len(self.item_vocabulary), names)
         self.log = LogShape.of(histories, len(self.item_vocabulary), len(self.action_names), features)
         common: dict[str, Any] = {"log": self.log, "time_zone": self.time_zone, "distillation": self.distillation}
-        search = TrainingData(histories, data.item_counts, validation=self._validation(validation, plan), **common)
+        checked = self._validation(validation, plan)
+        counted = target_weights(kinds, histories)
+        search = TrainingData(histories, data.item_counts, validation=checked, weights=counted, **common)
         everything = None
         if validation is not None:
             known = validation.all
-            everything = TrainingData(self._timed(known.histories), known.item_counts, **common)
+            counted = target_weights(kinds, known.histories)
+            everything = TrainingData(self._timed(known.histories), known.item_counts, weights=counted, **common)
         weights: TrendWeights | None = None
 
         def searched(model: SequenceModel) -> None:
@@ -92,33 +106,40 @@ class SequenceRecommender(Recommender):
     def _validation(self, holdout: Holdout | None, plan: Plan) -> Validation | None:
         if holdout is None:
             return None
+        if self.target is not None:
+            holdout = holdout.about(self.target)
         known = holdout.context.histories
         users = holdout.users[known.lengths[holdout.users] > 0]
         if len(users) > plan.validation_users:
             users = np.sort(np.random.default_rng(plan.seed).choice(users, plan.validation_users, replace=False))
         if not len(users):
             return None
+        asked = self._about_target(holdout.asked(users))
         return Validation(
-            readable(self._timed(holdout.asked(users)), plan),
+            readable(self._timed(asked), plan),
             holdout.targets.histories.take(users),
             plan.validation_metric,
-            repeat_share(known) <= REPEAT_THRESHOLD,
+            rarely_again(known, self._kind(self.target)),
             holdout.context.item_counts.astype(np.float32),
             plan.max_length,
             self.time_zone,
+            asked.of_the_kind_wanted(),
+            plan.long_history,
         )
 
     def _held(self, data: Dataset, holdout: Holdout | None) -> Held | None:
         """What the trend is learnt on; None where there is nothing to learn it on, or it is turned off."""
         if holdout is None or "trend" not in self.plan.time or self.clock != "time":
             return None
+        if self.target is not None:
+            holdout = holdout.about(self.target)
         return Held(
             data.histories,
-            holdout.asked(),
+            self._about_target(holdout.asked()),
             holdout.targets.histories.take(holdout.users),
             holdout.users,
             len(self.item_vocabulary),
-            repeat_share(holdout.context.histories) <= REPEAT_THRESHOLD,
+            rarely_again(holdout.context.histories, self._kind(self.target)),
             self.plan.max_length,
             self.plan.seed,
         )
@@ -156,8 +177,9 @@ class SequenceRecommender(Recommender):
     def _encode(self, histories: Histories) -> torch.Tensor:
         """(rows, d): the state of each history; none is empty."""
         states = torch.empty((len(histories), self.plan.embedding_size))
-        read = readable(self._timed(histories), self.plan)
-        for rows, batch in inference_batches(read, self.plan.max_length, _INFERENCE_TOKENS, self.time_zone):
+        read, plan = readable(self._timed(histories), self.plan), self.plan
+        batches = inference_batches(read, plan.max_length, _INFERENCE_TOKENS, self.time_zone, plan.long_history)
+        for rows, batch in batches:
             states[rows] = self.model.last(Inputs.of(batch), self._vectors)
         return states
 
@@ -198,14 +220,14 @@ class SequenceRecommender(Recommender):
         self.trend = self._trend_of(trend)
 
 
-def _inner_validation(data: Dataset) -> tuple[Dataset, Holdout | None]:
+def _inner_validation(data: Dataset, target: str | None) -> tuple[Dataset, Holdout | None]:
     """Hold the last event of each user out for early stopping when the caller gave nothing to validate on."""
     try:
-        inner = leave_last_out(data)
+        inner = leave_last_out(data, target)
     except SplitEmpty:
         return data, None
     context = inner.test.context
-    return (context, Holdout(context, inner.test.targets)) if len(context) else (data, None)
+    return (context, Holdout(context, inner.test.targets, until=data)) if len(context) else (data, None)
 
 
 def _run_options(run: Mapping[str, Any]) -> RunOptions:

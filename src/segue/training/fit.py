@@ -85,7 +85,10 @@ class TrainingReport:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Of one fit: histories, popularity per code, what shapes the model, what to validate on, and who else teaches."""
+    """Of one fit: histories, popularity per code, what shapes the model, what to validate on, and who else teaches.
+
+    ``weights`` says what each event counts for as a target (see ``training.targets``); None: all alike.
+    """
 
     histories: Histories
     item_counts: np.ndarray
@@ -93,6 +96,7 @@ class TrainingData:
     time_zone: str = "UTC"
     validation: Validation | None = None
     distillation: Distillation | None = None
+    weights: np.ndarray | None = None
 
 
 def fit(
@@ -159,7 +163,8 @@ def _run(
 ) -> NextItemTask:
     """One Lightning run of at most ``epochs`` epochs."""
     model = build_model(plan, data.log)
-    windows = TrainingWindows(readable(data.histories, plan), plan.max_length, plan.batch_tokens, data.time_zone)
+    read = readable(data.histories, plan)
+    windows = TrainingWindows(read, plan.max_length, plan.batch_tokens, data.time_zone, data.weights)
     sampler = NegativeSampler(data.item_counts, plan.negatives, plan.popular_negatives, plan.negatives_from)
     task = NextItemTask(model, windows, plan, sampler, data.validation, data.distillation)
     callbacks = [*callbacks, *tracking(cast(list[str], run.tracker), run.log_dir, phase, plan.model_dump())]
@@ -205,7 +210,7 @@ def _signature(plan: Plan, data: TrainingData, epochs: int) -> str:
         for part in data.log.features.arrays().values():
             digest.update(part.tobytes())
     read = readable(data.histories, plan)
-    for array in (read.offsets, read.items, read.timestamps, read.actions, read.values):
+    for array in (read.offsets, read.items, read.timestamps, read.actions, read.values, data.weights):
         digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 

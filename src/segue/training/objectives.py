@@ -113,5 +113,5 @@ def contrastive_loss(
         return info_nce(model.last(inputs), model.last(inputs), temperature)
     states, wanted = learnt
     chosen = torch.randperm(len(states))[:_ANCHORS].to(states.device)
-    again, _ = model.learnt(inputs, targets)
+    again = model.learnt(inputs, targets)[0]
     return info_nce(states[chosen], again[chosen], temperature, wanted[chosen])

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from segue.config import Config
 from segue.data.augmentation import Tool
 from segue.data.histories import Histories
+from segue.data.long import LongHistory
 from segue.nn.encoders import ENCODERS
 from segue.training.schedules import Schedule
 
@@ -52,12 +53,18 @@ class SequenceConfig(Config):
     """Columns of the catalogue that are read beside ids. Auto: those whose values items share; [] reads none."""
     id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of items whose id is hidden in a training step, so that attributes learn to speak alone; with features."""
+    target: str | None = None
+    """Learn to tell events of this kind of action alone, from events of all kinds; answers are about it by default."""
+    action_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """How much an event counts as something to be told, by its kind of action; 1 where none is given."""
     forget: float = Field(0.1, ge=0, lt=1)
     """Share of training requests whose moment and action are hidden, so that the model can answer without them."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
     """Auto: 0.2, or 0.5 where each item has few events."""
     max_length: Annotated[int, Field(ge=2)] | Auto = "auto"
-    """Events of a history that are read, the newest. Auto: what covers 99 % of histories, 20 to 200."""
+    """Events of a history that are read. Auto: what covers 99 % of histories, 20 to 200."""
+    long_history: LongHistory = "newest"
+    """Which events of a longer history an answer reads: the newest, or those and representatives of the older ones."""
     loss: Loss | Auto = "auto"
     """Full softmax, sampled softmax, BCE or gBCE. Auto: full where its cost is bearable, sampled otherwise."""
     negatives: int = Field(512, ge=1)

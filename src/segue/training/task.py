@@ -107,18 +107,19 @@ class NextItemTask(L.LightningModule):
             return batch
         learnt, *views = batch if isinstance(batch, tuple) else (batch,)
         targets = torch.from_numpy(learnt.targets).to(device)
-        return Inputs.of(learnt, device), targets, *(Inputs.of(view, device) for view in views)
+        weights = None if learnt.weights is None else torch.from_numpy(learnt.weights).to(device)
+        return Inputs.of(learnt, device), targets, weights, *(Inputs.of(view, device) for view in views)
 
     def training_step(self, batch: tuple[Any, ...], batch_idx: int) -> Tensor:
-        inputs, targets, *views = batch
+        inputs, targets, counted, *views = batch
         plan = self.plan
         batch_number = self.current_epoch * self.windows.batches_per_epoch + batch_idx
 
         def next_item() -> tuple[Tensor, Tensor, Tensor]:
             torch.manual_seed((plan.seed << 32) + batch_number)
             vectors = self.model.tower.vectors()  # once: inputs and outputs share them
-            hidden, wanted = self.model.learnt(inputs, targets, vectors)
-            loss = self._loss(hidden, vectors, wanted)
+            hidden, wanted, weights = self.model.learnt(inputs, targets, vectors, counted)
+            loss = self._loss(hidden, vectors, wanted, weights)
             if self.distillation is not None:
                 loss = self.distillation.loss(loss, hidden, vectors, inputs, targets > 0)
             return hidden, wanted, loss
@@ -137,17 +138,17 @@ class NextItemTask(L.LightningModule):
             raise TrainingDiverged(value=float(value), step=self.global_step)
         return loss
 
-    def _loss(self, hidden: Tensor, vectors: Tensor, targets: Tensor) -> Tensor:
+    def _loss(self, hidden: Tensor, vectors: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         plan = self.plan
         if plan.loss == "full":
-            return losses.full_softmax(hidden, vectors, targets, self._product_type, None, plan.label_smoothing)
+            return losses.full_softmax(hidden, vectors, targets, self._product_type, weights, plan.label_smoothing)
         negatives, log_q = self.sampler.draw_for(hidden, vectors, targets)
         if plan.loss == "sampled":
-            return losses.sampled_softmax(hidden, vectors, targets, negatives, log_q, None, plan.label_smoothing)
+            return losses.sampled_softmax(hidden, vectors, targets, negatives, log_q, weights, plan.label_smoothing)
         if plan.loss == "bce":
-            return losses.binary_cross_entropy(hidden, vectors, targets, negatives)
+            return losses.binary_cross_entropy(hidden, vectors, targets, negatives, weights)
         beta = losses.gbce_beta(len(negatives), self.sampler.catalogue, plan.calibration)
-        return losses.generalised_bce(hidden, vectors, targets, negatives, beta)
+        return losses.generalised_bce(hidden, vectors, targets, negatives, beta, weights)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)

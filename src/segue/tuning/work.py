@@ -14,10 +14,10 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from segue import progress
-from segue.data.histories import repeat_share
 from segue.errors import ConfigValue, NothingToTuneOn, SegueError, TrainingDiverged
 from segue.ranking.metrics import PER_USER, Hits, parse_metric
-from segue.recommenders.base import REPEAT_THRESHOLD, Recommender
+from segue.recommenders.base import Recommender
+from segue.recommenders.kinds import rarely_again
 from segue.tuning import study as studies
 from segue.tuning.search import Search
 
@@ -96,7 +96,7 @@ def _ranked(model: Recommender, search: Search) -> float:
     """The metric over all users of the validation, as the final evaluation would count it."""
     held = search.validation
     metric, k = parse_metric(search.metric)
-    exclude = repeat_share(held.context.histories) <= REPEAT_THRESHOLD
+    exclude = rarely_again(held.context.histories)
     contexts, targets = held.context.histories.take(held.users), held.targets.histories.take(held.users)
     lists, _ = model.recommend_codes(contexts, k, exclude_seen=exclude, progress=False)
     return float(PER_USER[metric](Hits.of(lists, targets), k).mean())
