@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -68,6 +68,9 @@ def test_columns_stay_with_their_events(lengths: list[int], tool: Tool, seed: in
         inside = np.arange(new.inputs.shape[1]) < new.lengths[:, None]
         for each in fields(Batch):
             column = getattr(new, each.name)
+            if getattr(batch, each.name) is None:
+                assert column is None
+                continue
             assert column.shape == (new.lengths.shape if each.name == "lengths" else new.inputs.shape), each.name
             assert column.dtype == getattr(batch, each.name).dtype, each.name
         assert ((new.inputs > 0) == inside).all()
@@ -82,6 +85,17 @@ def test_columns_stay_with_their_events(lengths: list[int], tool: Tool, seed: in
         assert (new.wanted[at_target] == new.targets[at_target] % 5 + 1).all()
         assert not new.times[~inside].any()
         assert np.isnan(value[~inside]).all()
+
+
+@given(lengths_of, st.sampled_from(TOOLS), st.integers(0, 5))
+def test_what_a_target_counts_for_moves_with_it(lengths: list[int], tool: Tool, seed: int) -> None:
+    for batch in batches(lengths):
+        weighed = replace(batch, weights=np.where(batch.targets > 0, batch.targets % 3, 0).astype(np.float32))
+        new = augmented(weighed, tool, seed=seed)
+        assert new.weights is not None
+        counted = new.targets > 0
+        assert (new.weights[counted] == new.targets[counted] % 3).all()
+        assert (new.weights[counted] > 0).all(), "what counts for nothing is not learnt"
 
 
 @given(lengths_of, st.sampled_from(TOOLS), st.integers(0, 5))

@@ -76,8 +76,8 @@ def test_the_targets_of_training_do_not_reach_the_states_that_tell_them(time: bo
     other = targets.scatter(1, LENGTHS[:, None] - 1, 8)
     masks = torch.arange(WIDTH + 1) == LENGTHS[:, None]
     monkeypatch.setattr(masking, "draw_masks", lambda lengths, width, share: masks)
-    hidden, told = made.learnt(inputs, targets)
-    same, others = made.learnt(inputs, other)
+    hidden, told, _ = made.learnt(inputs, targets)
+    same, others, _ = made.learnt(inputs, other)
     assert (told == 7).all()
     assert (others == 8).all()
     assert torch.equal(hidden, same)
@@ -88,14 +88,26 @@ def test_what_is_asked_in_training_is_what_is_asked_of_a_recommendation(time: bo
     made, inputs = model(time), asked_of()
     masks = torch.arange(WIDTH + 1) == LENGTHS[:, None]
     monkeypatch.setattr(masking, "draw_masks", lambda lengths, width, share: masks)
-    hidden, _ = made.learnt(inputs, torch.ones_like(inputs.items))
+    hidden = made.learnt(inputs, torch.ones_like(inputs.items))[0]
     torch.testing.assert_close(hidden, made.last(inputs))
+
+
+def test_a_masked_event_counts_as_the_target_it_is_and_one_of_no_weight_is_not_masked() -> None:
+    made, inputs = model(), asked_of()
+    targets = torch.ones_like(inputs.items)
+    weights = torch.arange(WIDTH).remainder(2).float().expand(ROWS, WIDTH) * 3
+    for seed in range(20):
+        torch.manual_seed(seed)
+        hidden, told, counted = made.learnt(inputs, targets, weights=weights)
+        assert counted is not None
+        assert len(hidden) == len(told) == len(counted)
+        assert (counted == 3).all()
 
 
 def test_what_is_learnt_are_the_masked_items() -> None:
     made, inputs = model(), asked_of()
     torch.manual_seed(3)
-    hidden, told = made.learnt(inputs, torch.ones_like(inputs.items))
+    hidden, told, _ = made.learnt(inputs, torch.ones_like(inputs.items))
     torch.manual_seed(3)
     row = masking.whole(inputs, torch.ones(ROWS, dtype=torch.int64))
     masks = masking.draw_masks(row.lengths, WIDTH + 1, made.mask_share)

@@ -15,6 +15,7 @@ from segue.testing import RecommenderContract
 from tests.training.runs import SMALL, Killed, kill_at
 
 TINY: dict[str, Any] = {**SMALL, "loss": "full", "max_length": 20, "time": [], "behaviour": []}
+MEMBER_PARTS = ("weights", "plan", "log", "features", "feature_values", "item_features")
 CHEAP = ["EASE", "FirstOrder"]
 ASKED = ["u1", "u2", "u3", "u4"]
 
@@ -187,7 +188,7 @@ def test_members_are_saved_in_one_artefact_that_repeats_nothing(two: Ensemble, t
     two.save(tmp_path / "model")
     parts = set(artefacts.read(tmp_path / "model").manifest["files"])
     shared = {"facts", "histories", "item_ids", "user_ids", "items", "members"}
-    assert parts == shared | {f"member-{n}-{part}" for n in (0, 1) for part in ("weights", "plan", "log")}
+    assert parts == shared | {f"member-{n}-{part}" for n in (0, 1) for part in MEMBER_PARTS}
     again = segue.load(tmp_path / "model")
     assert again.recommend(ASKED, k=9).equals(two.recommend(ASKED, k=9))
     for mine, theirs in zip(again.members, two.members, strict=True):

@@ -155,7 +155,7 @@ def test_only_the_newest_events_are_read(split: segue.Split) -> None:
 
 
 def test_scores_are_dot_products_of_the_state_and_the_item_vectors(split: segue.Split) -> None:
-    model = small().fit(split.train, split.validation, progress=False)
+    model = small(time=[]).fit(split.train, split.validation, progress=False)
     codes = model.item_vocabulary.encode(["i4", "i5"])
     with torch.inference_mode():
         state = model.model.last(Inputs(torch.from_numpy(codes)[None], torch.tensor([2])))[0]

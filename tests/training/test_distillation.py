@@ -94,6 +94,6 @@ def test_another_teacher_share_or_temperature_is_another_signature(two: Ensemble
 def test_an_encoder_that_sees_what_came_after_cannot_teach(two: Ensemble) -> None:
     told = distillation(two)
     told.check(two.members[0].plan)
-    told.teachers[0].model.encoder.causal = False
+    told.teachers[0].model.mask = torch.nn.Parameter(torch.zeros(1))
     with pytest.raises(DistilRefused, match="sees what came after"):
         told.check(two.members[0].plan)

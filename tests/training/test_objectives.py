@@ -38,7 +38,7 @@ class Step:
         with torch.no_grad():  # vectors of the size they have once something is learnt
             self.task.model.tower.ids.weight.mul_(10)
         batch = self.task.transfer_batch_to_device(next(iter(self.task.feed.epoch(0))), torch.device("cpu"), 0)
-        self.inputs, self.targets, *self.views = batch
+        self.inputs, self.targets, _, *self.views = batch
         self.asked: list[Tensor] = []
         with InputVectors(self.task.model.tower) as read:
             self.clean = self.again()
@@ -48,19 +48,19 @@ class Step:
     def again(self) -> Tensor:
         torch.manual_seed(0)
         with InputVectors(self.task.model.tower) as read:
-            hidden = self.task.model(self.inputs)
+            vectors = self.task.model.tower.vectors()
+            self.hidden, self.told, _ = self.task.model.learnt(self.inputs, self.targets, vectors)
         assert read.vectors is not None
         self.asked.append(read.vectors.detach())
-        self.hidden = hidden
-        learnt = self.targets > 0
-        return self.task._loss(hidden[learnt], self.targets[learnt])
+        return self.task._loss(self.hidden, vectors, self.told)
 
     def adversarial(self, again: Callable[[], Tensor] | None = None) -> Tensor:
         return adversarial_loss(self.task.model, self.task.plan, self.clean, self.vectors, again or self.again)
 
     def contrast(self) -> Tensor:
         task = self.task
-        return contrastive_loss(task.model, task.plan, self.inputs, self.hidden, self.targets, self.views)
+        learnt = (self.hidden, self.told)
+        return contrastive_loss(task.model, task.plan, self.inputs, self.targets, learnt, self.views)
 
 
 # -- adversarial ---------------------------------------------------------------------------------------------------
@@ -174,8 +174,8 @@ def test_supervised_contrast_labels_positions_by_what_follows(
     assert len(left) == len(labels) == 20
     torch.testing.assert_close(left, right)
     for state, label in zip(left, labels, strict=True):
-        ((row, place),) = (step.hidden == state).all(-1).nonzero().tolist()
-        assert step.targets[row, place] == label > 0
+        ((place,),) = (step.hidden == state).all(-1).nonzero().tolist()
+        assert step.told[place] == label > 0
 
 
 def test_augmented_views_are_encoded_apart_from_the_batch(data: segue.Dataset) -> None:

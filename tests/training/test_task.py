@@ -39,16 +39,16 @@ def test_the_plan_chooses_the_loss(data: segue.Dataset, name: str, monkeypatch: 
     monkeypatch.setattr(losses, used, lambda *args: called.append(args) or real(*args))
     task = task_of(data, loss=name)
     hidden = torch.randn(9, 8)
-    assert torch.isfinite(task._loss(hidden, torch.arange(1, 10)))
+    assert torch.isfinite(task._loss(hidden, task.model.tower.vectors(), torch.arange(1, 10)))
     assert len(called) == 1
     if name == "gbce":
-        assert called[0][-1] == losses.gbce_beta(16, len(data.item_vocabulary), 0.75)
+        assert called[0][4] == losses.gbce_beta(16, len(data.item_vocabulary), 0.75)
 
 
 def test_only_positions_with_a_target_are_learnt_from(data: segue.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     task = task_of(data)
     seen = []
-    monkeypatch.setattr(task, "_loss", lambda hidden, targets: seen.append(targets) or (hidden * 0).sum())
+    monkeypatch.setattr(task, "_loss", lambda hidden, _, targets, __: seen.append(targets) or (hidden * 0).sum())
     monkeypatch.setattr(task, "log", lambda *_, **__: None)
     monkeypatch.setattr(NextItemTask, "current_epoch", 0)
     for number, batch in enumerate(task.windows.epoch(0, 0)):
