@@ -199,3 +199,21 @@ def test_an_action_without_targets_is_refused(split: segue.Split) -> None:
     none = segue.Holdout(split.test.context, split.test.about("view").targets)
     with pytest.raises(NoTargets, match="'purchase'"):
         segue.evaluate(model, none, action="purchase")
+
+
+def test_the_moment_of_the_request_is_told_unless_asked_otherwise(data: segue.Dataset) -> None:
+    split = segue.split.leave_last_out(data)
+
+    class Listening(segue.Popular):
+        def recommend_codes(self, histories: Any, k: int, **options: Any) -> Any:
+            self.at = histories.at
+            return super().recommend_codes(histories, k, **options)
+
+    model = Listening().fit(split.train, split.validation)
+    told = segue.evaluate(model, split.test, progress=False)
+    targets = split.test.targets.histories.take(split.test.users)
+    assert model.at.tolist() == targets.timestamps[targets.offsets[:-1]].tolist()  # type: ignore[index]
+    assert told.protocol["moment_of_request"] == "first target"
+    silent = segue.evaluate(model, split.test, tell_moment=False, progress=False)
+    assert model.at is None
+    assert silent.protocol["moment_of_request"] == "not told"

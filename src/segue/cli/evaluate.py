@@ -20,6 +20,9 @@ def evaluate(
     baselines: Annotated[bool, typer.Option(help="Train and show the baselines beside it.")] = True,
     action: Action = None,
     exclude_seen: ExcludeSeen = None,
+    tell_moment: Annotated[
+        bool, typer.Option(help="Ask at the moment of each user's first target, or without saying when.")
+    ] = True,
     quiet: Quiet = False,
 ) -> None:
     """Evaluate a saved recommender with full ranking, beside the baselines.
@@ -32,7 +35,15 @@ def evaluate(
 
     recommender, test = load_with_test(model)
     others = fit_baselines(test, besides=type(recommender).__name__, progress=not quiet) if baselines else []
-    result = measure(recommender, test, action=action, exclude_seen=exclude_seen, beside=others, progress=not quiet)
+    result = measure(
+        recommender,
+        test,
+        action=action,
+        exclude_seen=exclude_seen,
+        tell_moment=tell_moment,
+        beside=others,
+        progress=not quiet,
+    )
     seen = "items seen before are left out" if result.protocol["exclude_seen"] else "items seen before may come again"
     told = f", targets are {result.protocol['action']} events" if "action" in result.protocol else ""
     console.print(

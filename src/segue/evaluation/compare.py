@@ -21,6 +21,8 @@ def compare(left: Report, right: Report, metric: str = "ndcg@10") -> PairedTest:
         raise NotPaired(why="they are about different kinds of action")
     if left.hits.marks.shape[0] != right.hits.marks.shape[0] or not (left.users == right.users).all():
         raise NotPaired(why="they are about different users")
+    if left.protocol.get("moment_of_request") != right.protocol.get("moment_of_request"):
+        raise NotPaired(why="the moment of the request was told to one and not to the other")
     if left.protocol["exclude_seen"] != right.protocol["exclude_seen"]:
         raise NotPaired(why="one leaves out items seen and the other does not")
     if (left.hits.targets != right.hits.targets).any():

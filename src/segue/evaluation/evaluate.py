@@ -30,6 +30,7 @@ def evaluate(
     k: int | Sequence[int] = (1, 5, 10, 20),
     action: str | None = None,
     exclude_seen: bool | None = None,
+    tell_moment: bool = True,
     beside: Sequence[Recommender] = (),
     progress: bool = True,
 ) -> Report:
@@ -44,6 +45,8 @@ def evaluate(
         exclude_seen: whether items of the context may be listed. It belongs to the protocol, not to the model. None
             looks at whether people in this log come back to the same item (in the context, never in the targets). With
             an action, items of events of that kind alone are left out: what was looked at may still be bought.
+        tell_moment: ask at the moment of each user's first target, as a service is asked when somebody comes back (and
+            as HSTU and its re-implementations are evaluated); False asks without saying when.
         beside: other fitted recommenders to show in the same report.
 
     Raises:
@@ -62,7 +65,7 @@ def evaluate(
     kind = 0
     if action is not None:
         test, kind = _about(test, action)
-    contexts = test.asked()
+    contexts = test.asked() if tell_moment else test.context.histories.take(test.users)
     contexts = replace(contexts, wanted=np.full(len(contexts), kind)) if kind else contexts
     targets = test.targets.histories.take(test.users)
     again = repeats(test.context.histories, kind)
@@ -75,6 +78,7 @@ def evaluate(
         **({} if action is None else {"action": action}),
         "catalogue": len(test.context.item_vocabulary),
         "ranking": "full",
+        **({"moment_of_request": "first target" if tell_moment else "not told"} if model.clock == "time" else {}),
         "exclude_seen": chosen,
         "exclude_seen_because": why,
         "k": sorted(ks),
