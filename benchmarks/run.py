@@ -17,8 +17,9 @@ from benchmarks import by_time, quality, speed, toolkit
 from benchmarks.encoders import encoders
 from benchmarks.long import long_histories
 from benchmarks.results_file import WORK, measured
+from segue.datasets.catalogue import READY
 
-LOGS = {"ml-100k": (0, 1, 2), "beauty": (0,), "sports_and_outdoors": (0,)}
+LOGS = {"ml-100k": (0, 1, 2), "ml-1m": (0,), "beauty": (0,), "sports_and_outdoors": (0,)}
 
 
 def peers_python() -> str:
@@ -55,7 +56,7 @@ def main() -> None:
     if not asked.only or "toolkit" in asked.only:
         toolkit.measure(asked.again)
     for name, seeds in LOGS.items():
-        if (not asked.only or name in asked.only) and (name == "ml-100k" or (asked.data / name).exists()):
+        if (not asked.only or name in asked.only) and (name in READY or (asked.data / name).exists()):
             quality.run(name, asked.data, seeds)
     for name in by_time.LOGS:
         if not asked.only or f"by-time-{name}" in asked.only:

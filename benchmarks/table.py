@@ -12,16 +12,21 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks import long, toolkit
+from benchmarks import by_time, long, toolkit
 from benchmarks.results_file import RESULTS
+from segue.nn.encoders import ENCODERS
 
 ROOT = Path(__file__).parent.parent
 LOGS = {
     "ml-100k": ("MovieLens 100K", "RecTools SASRec 0.0763 NDCG@10"),
+    "ml-1m": (
+        "MovieLens 1M",
+        "published: HSTU-large with time 0.2164 / 0.3642, RecTools HSTU with time 0.1879 / 0.3227, eSASRec 0.1772 / 0.3133",
+    ),
     "beauty": ("Amazon Beauty", "best published 0.0531 / 0.0928"),
     "sports_and_outdoors": ("Amazon Sports", "best published 0.0323"),
 }
-VARIANTS = {"-attributes": ", with attributes", "": ", ids alone"}
+VARIANTS = {"": "", "-search": ", d 128, not refitted", "-ids": ", ids alone"}
 START, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
@@ -40,6 +45,9 @@ def quality_rows() -> list[str]:
         hit = mean(seed["metrics"]["hit_rate@10"] for seed in seeds)
         spread = f" ({min(ndcg):.4f} to {max(ndcg):.4f}, {len(seeds)} seeds)" if len(seeds) > 1 else " (1 seed)"
         low, high = seeds[0]["interval"]
+        silent = [each["moment_not_told"] for each in seeds if each.get("moment_not_told")]
+        if silent and "time" in seeds[0]["plan"] and seeds[0]["plan"]["time"]:
+            spread += f", {mean(each.get('ndcg@10', each.get('ndcg', 0.0)) for each in silent):.4f} when not told when"
         figure = f"**{mean(ndcg):.4f}**{spread}" + (f", 95 % {low:.4f} to {high:.4f}" if len(seeds) == 1 else "")
         rows.append(f"| {title}{words} | {figure} | {hit:.4f} | {best_baseline(log)} | {anchor} |")
     return rows
@@ -54,6 +62,47 @@ def best_baseline(log: str) -> str:
         return ""
     name = max(figures, key=lambda each: figures[each])
     return f"{name} {figures[name]:.4f}"
+
+
+def by_time_rows() -> list[str]:
+    """The split by time: baselines, peers and ours on the same users."""
+    rows: list[str] = []
+    for log in by_time.LOGS:
+        if not (found := read(f"by-time-{log}")):
+            continue
+        named = {name: found[name] for name in (*by_time.BASELINES, "SequenceRecommender")}
+        for peer in ("sasrec", "hstu"):
+            if other := read(f"by-time-{log}-rectools-{peer}"):
+                named[f"RecTools {other['rectools']} {peer}, {other['epochs']} epochs"] = other
+        title, users = LOGS[log][0], found["users"]
+        rows += [
+            "",
+            f"| {title}, newest tenth of the log, {users:,} users | NDCG@10 | 95 % | HR@10 |",
+            "|---|---|---|---|",
+        ]
+        for name, each in named.items():
+            interval = "{:.4f} to {:.4f}".format(*each["interval"]) if "interval" in each else ""
+            rows.append(f"| {name} | {each['ndcg@10']:.4f} | {interval} | {each['hit_rate@10']:.4f} |")
+    return rows
+
+
+def encoder_rows() -> list[str]:
+    """Each encoder's speed beside the peers'."""
+    if not (found := read("encoders")):
+        return []
+    head = "| encoder | events trained per second | ms for one history of 50 events: median | p99 |"
+    rows = [head, "|---|---|---|---|"]
+    named = {
+        f"{name}, {words}": found[f"{name}_{label}"]
+        for name in ENCODERS
+        for label, words in (("time", "with time"), ("no_time", "without"))
+        if f"{name}_{label}" in found
+    }
+    named |= {f"RecTools {name}": each for name, each in found.get("rectools", {}).get("models", {}).items()}
+    for name, each in named.items():
+        latency = [f"{each[key]:.1f}" if key in each else "" for key in ("milliseconds_median", "milliseconds_p99")]
+        rows.append(f"| {name} | {each['events_per_second']:,.0f} | {' | '.join(latency)} |")
+    return rows
 
 
 def speed_rows() -> list[str]:
@@ -123,7 +172,9 @@ def write_into(page: Path, figures: str) -> None:
 
 
 def main() -> None:
-    figures = "\n".join([*quality_rows(), "", *speed_rows(), "", machine_line()])
+    figures = "\n".join([*quality_rows(), *by_time_rows(), "", *speed_rows(), "", machine_line()])
+    if speeds := encoder_rows():
+        write_into(ROOT / "docs" / "encoders.md", "\n".join(speeds))
     write_into(ROOT / "README.md", figures)
     if toolkit.FILE.exists():
         write_into(ROOT / "docs" / "training.md", "\n".join(toolkit.rows()))
