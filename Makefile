@@ -16,7 +16,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: install ## MovieLens 100K: fetch, train, evaluate beside the baselines, recommend, report.html
 	$(BIN)/segue fetch ml-100k
-	$(BIN)/segue train ml-100k --out demo/films
+	$(BIN)/segue train ml-100k --out demo/films --set patience=4
 	$(BIN)/segue evaluate demo/films --report report.html --json demo/figures.json
 	$(BIN)/segue recommend demo/films --users 196,22,244 -k 5
 	@echo "Open report.html in a browser."

@@ -45,10 +45,10 @@ def test_a_later_event_never_changes_an_earlier_state(name: str, settings: dict[
 
 @pytest.mark.parametrize("settings", [{}, {"relative_time": True}], ids=["fused", "written out"])
 def test_attention_that_looks_ahead_is_noticed(settings: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
-    attend, hide = F.scaled_dot_product_attention, Tensor.masked_fill
+    attend, hide = F.scaled_dot_product_attention, Tensor.masked_fill_
     monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *args, is_causal=False, **o: attend(*args, **o))
     monkeypatch.setattr(
-        Tensor, "masked_fill", lambda x, hidden, value: x if value == -torch.inf else hide(x, hidden, value)
+        Tensor, "masked_fill_", lambda x, hidden, value: x if value == -torch.inf else hide(x, hidden, value)
     )
     assert leaks(encoder("transformer", **settings))
 

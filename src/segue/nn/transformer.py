@@ -39,8 +39,9 @@ class SelfAttention(nn.Module):
             query = query.gather(2, only[:, None, None, None].expand(-1, self.heads, 1, query.shape[3]))
         if self.time is not None and view.buckets is not None:
             # Written out: the fused kernels of torch have no gradient for a bias on a CPU.
-            scores = torch.matmul(query * (size // self.heads) ** -0.5, key.transpose(-2, -1)) + self.time(view.buckets)
-            mixed = torch.matmul(scores.masked_fill(view.hidden, -torch.inf).softmax(-1), value)
+            scores = torch.matmul(query * (size // self.heads) ** -0.5, key.transpose(-2, -1))
+            scores = scores.add_(self.time(view.buckets)).masked_fill_(view.hidden, -torch.inf)  # in place: few passes
+            mixed = torch.matmul(scores.softmax(-1), value)
         elif only is None and view.causal:
             mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         else:
