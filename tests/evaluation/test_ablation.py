@@ -50,6 +50,15 @@ def test_parts_are_read_from_the_plan_of_the_log(split: segue.Split) -> None:
     assert table["users"].to_list() == [len(split.validation.users)] * 3  # type: ignore[union-attr]
 
 
+def test_the_trend_is_judged_by_people_who_did_not_teach_it(split: segue.Split) -> None:
+    settings = {**SMALL, "epochs": 1, "time": ["gaps", "trend"]}
+    table = ablate(split, settings, "time", progress=False, threads=1)
+    assert table["part"].to_list() == ["trend", "all of time"]
+    trend = segue.SequenceRecommender(**settings, refit=False).fit(split.train, split.validation, progress=False)
+    assert table["with"][0] == trend.report["trend"]["ndcg@10"]["with"]
+    assert table["p"][0] is None
+
+
 def test_a_single_part_is_switched_off_once(split: segue.Split) -> None:
     table = ablate(split, {**SMALL, "epochs": 1, "time": ["gaps"]}, "time", progress=False, threads=1)
     assert table["part"].to_list() == ["all of time"]

@@ -33,7 +33,7 @@ def train(
     ] = None,
     items: Annotated[Path | None, typer.Option(help="Catalogue, with item_id.", show_default=False)] = None,
     config: Annotated[
-        Path | None, typer.Option(help="TOML: recommender, [settings], [cleaning].", show_default=False)
+        Path | None, typer.Option(help="TOML: recommender, \\[settings], \\[cleaning].", show_default=False)
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, again and again.", show_default=False)

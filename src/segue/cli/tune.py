@@ -33,7 +33,7 @@ def tune(
     ] = None,
     study: Annotated[str, typer.Option(help="Name of the study in the file.")] = "segue",
     config: Annotated[
-        Path | None, typer.Option(help="TOML: recommender, [settings], [cleaning], [space].", show_default=False)
+        Path | None, typer.Option(help="TOML: recommender, \\[settings], \\[cleaning], \\[space].", show_default=False)
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, fixed in every trial.", show_default=False)

@@ -22,6 +22,9 @@ from segue.evaluation.report import Report
 from segue.ranking.metrics import parse_metric
 from segue.recommenders.sequence import SequenceRecommender
 from segue.training.plan import SequenceConfig
+from segue.training.trend_fit import K
+
+TREND = "trend"
 
 
 def ablate(
@@ -46,7 +49,8 @@ def ablate(
     Returns:
         One row per part, the last for all of them together: ``part``, the metric ``with`` all parts and ``without``
         this one, their ``difference`` with its 95 % interval (``low``, ``high``) and ``p`` (paired randomisation test;
-        not corrected for the number of parts), ``users``, and ``seconds`` of training without it.
+        not corrected for the number of parts), ``users``, and ``seconds`` of training without it. The trend is learnt
+        on the validation holdout itself, after the model; its row is what crossing two halves of the people showed.
 
     Raises:
         ConfigUnknown: no setting of that name has parts.
@@ -70,10 +74,11 @@ def ablate(
         # Of the training alone, so that it holds for what was trained before an interruption too.
         seconds = sum(row["seconds"] for row in model.report["training"]["curve"])
         model.item_counts = split.train.item_counts  # not the targets' own popularity
+        model.trend = None  # it has been taught by the very events that are asked about
         return evaluate(model, holdout, k=k, progress=bool(run.get("progress", True))), model, seconds
 
     full, model, _ = measured("all")
-    parts = list(getattr(model.plan, what))
+    parts = [part for part in getattr(model.plan, what) if part != TREND]
     if not parts:
         raise NothingToAblate(what=what)
     off = {part: [other for other in parts if other != part] for part in parts} if len(parts) > 1 else {}
@@ -94,7 +99,17 @@ def ablate(
                 "seconds": round(seconds, 1),
             }
         )
-    return pl.DataFrame(rows)
+    if what == "time" and (crossed := model.report.get("trend")):
+        rows.insert(-1, _trend_row(crossed))
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _trend_row(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The trend as another part: each half of the people judges the weights that the other half taught."""
+    figures = report[f"ndcg@{K}"]
+    given: dict[str, Any] = {"part": TREND, "with": figures["with"], "without": figures["without"]}
+    given |= {"difference": figures["with"] - figures["without"], "low": None, "high": None, "p": None}
+    return given | {"users": report["users"], "seconds": None}
 
 
 def _has_parts(name: str) -> bool:
