@@ -2,7 +2,7 @@
 
 One class, one mistake. A message is built from the class's ``template`` and ``remedy`` with the keyword
 values given at the raise, so the wording lives here and nowhere else; ``docs/errors.md`` is generated from
-this module. Warnings that a user should see are here too. Nothing here knows what raises it.
+this module. Warnings are in ``cautions``. Nothing here knows what raises it.
 """
 
 from __future__ import annotations
@@ -388,26 +388,6 @@ class NothingToAblate(EvaluationError):
     code = "E004"
     template = "There is nothing of {what!r} to switch off: this log has none of it, or it is off already."
     remedy = "Give a log with a clock (for time) or with actions or values (for behaviour), and leave its parts on."
-
-
-class SegueWarning(UserWarning):
-    """Base of warnings a user should act on."""
-
-
-class ColdUsers(SegueWarning):
-    """Some of the users asked for are not in the log; they get what suits an empty history."""
-
-
-class UnknownItemsInHistory(SegueWarning):
-    """Some items of the histories given are not in the catalogue; they are skipped."""
-
-
-class RequestBeforeHistory(SegueWarning):
-    """Some requests are for a moment before their history begins; they get what suits an empty history."""
-
-
-class TrackerFailed(SegueWarning):
-    """A tracker is not installed, cannot be reached or failed; training goes on without it."""
 
 
 def catalogue() -> list[type[SegueError]]:

@@ -11,16 +11,9 @@ import pyarrow as pa
 import pytest
 
 import segue
+from segue.cautions import ColdUsers, RequestBeforeHistory, UnknownItemsInHistory
 from segue.data.histories import UNKNOWN_TIME, Histories
-from segue.errors import (
-    ActionUnknown,
-    ColdUsers,
-    ColumnMissing,
-    HistoryMalformed,
-    MomentUnreadable,
-    RequestBeforeHistory,
-    UnknownItemsInHistory,
-)
+from segue.errors import ActionUnknown, ColumnMissing, HistoryMalformed, MomentUnreadable
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import segue
 from segue import artefacts
 from segue.errors import ArtefactCorrupt, BadK, ConfigUnknown, ConfigValue, NoTargets, NotFitted
 from segue.recommenders import base
-from segue.recommenders.base import Recommender, titles_frame
+from segue.recommenders.asking import titles_frame
+from segue.recommenders.base import Recommender
 from segue.recommenders.ease import EASEConfig
 
 

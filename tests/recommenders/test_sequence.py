@@ -12,14 +12,8 @@ from torch import Tensor, nn
 
 import segue
 from segue import artefacts
-from segue.errors import (
-    ArtefactCorrupt,
-    ConfigUnknown,
-    ConfigValue,
-    FeatureUnknown,
-    ResumeRefused,
-    UnknownItemsInHistory,
-)
+from segue.cautions import UnknownItemsInHistory
+from segue.errors import ArtefactCorrupt, ConfigUnknown, ConfigValue, FeatureUnknown, ResumeRefused
 from segue.nn.encoders import ENCODERS, Shape
 from segue.nn.inputs import Inputs
 from segue.recommenders import sequence

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 import segue
-from segue.errors import ActionUnknown, MomentUnreadable, RequestBeforeHistory, TimeZoneUnknown
+from segue.cautions import RequestBeforeHistory
+from segue.errors import ActionUnknown, MomentUnreadable, TimeZoneUnknown
 
 SECOND = 1_600_000_000
 SMALL: dict[str, Any] = {"embedding_size": 8, "blocks": 1, "epochs": 1, "heads": 1, "max_length": 6, "refit": False}

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 import segue
-from segue.errors import ConfigUnknown, TrackerFailed
+from segue.cautions import TrackerFailed
+from segue.errors import ConfigUnknown
 from segue.training import trackers, tracking
 from segue.training.trackers import tracker_names
 from tests.training.runs import SMALL, small_split

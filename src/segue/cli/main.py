@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 
 from segue import __version__
+from segue.cautions import SegueWarning
 from segue.cli import compare, evaluate, fetch, inspect, recommend, train, tune
-from segue.errors import SegueError, SegueWarning
+from segue.errors import SegueError
 
 app = typer.Typer(
     name="segue",

@@ -49,7 +49,7 @@ def recommend(
     """
     from segue import artefacts
     from segue.data.frames import read_file, to_polars, write_file
-    from segue.recommenders.base import titles_frame
+    from segue.recommenders.asking import titles_frame
     from segue.recommenders.store import load
 
     recommender = load(model)

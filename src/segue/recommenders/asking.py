@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from segue.cautions import ColdUsers, RequestBeforeHistory, UnknownItemsInHistory
 from segue.data import frames, schema
 from segue.data.dataset import encode_actions
 from segue.data.histories import UNKNOWN_TIME, Histories
@@ -20,13 +21,10 @@ from segue.data.vocabulary import Vocabulary
 from segue.errors import (
     ActionNotLearnt,
     ActionUnknown,
-    ColdUsers,
     DataError,
     HistoryMalformed,
     MomentUnreadable,
     NothingAsked,
-    RequestBeforeHistory,
-    UnknownItemsInHistory,
     nearest,
 )
 
@@ -170,6 +168,14 @@ def answer(model: Recommender, asked: Asked, codes: np.ndarray, scores: np.ndarr
         columns["rank"] = pl.Series(ranks, dtype=pl.Int64)
     vocabularies = {"item_id": model.item_vocabulary, "user_id": Vocabulary(asked.users, asked.uuids)}
     return _outward(pl.DataFrame(columns), asked.frame_kind, vocabularies)
+
+
+def titles_frame(model: Recommender, frame: pl.DataFrame) -> pl.DataFrame:
+    """Add a ``title`` column to a result frame where the catalogue has titles."""
+    if not model.titles:
+        return frame
+    titles = [model.titles.get(item, "") for item in frame["item_id"]]
+    return frame.with_columns(pl.Series("title", titles, dtype=pl.String))
 
 
 def answer_similar(model: Recommender, items: np.ndarray, codes: np.ndarray, scores: np.ndarray) -> Any:

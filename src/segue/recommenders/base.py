@@ -391,11 +391,3 @@ def _whole(k: Any) -> int:
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise BadK(value=k)
     return int(k)
-
-
-def titles_frame(model: Recommender, frame: pl.DataFrame) -> pl.DataFrame:
-    """Add a ``title`` column to a result frame where the catalogue has titles."""
-    if not model.titles:
-        return frame
-    titles = [model.titles.get(item, "") for item in frame["item_id"]]
-    return frame.with_columns(pl.Series("title", titles, dtype=pl.String))

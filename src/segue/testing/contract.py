@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from segue import artefacts, errors
+from segue import artefacts, cautions, errors
 from segue.data.dataset import Dataset
 from segue.data.frames import FrameKind, to_polars
 from segue.recommenders.base import Recommender
@@ -141,7 +141,7 @@ class RecommenderContract:
         scored = model.score([users[1]], items=listed)
         assert list(scored["item_id"]) == listed
         assert list(model.similar_items([items[0]], k=1)["item_id"]) == [items[0]]
-        with pytest.warns(errors.ColdUsers):
+        with pytest.warns(cautions.ColdUsers):
             mixed = model.recommend([users[1], stranger], k=1)
         assert list(mixed["user_id"]) == [users[1], stranger]
         by_history = model.recommend(histories=[[items[0], items[1]]], k=3)
@@ -161,7 +161,7 @@ class RecommenderContract:
 
     def test_known_users_are_answered_without_a_warning(self) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", errors.SegueWarning)
+            warnings.simplefilter("error", cautions.SegueWarning)
             answer = self.fitted().recommend(pl.Series(["u1"]), k=2)
         assert answer.equals(self.fitted().recommend("u1", k=2))
 
@@ -172,7 +172,7 @@ class RecommenderContract:
             assert not len(answer)
 
     def test_unknown_users_get_the_list_of_an_empty_history_and_a_warning(self) -> None:
-        with pytest.warns(errors.ColdUsers, match="1 of 2"):
+        with pytest.warns(cautions.ColdUsers, match="1 of 2"):
             answer = self.fitted().recommend(["nobody", "u1"], k=5)
         assert answer["user_id"].to_list() == ["nobody"] * 5 + ["u1"] * 5
         assert _lists(answer)[0] == _lists(self.fitted().recommend(histories=[[]], k=5))[0]
@@ -220,10 +220,10 @@ class RecommenderContract:
 
     def test_unknown_items_of_a_history_are_skipped_with_a_warning(self) -> None:
         model = self.fitted()
-        with pytest.warns(errors.UnknownItemsInHistory, match="2 items"):
+        with pytest.warns(cautions.UnknownItemsInHistory, match="2 items"):
             answer = model.recommend(histories=[["item 1", "no such", "item 2", "nor this"]], k=5)
         assert answer.equals(model.recommend(histories=[["item 1", "item 2"]], k=5))
-        with pytest.warns(errors.UnknownItemsInHistory):
+        with pytest.warns(cautions.UnknownItemsInHistory):
             nothing_left = model.recommend(histories=[["no such"]], k=5)
         assert nothing_left.equals(model.recommend(histories=[[]], k=5))
 
@@ -370,7 +370,7 @@ class RecommenderContract:
     def test_answers_to_generated_histories_are_always_sane(self) -> None:
         histories = generated()
         known = set(catalogue())
-        with pytest.warns(errors.UnknownItemsInHistory):
+        with pytest.warns(cautions.UnknownItemsInHistory):
             answer = self.fitted().recommend(histories=histories, k=10, exclude_seen=True)
         assert set(answer["item_id"]) <= known
         lengths = dict(answer.group_by("user_id").len().iter_rows())

@@ -17,7 +17,7 @@ from typing import Any
 
 import lightning as L
 
-from segue.errors import TrackerFailed
+from segue.cautions import TrackerFailed
 from segue.training.trackers import TRACKERS, TrackedRun, Tracker
 
 

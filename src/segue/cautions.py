@@ -1,0 +1,23 @@
+"""Warnings that a user should act on; errors have their own module. Nothing here knows what warns."""
+
+from __future__ import annotations
+
+
+class SegueWarning(UserWarning):
+    """Base of warnings a user should act on."""
+
+
+class ColdUsers(SegueWarning):
+    """Some of the users asked for are not in the log; they get what suits an empty history."""
+
+
+class UnknownItemsInHistory(SegueWarning):
+    """Some items of the histories given are not in the catalogue; they are skipped."""
+
+
+class RequestBeforeHistory(SegueWarning):
+    """Some requests are for a moment before their history begins; they get what suits an empty history."""
+
+
+class TrackerFailed(SegueWarning):
+    """A tracker is not installed, cannot be reached or failed; training goes on without it."""
