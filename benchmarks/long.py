@@ -6,12 +6,10 @@ run. Times are of the processor, so that a busy machine does not lengthen them.
 
 from __future__ import annotations
 
-import json
-import os
+import multiprocessing
 import resource
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,16 +23,18 @@ READ = 200
 
 def long_histories() -> dict[str, Any]:
     """Answers that read 200 events and answers that read all; training in windows of 200; what reading more brings."""
+    import segue.recommenders.sequence  # noqa: F401 - so that the copies need not
     from segue.nn.encoders import ENCODERS
 
     answers = [
-        _fresh("answer", encoder, length, read)
+        _fresh(_answer, encoder, length, read)
         for encoder in ENCODERS
         for length in LENGTHS
         for read in dict.fromkeys((READ, max(length, READ)))
     ]
-    training = [_fresh("training", encoder, length, READ) for encoder in ENCODERS for length in LENGTHS]
-    return {"answers": answers, "training": training, "planted": _fresh("planted", "transformer", 400, 40)}
+    training = [_fresh(_training, encoder, length, READ) for encoder in ENCODERS for length in LENGTHS]
+    planted, films = (_fresh(measure, "transformer", 0, read) for measure, read in ((_planted, 40), (_films, 50)))
+    return {"answers": answers, "training": training, "planted": planted, "films": films}
 
 
 def rows(found: dict[str, Any]) -> list[str]:
@@ -61,11 +61,16 @@ def rows(found: dict[str, Any]) -> list[str]:
             if each["encoder"] == encoder
         ]
         table.append(
-            f"| {encoder}, training per 1,000 events of a log of 10,000, windows of {READ} | {' | '.join(cells)} |"
+            f"| {encoder}, training per 1,000 events of a log of 10,000 (sampled loss), windows of {READ} | {' | '.join(cells)} |"
         )
-    planted = found["planted"]
-    told = [f"{how} {planted[how]['ndcg@10']:.4f}" for how in ("newest", "representatives")]
-    return [*table, "", f"NDCG@10 on the planted log: {', '.join(told)}."]
+    table += ["", "| NDCG@10 (95 % interval) | newest | representatives |", "|---|---|---|"]
+    for name, title in (("planted", "a log with a lasting taste, and much else lately"), ("films", "MovieLens 100K")):
+        cells = [
+            "{:.4f} ({:.4f} to {:.4f})".format(found[name][how]["ndcg@10"], *found[name][how]["interval"])
+            for how in ("newest", "representatives")
+        ]
+        table.append(f"| {title}, {found[name]['read']} events read | {' | '.join(cells)} |")
+    return table
 
 
 def _log(length: int, users: int = 2, seed: int = 0) -> pl.DataFrame:
@@ -125,9 +130,9 @@ def _planted(encoder: str, length: int, read: int) -> dict[str, Any]:
 
     rng = np.random.default_rng(0)
     rows = []
-    for user in range(400):
+    for user in range(150):
         taste = 20 * int(rng.integers(20)) + rng.permutation(20)
-        events = int(rng.integers(length // 2, length))
+        events = int(rng.integers(150, 300))
         # A long past of their own taste with much else in it, a recent month of what everyone does, and back again.
         own = np.where(rng.random(events) < 0.3, rng.choice(taste, events), rng.integers(0, 400, events))
         month = rng.integers(0, 400, read)
@@ -135,12 +140,26 @@ def _planted(encoder: str, length: int, read: int) -> dict[str, Any]:
     log = pl.DataFrame(rows, schema=["user_id", "item_id"], orient="row")
     log = log.with_columns(timestamp=1_600_000_000 + 3_600 * pl.int_range(pl.len()).over("user_id"))
     split = segue.split.leave_last_out(segue.Dataset.from_frames(log))
+    return _both_ways(split, encoder, read)
+
+
+def _films(encoder: str, length: int, read: int) -> dict[str, Any]:
+    """The same on MovieLens 100K, for the users with more events than are read."""
+    import segue
+
+    data = segue.datasets.movielens_100k()
+    return _both_ways(segue.split.leave_last_out(data.where(pl.len().over("user") > read + 3)), encoder, read)
+
+
+def _both_ways(split: Any, encoder: str, read: int) -> dict[str, Any]:
+    import segue
+
     found = {}
-    settings = {"max_length": read, "epochs": 6, "blocks": 1, "refit": False, "encoder": encoder, "dropout": 0.2}
+    settings = {"max_length": read, "epochs": 5, "blocks": 1, "refit": False, "encoder": encoder, "dropout": 0.2}
     model = segue.SequenceRecommender(**settings).fit(split.train, split.validation, progress=False)
     for how in ("newest", "representatives"):
         model.plan = model.plan.model_copy(update={"long_history": how})
-        report = segue.evaluate(model, split.test, k=10, exclude_seen=False, progress=False)
+        report = segue.evaluate(model, split.test, k=10, progress=False)
         found[how] = {"ndcg@10": report["ndcg@10"], "interval": report.interval("ndcg@10")}
     return found
 
@@ -150,25 +169,31 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-def _fresh(kind: str, encoder: str, length: int, read: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.long", kind, encoder, str(length), str(read)]
-    asked = {"encoder": encoder, "events": length, "read": read}
-    output = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "SEGUE_PROGRESS": "0", "OMP_NUM_THREADS": "1"},
-    )
-    if output.returncode == 0:
-        return asked | json.loads(output.stdout.splitlines()[-1])
-    if "not enough memory" in output.stderr or "MemoryError" in output.stderr:
-        return asked | {"above_the_limit_of_gb": LIMIT / 2**30}
-    raise RuntimeError(output.stderr)
+def _fresh(measure: Callable[[str, int, int], dict[str, Any]], encoder: str, length: int, read: int) -> dict[str, Any]:
+    """Measure in a copy of this process, so that its peak of memory is its own."""
+    context = multiprocessing.get_context("fork")
+    told, tell = context.Pipe(duplex=False)
+    child = context.Process(target=_tell, args=(tell, measure, encoder, length, read))
+    child.start()
+    tell.close()
+    try:
+        found = told.recv()
+    except EOFError:
+        raise RuntimeError(f"{measure.__name__} of {encoder} at {length} ended without a result") from None
+    child.join()
+    result = {"encoder": encoder, "events": length, "read": read, **found}
+    print(result, flush=True)
+    return result
 
 
-if __name__ == "__main__":
+def _tell(tell: Any, measure: Callable[[str, int, int], dict[str, Any]], *asked: Any) -> None:
+    import torch
+
+    torch.set_num_threads(1)
     resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
-    _, kind, encoder, length, read = sys.argv
-    measure = {"answer": _answer, "training": _training, "planted": _planted}[kind]
-    print(json.dumps(measure(encoder, int(length), int(read))))
+    try:
+        tell.send(measure(*asked))
+    except (MemoryError, RuntimeError) as error:
+        if "memory" not in str(error).lower():
+            raise
+        tell.send({"above_the_limit_of_gb": LIMIT / 2**30})
