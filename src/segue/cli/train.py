@@ -126,8 +126,12 @@ def _ablate(split: Any, chosen: Any, what: str, out: Path | None, resume: bool, 
     if checkpoint is not None and not resume:
         shutil.rmtree(checkpoint, ignore_errors=True)
     table = ablate(split, chosen.settings, what, checkpoint=checkpoint, progress=not quiet, resume=resume)
-    print_frame(table)
-    note = "on the validation holdout; difference: with - without, its 95 % interval, p of a paired randomisation test"
+    interval = pl.format("{} to {}", *(pl.col(name).round(4) for name in ("low", "high"))).alias("95 % interval")
+    print_frame(table.select("part", "without", "difference", interval, "p", "seconds"))
+    note = (
+        f"with all parts {table['with'][0]:.4f}, {table['users'][0]:,} users of the validation holdout; "
+        "difference: with - without, p of a paired randomisation test"
+    )
     console.print(note, style="dim", highlight=False, soft_wrap=True)
     if out is not None and checkpoint is not None:
         artefacts.write_atomically(out, write_file(table, out))
