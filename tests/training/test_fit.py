@@ -317,3 +317,12 @@ def test_training_leaves_threads_and_loggers_as_they_were() -> None:
 def test_an_unknown_way_to_run_is_refused_with_the_nearest_name(split: segue.Split) -> None:
     with pytest.raises(ConfigUnknown, match="Did you mean 'checkpoint'"):
         segue.SequenceRecommender(**SMALL).fit(split.train, split.validation, checkpoints="here")
+
+
+@pytest.mark.parametrize("encoder", ["bidirectional", "gru"])
+def test_the_masks_and_dropout_of_a_resumed_training_are_those_of_an_uninterrupted_one(
+    encoder: str, tmp_path: Path
+) -> None:
+    uninterrupted = train(encoder=encoder, plain=True, epochs=2)
+    resumed = interrupted(tmp_path / "run", "stepped", 5, encoder=encoder, plain=True, epochs=2)
+    assert weights(resumed) == weights(uninterrupted)
