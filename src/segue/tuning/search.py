@@ -14,7 +14,6 @@ import numpy as np
 from segue.data.dataset import Dataset
 from segue.data.split import Holdout
 from segue.recommenders.base import Recommender
-from segue.training.plan import SequenceConfig, plan_for
 from segue.tuning.space import Space
 
 METRIC = "ndcg@10"
@@ -47,6 +46,10 @@ class Search:
     @property
     def by_epochs(self) -> bool:
         """Whether the recommender trains in epochs and watches a validation metric while it does."""
+        if "validation_metric" not in self.recommender.Settings.model_fields:
+            return False
+        from segue.training.plan import SequenceConfig  # training brings torch, which a baseline does without
+
         return issubclass(self.recommender.Settings, SequenceConfig)
 
     def signature(self) -> dict[str, Any]:
@@ -69,6 +72,8 @@ class Search:
         """The settings a user would have without a search, where the space holds them."""
         config: Any = self.recommender.Settings.parse(self.settings, owner=self.recommender.__name__)
         if self.by_epochs:
+            from segue.training.plan import plan_for
+
             config = plan_for(config, self.train.histories, len(self.train.item_vocabulary))
         values = config.model_dump()
         return {name: values[name] for name, part in self.space.parts.items() if values[name] in part}
