@@ -129,7 +129,7 @@ def _ablate(split: Any, chosen: Any, what: str, out: Path | None, resume: bool, 
     interval = pl.format("{} to {}", *(pl.col(name).round(4) for name in ("low", "high"))).alias("95 % interval")
     print_frame(table.select("part", "without", "difference", interval, "p", "seconds"))
     note = (
-        f"with all parts {table['with'][0]:.4f}, {table['users'][0]:,} users of the validation holdout; "
+        f"with all parts {table['with'][-1]:.4f}, {table['users'][0]:,} users of the validation holdout; "
         "difference: with - without, p of a paired randomisation test"
     )
     console.print(note, style="dim", highlight=False, soft_wrap=True)
