@@ -102,6 +102,10 @@ class Histories:
         told = np.where(at == UNKNOWN_TIME, np.iinfo(np.int64).max, at)
         return rows.keep(self.timestamps <= np.repeat(told, self.lengths))
 
+    def arrays(self) -> tuple[np.ndarray | None, ...]:
+        """All columns in a fixed order, for a signature."""
+        return (self.offsets, *(getattr(self, name) for name in (*_PER_EVENT, *_PER_ROW)))
+
     def _gathered(self, index: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
         columns = {name: getattr(self, name) for name in names}
         return {name: None if column is None else column[index] for name, column in columns.items()}

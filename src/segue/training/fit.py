@@ -210,7 +210,7 @@ def _signature(plan: Plan, data: TrainingData, epochs: int) -> str:
         for part in data.log.features.arrays().values():
             digest.update(part.tobytes())
     read = readable(data.histories, plan)
-    for array in (read.offsets, read.items, read.timestamps, read.actions, read.values, data.weights):
+    for array in (*read.arrays(), data.weights):
         digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 

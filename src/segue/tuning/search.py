@@ -57,7 +57,7 @@ class Search:
         digest = hashlib.sha256()
         for part in (self.train, self.validation.context, self.validation.targets):
             known = part.histories
-            for array in (known.offsets, known.items, known.timestamps, part.item_counts):
+            for array in (*known.arrays(), part.item_counts):
                 digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
         return {
             "recommender": self.recommender.__name__,
