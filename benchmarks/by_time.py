@@ -20,6 +20,7 @@ from segue.data.histories import Histories
 from segue.ranking.metrics import PER_USER, Hits
 
 LOGS = {"ml-100k": segue.datasets.movielens_100k, "ml-1m": segue.datasets.movielens_1m}
+SETTINGS: dict[str, dict[str, Any]] = {"ml-1m": {"precision": "bf16", "epochs": 8}}
 BASELINES = ("Popular", "RecentlyPopular", "FirstOrder", "ItemNeighbours", "EASE")
 METRICS = ("ndcg@10", "hit_rate@10")
 PEER = Path(__file__).parent / "peers" / "rectools_lists.py"
@@ -79,6 +80,6 @@ def peer(name: str, log: str, python: str) -> dict[str, Any]:
 
 def run(log: str, python: str) -> None:
     """Everything of one log."""
-    measured(f"by-time-{log}", lambda: ours(log))
+    measured(f"by-time-{log}", lambda: ours(log, **SETTINGS.get(log, {})))
     for name in ("sasrec", "hstu"):
         measured(f"by-time-{log}-rectools-{name}", lambda name=name: peer(name, log, python))
