@@ -98,7 +98,10 @@ def encoder_rows() -> list[str]:
         for label, words in (("time", "with time"), ("no_time", "without"))
         if f"{name}_{label}" in found
     }
-    named |= {f"RecTools {name}": each for name, each in found.get("rectools", {}).get("models", {}).items()}
+    titles = {"hstu": "HSTU, without", "hstu_time": "HSTU, with time", "bidirectional": "BERT4Rec"}
+    named |= {
+        f"RecTools {titles.get(name, name)}": each for name, each in found.get("rectools", {}).get("models", {}).items()
+    }
     for name, each in named.items():
         latency = [f"{each[key]:.1f}" if key in each else "" for key in ("milliseconds_median", "milliseconds_p99")]
         rows.append(f"| {name} | {each['events_per_second']:,.0f} | {' | '.join(latency)} |")
