@@ -409,3 +409,12 @@ def test_without_a_history_the_trend_answers_and_not_all_time_popularity(trendy:
 def test_where_time_is_an_order_there_is_no_trend(ring: segue.Split) -> None:
     model = small(epochs=1).fit(ring.train, ring.validation, progress=False)
     assert model.trend is None
+
+
+def test_what_goes_with_an_item_does_not_follow_the_fashion(
+    fashion: segue.Split, trendy: segue.SequenceRecommender
+) -> None:
+    plain = small(time=[]).fit(fashion.train, fashion.validation, progress=False)
+    assert trendy.trend is not None
+    assert trendy.similar_items([1, 2], k=5).equals(plain.similar_items([1, 2], k=5))
+    assert trendy.trend is not None

@@ -6,8 +6,9 @@ the one that early stopping watches.
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -159,6 +160,12 @@ class SequenceRecommender(Recommender):
     def _score_empty(self, histories: Histories) -> np.ndarray:
         scores = None if self.trend is None else self.trend.alone(histories)
         return super()._score_empty(histories) if scores is None else scores
+
+    def similar_items(self, items: Sequence[Any], k: int = 10) -> Any:
+        """As in the base, without the trend: what goes with an item and not what is in fashion."""
+        plain = copy.copy(self)
+        plain.trend = None
+        return Recommender.similar_items(plain, items, k)
 
     def _plain_scores(self, histories: Histories) -> np.ndarray:
         """(rows, catalogue + 1) scores of the sequence model without the trend; no row is empty."""
