@@ -113,6 +113,7 @@ def training(peers_python: str | None) -> dict[str, Any]:
     found: dict[str, Any] = {"events_per_epoch": learnt}
     for block in ("ligr", "plain"):
         settings = {"block": block, "blocks": 2, "embedding_size": 64, "max_length": 200, "epochs": 4, "refit": False}
+        settings |= {"time": [], "behaviour": [], "features": []}  # what the peer reads
         model = segue.SequenceRecommender(**settings).fit(split.train, progress=False)
         seconds = float(np.median([row["seconds"] for row in model.report["training"]["curve"][1:]]))
         found[f"segue_{block}"] = {"epoch_seconds": seconds, "events_per_second": learnt["segue"] / seconds}

@@ -112,7 +112,7 @@ def speed_rows() -> list[str]:
     rows = ["| speed on 2 cores | measured |", "|---|---|"]
     if training := read("training-speed"):
         peer = training.get("rectools")
-        for block, title in (("ligr", "gated blocks (default)"), ("plain", "plain blocks")):
+        for block, title in (("ligr", "gated blocks, items alone"), ("plain", "plain blocks, items alone")):
             ours = training[f"segue_{block}"]
             beside = f", {ours['times_rectools']:.1f} x RecTools {peer['rectools']} in the same run" if peer else ""
             rows.append(
