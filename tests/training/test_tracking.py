@@ -120,12 +120,18 @@ def test_wandb_offline_writes_a_run_with_every_epoch(tmp_path, monkeypatch, untr
     model = tracked("wandb", tmp_path / "runs")
     found = sorted((tmp_path / "runs" / "wandb").glob("offline-run-*/run-*.wandb"))
     assert len(found) == 2
-    steps = {phase: rows for path in found for phase, rows in [read_wandb(path)]}
+    curve, epochs = model.report["training"]["curve"], model.report["training"]["epochs"]
+    until = time.monotonic() + 60  # a process of its own writes them, and may lag behind on a busy machine
+    while True:
+        steps = {phase: rows for path in found for phase, rows in [read_wandb(path)]}
+        whole = sorted(map(len, steps.values())) == sorted([len(curve), epochs])
+        if (whole and set(steps) == {"search", "refit"}) or time.monotonic() > until:
+            break
+        time.sleep(0.2)
     assert set(steps) == {"search", "refit"}
-    curve = model.report["training"]["curve"]
     assert [row["loss"] for row in steps["search"]] == pytest.approx([row["loss"] for row in curve])
     assert {"validation", "learning_rate", "seconds"} <= steps["search"][0].keys()
-    assert len(steps["refit"]) == model.report["training"]["epochs"]
+    assert len(steps["refit"]) == epochs
     assert weights(model) == weights(untracked)
 
 
@@ -148,6 +154,8 @@ def read_wandb(path: Path) -> tuple[str, list[dict[str, float]]]:
 
 def records(content: bytes) -> Iterator[bytes]:
     """The records of a LevelDB log: a head of 7 bytes, then blocks of 32 KiB with checksum, length and type of each."""
+    if not content:
+        return  # not written yet
     assert content.startswith(b":W&B")
     place, whole = 7, b""
     while place + 7 <= len(content):
@@ -155,6 +163,8 @@ def records(content: bytes) -> Iterator[bytes]:
             place += left
             continue
         length, kind = struct.unpack("<HB", content[place + 4 : place + 7])
+        if place + 7 + length > len(content):
+            return  # still being written
         whole += content[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # whole, or the last part
