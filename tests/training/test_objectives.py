@@ -223,9 +223,12 @@ def test_dropout_and_negatives_are_the_same_in_the_adversarial_pass(
     assert total == pytest.approx(2 * clean, rel=1e-6)
 
 
+@pytest.mark.parametrize("encoder", ["transformer", "bidirectional"])
 @pytest.mark.parametrize("settings", EXTRAS)
-def test_extras_go_with_accumulation_and_clipping(data: segue.Dataset, settings: dict[str, Any]) -> None:
-    task = task_of(data, gradient_accumulation_steps=2, **settings)
+def test_extras_go_with_accumulation_clipping_and_masks(
+    data: segue.Dataset, settings: dict[str, Any], encoder: str
+) -> None:
+    task = task_of(data, gradient_accumulation_steps=2, encoder=encoder, **settings)
     options = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     with _quiet(threads=1):
         trainer = L.Trainer(

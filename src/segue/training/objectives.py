@@ -99,7 +99,8 @@ def contrastive_loss(
     ``"augment"`` contrasts the last states of two augmentations of each row (CL4SRec: Xie et al., ICDE 2022),
     ``"dropout"`` those of the row itself under two draws of dropout (the unsupervised part of DuoRec: Qiu et al., WSDM
     2022). ``"supervised"`` takes positions instead of rows, at most 512 of the batch: what is followed by the same item
-    is a positive too (DuoRec's supervised part, which looks through the log, here through the batch).
+    is a positive too (DuoRec's supervised part, which looks through the log, here through the batch). Where an encoder
+    learns from masked events it takes rows after all.
 
     Args:
         targets: (rows, width) codes.
@@ -111,6 +112,11 @@ def contrastive_loss(
         return info_nce(model.last(views[0]), model.last(views[1]), temperature)
     if plan.contrastive == "dropout":
         return info_nce(model.last(inputs), model.last(inputs), temperature)
+    if model.mask is not None:
+        # A second pass masks other events, so there it is the rows' newest states that have two views.
+        newest = targets.gather(1, inputs.lengths[:, None] - 1)[:, 0]
+        told = newest > 0
+        return info_nce(model.last(inputs)[told], model.last(inputs)[told], temperature, newest[told])
     states, wanted = learnt
     chosen = torch.randperm(len(states))[:_ANCHORS].to(states.device)
     again = model.learnt(inputs, targets)[0]
