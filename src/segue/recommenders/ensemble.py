@@ -68,7 +68,7 @@ class Member(Config):
         cls = recommender_class(self.recommender)
         config = cls.Settings.parse(self.settings, owner=self.recommender)
         if seed and "seed" in cls.Settings.model_fields:
-            config = config.model_copy(update={"seed": getattr(config, "seed") + seed})  # noqa: B009
+            config = config.model_copy(update={"seed": config.model_dump()["seed"] + seed})
         return cls(config)
 
 
