@@ -1,0 +1,97 @@
+"""Errors of recommenders and language models."""
+
+from __future__ import annotations
+
+from segue.errors.base import SegueError
+
+
+class RecommenderError(SegueError):
+    """A recommender was asked for something it cannot do."""
+
+
+class NotFitted(RecommenderError):
+    code = "R001"
+    template = "This {owner} has not been trained."
+    remedy = "Call fit(data), or load an artefact with segue.load(path)."
+
+
+class NothingAsked(RecommenderError):
+    code = "R002"
+    template = "{given}."
+    remedy = "Give users=[...] or histories=[...], one of the two."
+
+
+class BadK(RecommenderError):
+    code = "R003"
+    template = "k must be a whole number of at least 1, not {value!r}."
+    remedy = "For example k=10."
+
+
+class UnknownItems(RecommenderError):
+    code = "R004"
+    template = "{count} of the items asked for are not in the catalogue, for example {example!r}.{hint}"
+    remedy = "Ask for items that the model was trained with or that are in its catalogue."
+
+
+class ExtraMissing(RecommenderError):
+    code = "R005"
+    template = "{what} needs the package {package!r}, which is not installed."
+    remedy = "Install it with: pip install 'segue[{extra}]'."
+
+
+class ResumeRefused(RecommenderError):
+    code = "R006"
+    template = "Cannot resume from {path}: {reason}."
+    remedy = "Train again without --resume."
+
+
+class TrainingDiverged(RecommenderError):
+    code = "R007"
+    template = "Training diverged: the loss became {value} at step {step}."
+    remedy = "Lower learning_rate, or set gradient_clip."
+
+
+class MomentUnreadable(RecommenderError):
+    code = "R008"
+    template = "at={value!r} {reason}."
+    remedy = "Give a datetime, ISO 8601 text, a number as in the log or 'now'; one for all, or one for each user."
+
+
+class ActionUnknown(RecommenderError):
+    code = "R009"
+    template = "There is no action {name!r} in this log; it has {known}.{hint}"
+    remedy = "Ask for one that the log has."
+
+
+class MembersDiffer(RecommenderError):
+    code = "R020"
+    template = "The members of an ensemble must be of one log: {what}."
+    remedy = "Train them on the same data set, or give Ensemble their settings and call fit(data)."
+
+
+class DistilRefused(RecommenderError):
+    code = "R021"
+    template = "This ensemble cannot be distilled: {reason}."
+    remedy = "Distil sequence models into a student that reads no longer histories and no fewer columns than they do."
+
+
+class ActionNotLearnt(RecommenderError):
+    code = "R010"
+    template = "This model has learnt to tell {learnt}, not {name!r}."
+    remedy = "Ask for that, or train without target= (and with a weight above 0 for {name!r})."
+
+
+class LanguageError(SegueError):
+    """A language model that is not there, or that does not fit."""
+
+
+class LanguageModelUnknown(LanguageError):
+    code = "L001"
+    template = "The language model {name!r} cannot be loaded: {reason}."
+    remedy = "Bring a model with: {command} (or give a directory, or a name of the Hugging Face hub)."
+
+
+class LanguageModelBroken(LanguageError):
+    code = "L002"
+    template = "The language model {name!r} is not sound: {reason}."
+    remedy = "Bring it anew; its folder needs config.json, *.safetensors and the files of its tokenizer."

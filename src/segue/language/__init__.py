@@ -1,0 +1,1 @@
+"""Pretrained language models: item text to vectors, tuning, domain pretraining."""
