@@ -66,7 +66,7 @@ def newest_items(items: Tensor, masks: Tensor | None, places: Tensor | None = No
             seen its own event.
         places: (rows,) one place of each row that is asked for alone, giving (rows, n).
     """
-    behind = torch.arange(_NEWEST, device=items.device) + (masks is not None)
+    behind = torch.arange(_NEWEST, device=items.device) + int(masks is not None)
     seen = items if masks is None else items.masked_fill(masks, 0)
     place = torch.arange(items.shape[1], device=items.device).expand_as(items) if places is None else places[:, None]
     wanted = place[..., None] - behind

@@ -101,7 +101,7 @@ class SequenceModel(nn.Module):
         hidden: Tensor = self.encoder(x, inputs, last=last)
         if self.tower.likeness is None:
             return hidden
-        places = None if not last else inputs.lengths - (masks is None)
+        places = None if not last else inputs.lengths - int(masks is None)
         newest = newest_items(inputs.items, masks, places)
         return torch.cat([hidden, self.tower.like(newest, hidden, vectors)], dim=-1)
 
