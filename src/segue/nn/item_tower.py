@@ -100,14 +100,18 @@ class ItemTower(nn.Module):
         like: Tensor = self.likeness(read, newest > 0, states)
         return like
 
-    def vectors(self) -> Tensor:
-        """(catalogue + 1, d), or longer with a likeness: what hidden states are scored against."""
-        own = self._own()
+    def vectors(self, bank: Tensor | None = None) -> Tensor:
+        """(catalogue + 1, d), or longer with a likeness: what hidden states are scored against.
+
+        Args:
+            bank: (catalogue + 1, D) comparable vectors of text to use instead of the text path's own.
+        """
+        own = self._own(bank)
         if self.likeness is None or self.text is None:
             return own
-        return torch.cat([own, self.likeness.items(self.text.get_buffer("bank"))], dim=1)
+        return torch.cat([own, self.likeness.items(self.text.get_buffer("bank") if bank is None else bank)], dim=1)
 
-    def _own(self) -> Tensor:
+    def _own(self, bank: Tensor | None = None) -> Tensor:
         own = self.ids.weight
         if not self.sizes and self.text is None:
             return own
@@ -116,7 +120,7 @@ class ItemTower(nn.Module):
             hidden = hidden | (torch.rand(len(own), 1, device=own.device) < self.id_dropout)
         own = own.masked_fill(hidden, 0.0)
         if self.text is not None:
-            own = own + self.text()
+            own = own + self.text(bank)
         return own + self._summed(self.get_buffer("weights")) if self.sizes else own
 
     def without(self, feature: int) -> Tensor:

@@ -24,7 +24,8 @@ from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout, leave_last_out
 from segue.errors import ConfigUnknown, SplitEmpty, nearest
-from segue.language.item_text import read_item_text, wanted_model
+from segue.language.encoder import TextEncoder
+from segue.language.item_text import read_item_text, tuned_encoder, wanted_model
 from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
 from segue.nn.text_path import TextVectors
@@ -35,6 +36,7 @@ from segue.training.distillation import Distillation
 from segue.training.fit import RunOptions, TrainingData, fit
 from segue.training.plan import Plan, SequenceConfig, plan_for
 from segue.training.targets import kind_weights, target_weights
+from segue.training.text_tuning import detached
 from segue.training.trend import Trend, TrendWeights
 from segue.training.trend_fit import Held, fit_trend
 from segue.training.validation import Validation
@@ -56,6 +58,7 @@ class SequenceRecommender(Recommender):
     model: SequenceModel
     plan: Plan
     trend: Trend | None = None
+    language_tuned: dict[str, np.ndarray] | None = None  # what a language model has learnt, by its name there
     distillation: Distillation | None = None  # while a student is being fitted (see Ensemble.distil)
 
     @property
@@ -76,9 +79,10 @@ class SequenceRecommender(Recommender):
         names = features.names if features is not None else []
         language = wanted_model(self.config.text, self.items)
         self.plan = plan = plan_for(self.config, histories, len(self.item_vocabulary), names, language)
-        text = self._text(plan, options.progress)
+        text, texts = self._text(plan, options.progress)
         self.log = LogShape.of(histories, len(self.item_vocabulary), len(self.action_names), features, text)
         common: dict[str, Any] = {"log": self.log, "time_zone": self.time_zone, "distillation": self.distillation}
+        common["texts"] = texts
         checked = self._validation(validation, plan)
         counted = target_weights(kinds, histories)
         search = TrainingData(histories, data.item_counts, validation=checked, weights=counted, **common)
@@ -100,6 +104,7 @@ class SequenceRecommender(Recommender):
 
         self.trend = None
         self.model, report = fit(plan, search, everything, options, searched)
+        self.language_tuned, self.log = detached(self.model, self.log)
         self._forget_vectors()
         self.trend = self._trend_of(weights)
         training = {field.name: getattr(report, field.name) for field in fields(report)}
@@ -109,10 +114,10 @@ class SequenceRecommender(Recommender):
         self.report["training"] = training
         self.report["training"]["weights_sha256"] = self.weights_sha256()
 
-    def _text(self, plan: Plan, show: bool) -> TextVectors | None:
-        """What the language model of the plan says of the items; None where it has none."""
+    def _text(self, plan: Plan, show: bool) -> tuple[TextVectors | None, tuple[str, ...] | None]:
+        """What the language model of the plan says of the items, and their texts; None where it has none."""
         if plan.text is None:
-            return None
+            return None, None
         read = read_item_text(self.items, self.item_vocabulary, text_config(plan), plan.text_columns, show)
         self.report["text"] = {
             "model": plan.text,
@@ -120,7 +125,17 @@ class SequenceRecommender(Recommender):
             "columns": list(read.columns),
             "coverage": round(read.coverage, 4),
         }
-        return TextVectors.of(read.vectors, plan.text_normalise, plan.text_whiten)
+        return TextVectors.of(read.vectors, plan.text_normalise, plan.text_whiten), read.texts
+
+    def text_encoder(self) -> TextEncoder:
+        """The language model as it was tuned here, to read the text of more items with.
+
+        Raises:
+            LanguageModelChanged: the model of that name is not the one that was tuned.
+            LanguageModelUnknown, LanguageModelBroken.
+        """
+        tuning = self.plan.tuning_config if self.language_tuned is not None else None
+        return tuned_encoder(text_config(self.plan), self.report["text"]["sha256"], tuning, self.language_tuned)
 
     def _validation(self, holdout: Holdout | None, plan: Plan) -> Validation | None:
         if holdout is None:
@@ -225,6 +240,8 @@ class SequenceRecommender(Recommender):
             artefact.tensors("item_features", features.arrays())
         if self.log.text is not None:
             artefact.tensors("item_text", self.log.text.arrays())
+        if self.language_tuned is not None:
+            artefact.tensors("language_tuned", self.language_tuned)
         if self.trend is not None:
             artefact.document("trend", self.trend.weights.document())
 
@@ -237,6 +254,7 @@ class SequenceRecommender(Recommender):
         text = None
         if "item_text" in artefact:
             text = TextVectors.restored(artefact.tensors("item_text"), self.plan.text_normalise)
+        self.language_tuned = artefact.tensors("language_tuned") if "language_tuned" in artefact else None
         self.log = LogShape.from_document(artefact.document("log"), features, text)
         self._forget_vectors()
         self.model = build_model(self.plan, self.log)
