@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import by_time, quality, speed, toolkit
+from benchmarks import by_time, quality, speed, toolkit, tuning
 from benchmarks.encoders import encoders
 from benchmarks.long import long_histories
 from benchmarks.results_file import WORK, measured
@@ -50,6 +50,9 @@ def main() -> None:
         "training-speed": lambda: speed.training(peers_python()),
         "encoders": lambda: encoders(peers_python()),
     }
+    if (asked.data / tuning.LOG).exists():
+        measures["tuning-steps"] = lambda: tuning.steps(asked.data)
+        measures["tuning"] = lambda: tuning.modes(asked.data)
     for name, measure in measures.items():
         if not asked.only or name in asked.only:
             measured(name, measure, asked.again)

@@ -52,9 +52,9 @@ def compare_tuning(
 
     Returns:
         One row per mode: ``mode``, ``trainable`` parameters of the language model and their ``share``, ``memory`` in MB
-        at the peak of training beyond what was held before, ``step_seconds`` (the median step that tunes), ``seconds``
-        of training (with the frozen one before it), ``epochs`` of tuning that were kept, and the validation metric with
-        its 95 % interval (``low``, ``high``).
+        at the peak of training beyond what was held before, ``step_seconds`` (the median step that tunes, by the clock)
+        and ``step_cpu_seconds`` (of the processor), ``seconds`` of training (with the frozen one before it), ``epochs``
+        of tuning that were kept, and the validation metric with its 95 % interval (``low``, ``high``).
 
     Raises:
         ConfigUnknown: no such mode.
@@ -112,6 +112,7 @@ def _measured(split: Split, settings: dict[str, Any], run: dict[str, Any]) -> di
         "share": told.get("share", 0.0),
         "memory": round(used / 2**20),
         "step_seconds": told.get("step_seconds"),
+        "step_cpu_seconds": told.get("step_cpu_seconds"),
         "seconds": round(sum(row["seconds"] for row in [*training["curve"], *told.get("curve", [])]), 1),
         "epochs": told.get("epochs", 0),
         "value": report[metric],

@@ -79,22 +79,26 @@ class EachEpoch(L.Callback):
 
 
 class StepSeconds(L.Callback):
-    """The seconds of each training step, without what an epoch ends with."""
+    """The seconds of each training step, by the clock and of the processor, without what an epoch ends with."""
 
     def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self._began = 0.0
+        self.seconds: list[tuple[float, float]] = []
+        self._began = (0.0, 0.0)
 
     @property
-    def median(self) -> float | None:
-        """None before the first step."""
-        return statistics.median(self.seconds) if self.seconds else None
+    def medians(self) -> tuple[float, float] | None:
+        """Of both; None before the first step."""
+        if not self.seconds:
+            return None
+        clock, processor = zip(*self.seconds, strict=True)
+        return statistics.median(clock), statistics.median(processor)
 
     def on_train_batch_start(self, *_: Any) -> None:
-        self._began = time.perf_counter()
+        self._began = (time.perf_counter(), time.process_time())
 
     def on_train_batch_end(self, *_: Any) -> None:
-        self.seconds.append(time.perf_counter() - self._began)
+        now = (time.perf_counter(), time.process_time())
+        self.seconds.append((now[0] - self._began[0], now[1] - self._began[1]))
 
 
 class TrainingBar(L.Callback):

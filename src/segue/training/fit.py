@@ -204,7 +204,8 @@ def _tune(
         "best": best.value if data.validation is not None else None,
         "trainable": tuning.trainable,
         "share": tuning.share,
-        "step_seconds": steps.median,
+        "step_seconds": steps.medians[0] if steps.medians else None,
+        "step_cpu_seconds": steps.medians[1] if steps.medians else None,
         "curve": curve.rows,
     }
 

@@ -223,7 +223,7 @@ class Plan(SequenceConfig):
         about = [name for name in SequenceConfig.model_fields if name.startswith("tuning")]
         about += ["text_batch", "gradient_checkpointing"]
         plain = {name: SequenceConfig.model_fields[name].default for name in about}
-        return self.model_copy(update=plain)
+        return self.model_copy(update={**plain, "tuning_learning_rate": self.learning_rate})
 
     @property
     def tuning_config(self) -> TuningConfig:
