@@ -41,6 +41,7 @@ NAMES = {
     "Report",
     "SequenceRecommender",
     "Split",
+    "TextNeighbours",
     "TuningResult",
     "__version__",
     "compare",

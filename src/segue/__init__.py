@@ -24,6 +24,7 @@ _ROOMS = {
     "RecentlyPopular": "segue.recommenders.popular",
     "FirstOrder": "segue.recommenders.transitions",
     "ItemNeighbours": "segue.recommenders.neighbours",
+    "TextNeighbours": "segue.recommenders.text_neighbours",
     "EASE": "segue.recommenders.ease",
     "ALS": "segue.recommenders.als",
     "SequenceRecommender": "segue.recommenders.sequence",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from segue.recommenders.popular import Popular, RecentlyPopular
     from segue.recommenders.sequence import SequenceRecommender
     from segue.recommenders.store import load
+    from segue.recommenders.text_neighbours import TextNeighbours
     from segue.recommenders.transitions import FirstOrder
     from segue.tuning.result import TuningResult
     from segue.tuning.tune import tune

@@ -19,5 +19,9 @@ class RequestBeforeHistory(SegueWarning):
     """Some requests are for a moment before their history begins; they get what suits an empty history."""
 
 
+class NoItemText(SegueWarning):
+    """The catalogue has no text to read; what is popular is listed instead."""
+
+
 class TrackerFailed(SegueWarning):
     """A tracker is not installed, cannot be reached or failed; training goes on without it."""

@@ -21,6 +21,7 @@ CLASSES = {
     "RecentlyPopular": "popular",
     "FirstOrder": "transitions",
     "ItemNeighbours": "neighbours",
+    "TextNeighbours": "text_neighbours",
     "EASE": "ease",
     "ALS": "als",
     "SequenceRecommender": "sequence",
