@@ -188,12 +188,18 @@ class Recommender(ABC):
         return asking.answer(self, asked, codes, scores)
 
     def recommend_codes(
-        self, histories: Histories, k: int, *, exclude_seen: bool | np.ndarray, progress: bool = True
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool | np.ndarray,
+        among: np.ndarray | None = None,
+        progress: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`recommend` in codes: (rows, k) item codes, 0 where a list ends, and their scores.
 
         Scores stream through a block of fixed size; users x items is never held. ``exclude_seen`` is one for all
-        or one for each row.
+        or one for each row; ``among`` is a mask (catalogue + 1,) of the items that may be listed.
         """
         histories = self._about_target(histories)
         left_out = kinds.seen(histories, exclude_seen)
@@ -204,6 +210,8 @@ class Recommender(ABC):
         prior = self.item_counts.astype(np.float32)
         for part, block in self._blocks(histories, progress):
             seen = left_out.take(part)
+            if among is not None:
+                block[:, ~among] = -np.inf
             codes[part], scores[part] = top_k(block, k, prior, seen.offsets, seen.items)
         return codes, scores
 
