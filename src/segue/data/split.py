@@ -64,7 +64,7 @@ class Holdout:
     @cached_property
     def cold(self) -> np.ndarray:
         """(catalogue + 1,) which items no event is known of; code 0 is none."""
-        cold = self.context.item_counts == 0
+        cold: np.ndarray = self.context.item_counts == 0
         cold[0] = False
         return cold
 

@@ -81,6 +81,12 @@ class ActionNotLearnt(RecommenderError):
     remedy = "Ask for that, or train without target= (and with a weight above 0 for {name!r})."
 
 
+class ItemsNotTaken(RecommenderError):
+    code = "R030"
+    template = "A {owner} cannot take new items without training."
+    remedy = "Train it again with the whole catalogue, or use one that can, such as SequenceRecommender(text='minilm')."
+
+
 class LanguageError(SegueError):
     """A language model that is not there, or that does not fit."""
 
@@ -95,3 +101,9 @@ class LanguageModelBroken(LanguageError):
     code = "L002"
     template = "The language model {name!r} is not sound: {reason}."
     remedy = "Bring it anew; its folder needs config.json, *.safetensors and the files of its tokenizer."
+
+
+class LanguageModelChanged(LanguageError):
+    code = "L003"
+    template = "What was tuned belongs to another {name!r}: its hash is {found}, and {wanted} was tuned."
+    remedy = "Give the language model that this was trained with, or train again with the one that is there."

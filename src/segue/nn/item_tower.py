@@ -126,7 +126,7 @@ class ItemTower(nn.Module):
         its = (rows >= first) & (rows < first + self.sizes[feature])
         added = self._summed(self.get_buffer("weights") * its)[1:]
         vectors = self.vectors().clone()
-        vectors[1:] += added.mean(0) - added
+        vectors[1:, : added.shape[1]] += added.mean(0) - added
         return vectors
 
     def _summed(self, weights: Tensor) -> Tensor:

@@ -23,16 +23,18 @@ from segue.data.batches import inference_batches
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout, leave_last_out
-from segue.errors import ConfigUnknown, SplitEmpty, nearest
+from segue.errors import ConfigUnknown, LanguageModelChanged, SplitEmpty, nearest
 from segue.language.item_text import read_item_text, wanted_model
 from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
 from segue.nn.text_path import TextVectors
 from segue.recommenders.base import Recommender
+from segue.recommenders.growing import Growth
 from segue.recommenders.kinds import rarely_again
 from segue.training.build import LogShape, build_model, readable, text_config
 from segue.training.distillation import Distillation
 from segue.training.fit import RunOptions, TrainingData, fit
+from segue.training.growth import grown_model, grown_text
 from segue.training.plan import Plan, SequenceConfig, plan_for
 from segue.training.targets import kind_weights, target_weights
 from segue.training.trend import Trend, TrendWeights
@@ -122,6 +124,24 @@ class SequenceRecommender(Recommender):
         }
         return TextVectors.of(read.vectors, plan.text_normalise, plan.text_whiten)
 
+    def _grow(self, growth: Growth) -> None:
+        text, features = self.log.text, self.log.features
+        if text is not None:
+            text = grown_text(text, growth.told, self._told(growth), len(growth.vocabulary))
+        if features is not None:
+            features = features.encoded(growth.items, growth.vocabulary)
+        self.log = replace(self.log, catalogue=len(growth.vocabulary), features=features, text=text)
+        self.model = grown_model(self.model, self.plan, self.log)
+        self.trend = self._trend_of(None if self.trend is None else self.trend.weights)
+
+    def _told(self, growth: Growth) -> np.ndarray:
+        """(new and changed items, D) what the language model of the training says of them."""
+        wanted, columns = self.report["text"]["sha256"], self.report["text"]["columns"]
+        read = read_item_text(growth.told_items, growth.told_vocabulary, text_config(self.plan), columns)
+        if read.sha256 != wanted:
+            raise LanguageModelChanged(name=self.plan.text, found=read.sha256, wanted=wanted)
+        return read.vectors[1:]
+
     def _validation(self, holdout: Holdout | None, plan: Plan) -> Validation | None:
         if holdout is None:
             return None
@@ -188,7 +208,17 @@ class SequenceRecommender(Recommender):
     def _plain_scores(self, histories: Histories) -> np.ndarray:
         """(rows, catalogue + 1) scores of the sequence model without the trend; no row is empty."""
         with torch.inference_mode():
-            return (self._encode(histories) @ self._vectors.T).numpy()
+            scores = self._encode(histories) @ self._vectors.T
+            if len(self._silent):
+                scores[:, self._silent] = scores.amin(1, keepdim=True) - 1
+            return scores.numpy()
+
+    @cached_property
+    def _silent(self) -> torch.Tensor:
+        """Codes of items that nothing is known of, neither events nor text nor attributes: they come last."""
+        silent = self._vectors.abs().amax(1) == 0
+        silent[0] = False
+        return silent.nonzero()[:, 0]
 
     @cached_property
     def _vectors(self) -> torch.Tensor:
@@ -197,7 +227,12 @@ class SequenceRecommender(Recommender):
             return self.model.tower.vectors()
 
     def _forget_vectors(self) -> None:
-        self.__dict__.pop("_vectors", None)
+        for name in ("_vectors", "_silent"):
+            self.__dict__.pop(name, None)
+
+    def _forget_answers(self) -> None:
+        super()._forget_answers()
+        self._forget_vectors()
 
     def _encode(self, histories: Histories) -> torch.Tensor:
         """(rows, d), or longer with a likeness: the state of each history; none is empty."""

@@ -19,7 +19,9 @@ from segue.config import Config
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
+from segue.errors import LanguageModelChanged
 from segue.recommenders.base import Recommender
+from segue.recommenders.growing import Growth, longer
 from segue.recommenders.neighbours import recency_matrix
 
 
@@ -61,10 +63,28 @@ class TextNeighbours(Recommender):
         if not told:
             message = "No item of the catalogue has text; TextNeighbours lists what is popular."
             warnings.warn(message, NoItemText, stacklevel=3)
+        self._keep(vectors)
+
+    def _keep(self, vectors: np.ndarray) -> None:
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         self._kept = (vectors / np.where(norms > 0, norms, 1)).astype(np.float16)
         self._vectors = self._kept.astype(np.float32)
         self.report["coverage"] = round(float((norms[1:] > 0).mean()), 4)
+
+    def _grow(self, growth: Growth) -> None:
+        from segue.language.text import item_texts
+
+        texts = item_texts(growth.told_items, growth.told_vocabulary, self.config.text_columns)[1:]
+        vectors = longer(self._vectors, growth.rows)
+        if any(text.strip() for text in texts):
+            wanted = self.report.get("sha256")
+            read = self._read(texts, show=True)
+            if wanted is not None and wanted != self.report["sha256"]:
+                raise LanguageModelChanged(name=self.config.text, found=self.report["sha256"], wanted=wanted)
+            if vectors.shape[1] != read.shape[1]:  # no item had text until now
+                vectors = np.zeros((growth.rows, read.shape[1]), dtype=np.float32)
+            vectors[growth.told] = read
+        self._keep(vectors)
 
     def _read(self, texts: list[str], show: bool) -> np.ndarray:
         """(catalogue + 1, D) what the language model says."""
