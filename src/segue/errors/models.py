@@ -87,6 +87,18 @@ class ItemsNotTaken(RecommenderError):
     remedy = "Train it again with the whole catalogue, or use one that can, such as SequenceRecommender(text='minilm')."
 
 
+class TransferRefused(RecommenderError):
+    code = "R031"
+    template = "What was learnt on one log cannot be taken to the other: {reason}."
+    remedy = "Leave settings that differ at their defaults, or train anew (without init_from or --init-from)."
+
+
+class UpdateRefused(RecommenderError):
+    code = "R032"
+    template = "This model cannot be updated: {reason}."
+    remedy = "Give new events of the same kind of log, or train again on everything."
+
+
 class LanguageError(SegueError):
     """A language model that is not there, or that does not fit."""
 

@@ -122,6 +122,13 @@ class Recommender(ABC):
         # Until it has learnt everything anew it can answer nothing: half of two fits would be wrong silently.
         self._fitted = False
         self._forget_answers()
+        self._know(data, known)
+        self._fit(data, validation, run)
+        self._fitted = True
+        return self
+
+    def _know(self, data: Dataset, known: Dataset) -> None:
+        """Take the vocabularies and the catalogue of a log, and the histories of what is ``known`` of it."""
         self.item_vocabulary, self.user_vocabulary = data.item_vocabulary, data.user_vocabulary
         self.histories, self.item_counts = known.histories, known.item_counts
         self.items, self.frame_kind, self.clock = data.items, data.frame_kind, data.clock
@@ -129,9 +136,6 @@ class Recommender(ABC):
         told = 0 if self.target not in self.action_names else self._kind(self.target)
         self.exclude_seen = kinds.rarely_again(known.histories, told)
         self.report = {"recommender": type(self).__name__, "exclude_seen": self.exclude_seen}
-        self._fit(data, validation, run)
-        self._fitted = True
-        return self
 
     def add_items(self, items: Any) -> AddedItems:
         """Take items into the catalogue without training; from now on they are ranked by what is known of them.

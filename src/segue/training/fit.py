@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +27,7 @@ from segue.data.batches import TrainingWindows
 from segue.data.histories import Histories
 from segue.errors import ResumeRefused
 from segue.nn.sequence import SequenceModel
+from segue.training.anchor import Anchor
 from segue.training.build import LogShape, build_model, readable
 from segue.training.callbacks import BestWeights, EachEpoch, LearningCurve, bars
 from segue.training.checkpoint import ArtefactCheckpointIO, Checkpointing
@@ -87,7 +88,8 @@ class TrainingReport:
 class TrainingData:
     """Of one fit: histories, popularity per code, what shapes the model, what to validate on, and who else teaches.
 
-    ``weights`` says what each event counts for as a target (see ``training.targets``); None: all alike.
+    ``weights`` says what each event counts for as a target (see ``training.targets``); None: all alike. ``start`` are
+    weights by name to begin with instead of fresh ones, ``anchor`` holds some of them where they matter.
     """
 
     histories: Histories
@@ -97,6 +99,8 @@ class TrainingData:
     validation: Validation | None = None
     distillation: Distillation | None = None
     weights: np.ndarray | None = None
+    start: Mapping[str, torch.Tensor] | None = None
+    anchor: Anchor | None = None
 
 
 def fit(
@@ -163,11 +167,12 @@ def _run(
 ) -> NextItemTask:
     """One Lightning run of at most ``epochs`` epochs."""
     model = build_model(plan, data.log)
+    model.load_state_dict(data.start or {}, strict=False)
     read = readable(data.histories, plan)
     windows = TrainingWindows(read, plan.max_length, plan.batch_tokens, data.time_zone, data.weights)
     drawable = model.tower.get_buffer("known").numpy()
     sampler = NegativeSampler(data.item_counts, plan.negatives, plan.popular_negatives, plan.negatives_from, drawable)
-    task = NextItemTask(model, windows, plan, sampler, data.validation, data.distillation)
+    task = NextItemTask(model, windows, plan, sampler, data.validation, data.distillation, data.anchor)
     callbacks = [*callbacks, *tracking(cast(list[str], run.tracker), run.log_dir, phase, plan.model_dump())]
     path = None
     if run.checkpoint is not None:
@@ -206,6 +211,9 @@ def _signature(plan: Plan, data: TrainingData, epochs: int) -> str:
     digest.update(str(epochs).encode())
     digest.update(data.time_zone.encode())
     digest.update(b"" if data.distillation is None else data.distillation.signature.encode())
+    digest.update(b"" if data.anchor is None else data.anchor.signature.encode())
+    for name, tensor in sorted((data.start or {}).items()):
+        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
     if data.log.features is not None:
         digest.update(repr(data.log.features.features).encode())
         for part in data.log.features.arrays().values():

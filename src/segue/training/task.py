@@ -23,6 +23,7 @@ from segue.errors import TrainingDiverged
 from segue.nn import losses
 from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
+from segue.training.anchor import Anchor
 from segue.training.distillation import Distillation
 from segue.training.feed import Feed
 from segue.training.negatives import NegativeSampler
@@ -66,6 +67,7 @@ class NextItemTask(L.LightningModule):
         sampler: for the sampled losses.
         validation: asked after each epoch, on the averaged weights where there are any.
         distillation: teachers to listen to besides; None learns from the events alone.
+        anchor: holds the weights where earlier events were learnt; None lets them go.
     """
 
     def __init__(
@@ -76,9 +78,10 @@ class NextItemTask(L.LightningModule):
         sampler: NegativeSampler,
         validation: Validation | None = None,
         distillation: Distillation | None = None,
+        anchor: Anchor | None = None,
     ) -> None:
         super().__init__()
-        self.distillation = distillation
+        self.distillation, self.anchor = distillation, anchor
         self.model, self.windows, self.plan, self.sampler, self.validation = model, windows, plan, sampler, validation
         self.feed = Feed(windows, plan, sampler.catalogue)
         fast = plan.precision == "bf16" or (plan.precision == "auto" and torch.cpu._is_avx512_bf16_supported())
@@ -133,10 +136,19 @@ class NextItemTask(L.LightningModule):
         if plan.contrastive != "none":
             contrast = contrastive_loss(self.model, plan, inputs, targets, (hidden, wanted), views)
             loss = loss + plan.contrastive_weight * contrast
+        if self.anchor is not None:
+            loss = loss + self.anchor.penalty(self.model)
         value = loss.detach()
         if not torch.isfinite(value):
             raise TrainingDiverged(value=float(value), step=self.global_step)
         return loss
+
+    def next_item_loss(self, batch: Batch) -> Tensor:
+        """The loss of the next items of one batch alone, on the device that the model is on."""
+        inputs, targets, counted, *_ = self.transfer_batch_to_device(batch, self.device, 0)
+        vectors = self.model.tower.vectors()
+        hidden, wanted, weights = self.model.learnt(inputs, targets, vectors, counted)
+        return self._loss(hidden, vectors, wanted, weights)
 
     def _loss(self, hidden: Tensor, vectors: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         plan = self.plan
