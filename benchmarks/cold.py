@@ -24,7 +24,12 @@ def cold_items(data: Path, log: str = "industrial_and_scientific", seed: int = 0
     neighbours = segue.TextNeighbours(**TEXT).fit(split.train, split.validation, progress=False)
     found: dict[str, Any] = {"log": log, "seed": seed, "cold_items": int(split.test.cold.sum())}
     found["text_neighbours"] = slices(neighbours, split.test)
-    for name, settings in (("ids", {"text": None}), ("text", TEXT)):
+    ways: dict[str, dict[str, Any]] = {
+        "ids": {"text": None, "features": []},
+        "attributes": {"text": None},
+        "text": TEXT,
+    }
+    for name, settings in ways.items():
         began = time.perf_counter()
         model = segue.SequenceRecommender(seed=seed, **settings).fit(split.train, split.validation, progress=False)
         found[name] = slices(model, split.test) | {"seconds": round(time.perf_counter() - began, 1)}
@@ -33,7 +38,9 @@ def cold_items(data: Path, log: str = "industrial_and_scientific", seed: int = 0
     cold = {name: found[name]["cold targets among all items"] for name in ("text", "text_added_later")}
     base = found["text_neighbours"]["cold targets among all items"]
     found["times_text_neighbours"] = {name: value / base for name, value in cold.items()}
-    found["warm_beside_ids"] = found["text"]["warm targets"] / found["ids"]["warm targets"] - 1
+    found["warm_beside"] = {
+        name: found["text"]["warm targets"] / found[name]["warm targets"] - 1 for name in ("ids", "attributes")
+    }
     return found
 
 

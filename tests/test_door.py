@@ -48,6 +48,7 @@ NAMES = {
     "datasets",
     "errors",
     "evaluate",
+    "few_shot",
     "load",
     "split",
     "tune",
