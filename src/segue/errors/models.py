@@ -95,3 +95,15 @@ class LanguageModelBroken(LanguageError):
     code = "L002"
     template = "The language model {name!r} is not sound: {reason}."
     remedy = "Bring it anew; its folder needs config.json, *.safetensors and the files of its tokenizer."
+
+
+class PretrainingRefused(LanguageError):
+    code = "L020"
+    template = "There is nothing to learn by {task!r}: {reason}."
+    remedy = "Give a catalogue (--items) whose items have titles or descriptions that differ, or another task."
+
+
+class OutOfMemory(LanguageError):
+    code = "L021"
+    template = "The memory did not suffice for batch_size={value} ({reason})."
+    remedy = "Set batch_size={half}, which halves what a step needs; or max_tokens={tokens}, or gradient_checkpointing."
