@@ -24,11 +24,13 @@ from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout, leave_last_out
 from segue.errors import ConfigUnknown, SplitEmpty, nearest
+from segue.language.item_text import read_item_text, wanted_model
 from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
+from segue.nn.text_path import TextVectors
 from segue.recommenders.base import Recommender
 from segue.recommenders.kinds import rarely_again
-from segue.training.build import LogShape, build_model, readable
+from segue.training.build import LogShape, build_model, readable, text_config
 from segue.training.distillation import Distillation
 from segue.training.fit import RunOptions, TrainingData, fit
 from segue.training.plan import Plan, SequenceConfig, plan_for
@@ -72,8 +74,10 @@ class SequenceRecommender(Recommender):
         histories = self._timed(data.histories)
         features = item_features(self.items, self.item_vocabulary, self.config.features)
         names = features.names if features is not None else []
-        self.plan = plan = plan_for(self.config, histories, len(self.item_vocabulary), names)
-        self.log = LogShape.of(histories, len(self.item_vocabulary), len(self.action_names), features)
+        language = wanted_model(self.config.text, self.items)
+        self.plan = plan = plan_for(self.config, histories, len(self.item_vocabulary), names, language)
+        text = self._text(plan, options.progress)
+        self.log = LogShape.of(histories, len(self.item_vocabulary), len(self.action_names), features, text)
         common: dict[str, Any] = {"log": self.log, "time_zone": self.time_zone, "distillation": self.distillation}
         checked = self._validation(validation, plan)
         counted = target_weights(kinds, histories)
@@ -82,6 +86,7 @@ class SequenceRecommender(Recommender):
         if validation is not None:
             known = validation.all
             counted = target_weights(kinds, known.histories)
+            common["log"] = replace(self.log, known=known.item_counts > 0)
             everything = TrainingData(self._timed(known.histories), known.item_counts, weights=counted, **common)
         weights: TrendWeights | None = None
 
@@ -103,6 +108,19 @@ class SequenceRecommender(Recommender):
         self.report["features"] = [{**each, "worth": drop} for each, drop in zip(described, worth, strict=True)]
         self.report["training"] = training
         self.report["training"]["weights_sha256"] = self.weights_sha256()
+
+    def _text(self, plan: Plan, show: bool) -> TextVectors | None:
+        """What the language model of the plan says of the items; None where it has none."""
+        if plan.text is None:
+            return None
+        read = read_item_text(self.items, self.item_vocabulary, text_config(plan), plan.text_columns, show)
+        self.report["text"] = {
+            "model": plan.text,
+            "sha256": read.sha256,
+            "columns": list(read.columns),
+            "coverage": round(read.coverage, 4),
+        }
+        return TextVectors.of(read.vectors, plan.text_normalise, plan.text_whiten)
 
     def _validation(self, holdout: Holdout | None, plan: Plan) -> Validation | None:
         if holdout is None:
@@ -182,8 +200,8 @@ class SequenceRecommender(Recommender):
         self.__dict__.pop("_vectors", None)
 
     def _encode(self, histories: Histories) -> torch.Tensor:
-        """(rows, d): the state of each history; none is empty."""
-        states = torch.empty((len(histories), self.plan.embedding_size))
+        """(rows, d), or longer with a likeness: the state of each history; none is empty."""
+        states = torch.empty((len(histories), self._vectors.shape[1]))
         read, plan = readable(self._timed(histories), self.plan), self.plan
         batches = inference_batches(read, plan.max_length, _INFERENCE_TOKENS, self.time_zone, plan.long_history)
         for rows, batch in batches:
@@ -205,6 +223,8 @@ class SequenceRecommender(Recommender):
             artefact.document("features", features.document())
             artefact.table("feature_values", features.table())
             artefact.tensors("item_features", features.arrays())
+        if self.log.text is not None:
+            artefact.tensors("item_text", self.log.text.arrays())
         if self.trend is not None:
             artefact.document("trend", self.trend.weights.document())
 
@@ -214,7 +234,10 @@ class SequenceRecommender(Recommender):
         if "features" in artefact:
             parts = artefact.document("features"), artefact.table("feature_values"), artefact.tensors("item_features")
             features = ItemFeatures.restored(*parts)
-        self.log = LogShape.from_document(artefact.document("log"), features)
+        text = None
+        if "item_text" in artefact:
+            text = TextVectors.restored(artefact.tensors("item_text"), self.plan.text_normalise)
+        self.log = LogShape.from_document(artefact.document("log"), features, text)
         self._forget_vectors()
         self.model = build_model(self.plan, self.log)
         weights = {name: torch.from_numpy(array) for name, array in artefact.tensors("weights").items()}

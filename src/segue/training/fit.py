@@ -165,7 +165,8 @@ def _run(
     model = build_model(plan, data.log)
     read = readable(data.histories, plan)
     windows = TrainingWindows(read, plan.max_length, plan.batch_tokens, data.time_zone, data.weights)
-    sampler = NegativeSampler(data.item_counts, plan.negatives, plan.popular_negatives, plan.negatives_from)
+    drawable = model.tower.get_buffer("known").numpy()
+    sampler = NegativeSampler(data.item_counts, plan.negatives, plan.popular_negatives, plan.negatives_from, drawable)
     task = NextItemTask(model, windows, plan, sampler, data.validation, data.distillation)
     callbacks = [*callbacks, *tracking(cast(list[str], run.tracker), run.log_dir, phase, plan.model_dump())]
     path = None
@@ -210,7 +211,8 @@ def _signature(plan: Plan, data: TrainingData, epochs: int) -> str:
         for part in data.log.features.arrays().values():
             digest.update(part.tobytes())
     read = readable(data.histories, plan)
-    for array in (*read.arrays(), data.weights):
+    text = () if data.log.text is None else data.log.text.arrays().values()
+    for array in (*read.arrays(), data.weights, *text):
         digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 

@@ -34,10 +34,20 @@ class NegativeSampler:
         count: negatives per batch.
         share: of the draws that go by popularity, for ``"mixed"`` and ``"hard"``.
         source: see above.
+        known: (catalogue + 1,) the items that can be drawn; None: all.
     """
 
-    def __init__(self, item_counts: np.ndarray, count: int, share: float, source: Source = "mixed") -> None:
+    def __init__(
+        self,
+        item_counts: np.ndarray,
+        count: int,
+        share: float,
+        source: Source = "mixed",
+        known: np.ndarray | None = None,
+    ) -> None:
         catalogue = len(item_counts) - 1
+        codes = np.arange(1, catalogue + 1) if known is None else np.flatnonzero(known[1:]) + 1
+        self._drawable = torch.from_numpy(codes)
         popularity = item_counts[1:] / max(item_counts[1:].sum(), 1)
         self.count, self.catalogue, self.source = count, catalogue, source
         drawn = count * _POOL if source == "hard" else count - count // 2 if source == "in_batch_mixed" else count
@@ -51,7 +61,7 @@ class NegativeSampler:
 
     def _log_expected(self, of_batch: int, drawn: bool = True) -> Tensor:
         """(catalogue + 1,) log of the expected count of each code; that of padding means nothing."""
-        expected = (self.popular * drawn + of_batch) * self._popularity + self.uniform * drawn / self.catalogue
+        expected = (self.popular * drawn + of_batch) * self._popularity + self.uniform * drawn / len(self._drawable)
         expected[0] = 1.0
         with np.errstate(divide="ignore"):
             return torch.from_numpy(np.log(expected.numpy())).float()
@@ -59,7 +69,7 @@ class NegativeSampler:
     def draw(self) -> tuple[Tensor, Tensor]:
         """Codes (n,) by chance alone, and the log of the expected number of draws of each."""
         popular = torch.searchsorted(self._cumulative, torch.rand(self.popular, dtype=torch.float64)) + 1
-        uniform = torch.randint(1, self.catalogue + 1, (self.uniform,))
+        uniform = self._drawable[torch.randint(len(self._drawable), (self.uniform,))]
         codes = torch.cat([popular.clamp(max=self.catalogue), uniform])
         return codes, self._log_q[codes]
 

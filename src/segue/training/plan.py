@@ -16,7 +16,9 @@ from segue.config import Config
 from segue.data.augmentation import Tool
 from segue.data.histories import Histories
 from segue.data.long import LongHistory
+from segue.language.encoder import Pooling
 from segue.nn.encoders import ENCODERS
+from segue.nn.text_path import Projection
 from segue.training.schedules import Schedule
 
 Auto = Literal["auto"]
@@ -51,8 +53,29 @@ class SequenceConfig(Config):
     """Share of the events masked in training where the encoder learns from masked ones (bidirectional)."""
     features: list[str] | Auto = "auto"
     """Columns of the catalogue that are read beside ids. Auto: those whose values items share; [] reads none."""
-    id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of items whose id is hidden in a training step, so that attributes learn to speak alone; with features."""
+    text: str | None = "auto"
+    """The language model that reads the text of the items: minilm, smollm2, a name or a path. Auto: minilm, where the
+    catalogue has text and ``segue fetch minilm`` has been run; None reads none."""
+    text_columns: list[str] | None = None
+    """Columns of the catalogue that are its text, the most telling first. None: titles, brands, categories, prose."""
+    text_pooling: Pooling | None = None
+    """Of the tokens' vectors: mean, cls, last or eos. None: mean, or last for GPT-like models."""
+    text_prompt: str = ""
+    """What is put before every text."""
+    text_max_tokens: int = Field(64, ge=2)
+    """Tokens that are read of a text; the title stands first and stays."""
+    text_normalise: bool = True
+    """Only the directions of the text's vectors count."""
+    text_whiten: bool = True
+    """The directions of the text's vectors are made equally wide over the catalogue."""
+    text_projection: Projection = "linear"
+    """From the text's vectors to the model's: one matrix (linear), or two with a GELU between them (mlp)."""
+    text_likeness: int = Field(128, ge=0)
+    """Dimensions in which the text of a candidate is held against that of the newest items, around the encoder; 0 does
+    without."""
+    id_dropout: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
+    """Share of items whose id is hidden in a training step, so that attributes and text learn to speak alone. Auto: 0,
+    or 0.2 with text."""
     target: str | None = None
     """Learn to tell events of this kind of action alone, from events of all kinds; answers are about it by default."""
     action_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
@@ -163,6 +186,7 @@ class Plan(SequenceConfig):
     time: list[TimePart]
     behaviour: list[BehaviourPart]
     features: list[str] = Field(default_factory=list)
+    id_dropout: float
     dropout: float
     max_length: int
     loss: Loss
@@ -176,13 +200,20 @@ class Plan(SequenceConfig):
         return any(part != "trend" for part in self.time)
 
 
-def plan_for(config: SequenceConfig, histories: Histories, catalogue: int, features: Sequence[str] = ()) -> Plan:
+def plan_for(
+    config: SequenceConfig,
+    histories: Histories,
+    catalogue: int,
+    features: Sequence[str] = (),
+    text: str | None = None,
+) -> Plan:
     """Decide everything that was left to ``"auto"``.
 
     Args:
         histories: the training histories.
         catalogue: number of items.
         features: columns of the catalogue that say something.
+        text: the language model that reads item text, decided already.
     """
     lengths = histories.lengths[histories.lengths > 1]
     typical = float(lengths.mean()) if len(lengths) else 1.0
@@ -198,6 +229,8 @@ def plan_for(config: SequenceConfig, histories: Histories, catalogue: int, featu
             name for name, column in (("actions", histories.actions), ("values", histories.values)) if _varies(column)
         ],
         "features": list(features),
+        "text": text,
+        "id_dropout": 0.2 if text is not None else 0.0,
         "loss": "full" if events * catalogue <= 1e10 else "sampled",
         # About 48 batches an epoch: small logs learn in fewer epochs, and better, from smaller batches.
         "batch_tokens": int(np.clip(2 ** np.round(np.log2(max(events, 1) / 48)), 512, 4096)),

@@ -141,6 +141,7 @@ class NextItemTask(L.LightningModule):
     def _loss(self, hidden: Tensor, vectors: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         plan = self.plan
         if plan.loss == "full":
+            vectors, targets = self._told(vectors, targets)
             return losses.full_softmax(hidden, vectors, targets, self._product_type, weights, plan.label_smoothing)
         negatives, log_q = self.sampler.draw_for(hidden, vectors, targets)
         if plan.loss == "sampled":
@@ -149,6 +150,14 @@ class NextItemTask(L.LightningModule):
             return losses.binary_cross_entropy(hidden, vectors, targets, negatives, weights)
         beta = losses.gbce_beta(len(negatives), self.sampler.catalogue, plan.calibration)
         return losses.generalised_bce(hidden, vectors, targets, negatives, beta, weights)
+
+    def _told(self, vectors: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Without the items that have no events: they are not wrong answers, they have never been asked about."""
+        known = self.model.tower.get_buffer("known").clone()
+        known[0] = True
+        if known.all():
+            return vectors, targets
+        return vectors[known], (known.cumsum(0) - 1)[targets]
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)

@@ -1,0 +1,72 @@
+"""What a language model says of the items of one catalogue: which model, whether there is text, and the vectors."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from segue.data.vocabulary import Vocabulary
+from segue.datasets.catalogue import folder
+from segue.errors import NotFetched
+from segue.language.encode import encode_texts
+from segue.language.encoder import TextConfig, TextEncoder
+from segue.language.models import load_language_model
+from segue.language.text import item_texts, text_columns
+
+DEFAULT_MODEL = "minilm"
+
+
+@dataclass(frozen=True, eq=False)
+class ItemText:
+    """Vectors of the text of each item, and what made them.
+
+    Attributes:
+        sha256: of the language model.
+        columns: of the catalogue that were read.
+        vectors: (catalogue + 1, D) float32; rows of zeros for padding and for items without text.
+    """
+
+    sha256: str
+    columns: tuple[str, ...]
+    vectors: np.ndarray
+
+    @property
+    def coverage(self) -> float:
+        """The share of the catalogue that has text."""
+        return float(np.abs(self.vectors[1:]).any(1).mean()) if len(self.vectors) > 1 else 0.0
+
+
+def wanted_model(text: str | None, items: pl.DataFrame | None) -> str | None:
+    """The model that a setting ``text=`` means for a catalogue; None where there is none to read it, or no text."""
+    if text != "auto":
+        return text
+    if not text_columns(items) or importlib.util.find_spec("transformers") is None:
+        return None
+    try:
+        folder(DEFAULT_MODEL)
+    except NotFetched:
+        return None
+    return DEFAULT_MODEL
+
+
+def read_item_text(
+    items: pl.DataFrame | None,
+    vocabulary: Vocabulary,
+    config: TextConfig,
+    columns: Sequence[str] | None = None,
+    show: bool = True,
+) -> ItemText:
+    """Read a catalogue with a language model.
+
+    Raises:
+        LanguageModelUnknown, LanguageModelBroken, FeatureUnknown.
+    """
+    chosen = text_columns(items) if columns is None else list(columns)
+    texts = item_texts(items, vocabulary, chosen)
+    language = load_language_model(config.model)
+    vectors = encode_texts(TextEncoder(language, config), texts, show)
+    return ItemText(language.sha256, tuple(chosen), vectors)
