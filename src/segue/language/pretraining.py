@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import logging
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,10 +47,10 @@ class PretrainingConfig(Config):
     tasks: list[Literal["masked", "contrast", "behaviour"]] = Field(["behaviour"], min_length=1)
     """What is learnt, one after the other: masked (hidden words; the next word for GPT-like models), contrast (a text
     is itself under another dropout), behaviour (texts of consecutive items belong together)."""
-    text_columns: list[str] | Literal["auto"] = "auto"
-    """Columns of the catalogue that are its text, the most telling first. Auto: titles, brands, categories, prose."""
-    pooling: Pooling = "auto"
-    """Of the tokens' vectors, as the vectors will be used. Auto: mean, or last for GPT-like models."""
+    text_columns: list[str] | None = None
+    """Columns of the catalogue that are its text, the most telling first. None: titles, brands, categories, prose."""
+    pooling: Pooling | None = None
+    """Of the tokens' vectors, as the vectors will be used. None: mean, or last for GPT-like models."""
     prompt: str = ""
     """What is put before every text."""
     max_tokens: int = Field(32, ge=2)
@@ -57,7 +58,7 @@ class PretrainingConfig(Config):
     batch_size: int = Field(128, ge=2)
     """Events (behaviour), texts (masked) or views of texts (contrast) per step: the memory of a step, and from how
     many others a text is told."""
-    epochs: int = Field(3, ge=1)
+    epochs: int = Field(4, ge=1)
     """At most, of each task."""
     patience: int = Field(1, ge=1)
     """Epochs without a gain on what is held out after which a task ends; its best epoch is kept."""
@@ -139,12 +140,13 @@ def pretrain(
     config = PretrainingConfig.parse(settings)
     if out is not None:
         refuse_in_the_way(out)
-    columns = text_columns(data.items) if config.text_columns == "auto" else config.text_columns
+    columns = text_columns(data.items) if config.text_columns is None else config.text_columns
     log = TextLog.of(item_texts(data.items, data.item_vocabulary, columns), data.histories)
     _refuse_nothing(log, config)
     rng = np.random.default_rng(config.seed)
     learnt, stopping, reported = log.held_out(config.held_out, _MOST_HELD_OUT, rng)
     pairs = NextText.of(stopping, reported, rng)
+    began = time.perf_counter()
     with _alone(config, threads):
         language = _loaded(model, config)
         run = _Run(config, language, log, learnt, pairs, progress, device)
@@ -159,6 +161,7 @@ def pretrain(
         "data": {"sha256": _sha256(log), "texts": len(log.texts), "events": len(log.histories.items)},
         "held_out": {"pairs": len(pairs.reported[0]), "candidates": len(pairs.candidates)},
         "curve": curve,
+        "seconds": round(time.perf_counter() - began, 1),
     }
     pretrained = Pretrained(language, document)
     if out is not None:
@@ -184,7 +187,7 @@ class _Run:
         self.device = torch.device("cuda" if gpu else "cpu")
         auto = config.precision == "auto" and (gpu or torch.cpu._is_avx512_bf16_supported())
         self.fast = auto or config.precision == "bf16"
-        reading = TextConfig(pooling=config.pooling, prompt=config.prompt, max_tokens=config.max_tokens)
+        reading = TextConfig(pooling=config.pooling or "auto", prompt=config.prompt, max_tokens=config.max_tokens)
         inside: Any = language.model.base_model if "masked" in config.tasks else language.model
         self.encoder = TextEncoder(replace(language, model=inside), reading)
         self.rows = self.encoder.tokenise(log.texts)

@@ -28,10 +28,10 @@ class TextNeighboursConfig(Config):
 
     text: str = "minilm"
     """The language model that reads the text of the items: minilm, smollm2, a name or a path."""
-    text_columns: list[str] | Literal["auto"] = "auto"
-    """Columns of the catalogue that are its text, the most telling first. Auto: titles, brands, categories, prose."""
-    text_pooling: Literal["auto", "mean", "cls", "last", "eos"] = "auto"
-    """Of the tokens' vectors. Auto: mean, or last for GPT-like models."""
+    text_columns: list[str] | None = None
+    """Columns of the catalogue that are its text, the most telling first. None: titles, brands, categories, prose."""
+    text_pooling: Literal["mean", "cls", "last", "eos"] | None = None
+    """Of the tokens' vectors. None: mean, or last for GPT-like models."""
     text_prompt: str = ""
     """What is put before every text."""
     text_max_tokens: int = Field(64, ge=2)
@@ -55,10 +55,12 @@ class TextNeighbours(Recommender):
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         from segue.language.text import item_texts
 
-        texts = item_texts(self.items, self.item_vocabulary, self.config.text_columns)
-        told = any(text.strip() for text in texts)
-        vectors = self._read(texts, bool(run.get("progress", True))) if told else np.zeros((len(texts), 1))
-        if not told:
+        columns = self.config.text_columns
+        texts = item_texts(self.items, self.item_vocabulary, "auto" if columns is None else columns)
+        vectors = np.zeros((len(texts), 1), dtype=np.float32)
+        if any(text.strip() for text in texts):
+            vectors = self._read(bool(run.get("progress", True)))
+        else:
             message = "No item of the catalogue has text; TextNeighbours lists what is popular."
             warnings.warn(message, NoItemText, stacklevel=3)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -66,21 +68,20 @@ class TextNeighbours(Recommender):
         self._vectors = self._kept.astype(np.float32)
         self.report["coverage"] = round(float((norms[1:] > 0).mean()), 4)
 
-    def _read(self, texts: list[str], show: bool) -> np.ndarray:
+    def _read(self, show: bool) -> np.ndarray:
         """(catalogue + 1, D) what the language model says."""
-        from segue.language.encode import encode_texts
-        from segue.language.encoder import TextConfig, TextEncoder
-        from segue.language.models import load_language_model
+        from segue.language.encoder import TextConfig
+        from segue.language.item_text import read_item_text
 
-        language = load_language_model(self.config.text)
-        self.report["sha256"] = language.sha256
         config = TextConfig(
             model=self.config.text,
-            pooling=self.config.text_pooling,
+            pooling=self.config.text_pooling or "auto",
             prompt=self.config.text_prompt,
             max_tokens=self.config.text_max_tokens,
         )
-        return encode_texts(TextEncoder(language, config), texts, show)
+        found = read_item_text(self.items, self.item_vocabulary, config, self.config.text_columns, show)
+        self.report["sha256"] = found.sha256
+        return found.vectors
 
     def _score_block(self, histories: Histories) -> np.ndarray:
         weights = recency_matrix(histories, self.config.last, self.config.decay, len(self._vectors))
