@@ -75,7 +75,7 @@ class SequenceConfig(Config):
     without."""
     id_dropout: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
     """Share of items whose id is hidden in a training step, so that attributes and text learn to speak alone. Auto: 0,
-    or 0.2 with text."""
+    or 0.5 with text."""
     target: str | None = None
     """Learn to tell events of this kind of action alone, from events of all kinds; answers are about it by default."""
     action_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
@@ -230,7 +230,7 @@ def plan_for(
         ],
         "features": list(features),
         "text": text,
-        "id_dropout": 0.2 if text is not None else 0.0,
+        "id_dropout": 0.5 if text is not None else 0.0,
         "loss": "full" if events * catalogue <= 1e10 else "sampled",
         # About 48 batches an epoch: small logs learn in fewer epochs, and better, from smaller batches.
         "batch_tokens": int(np.clip(2 ** np.round(np.log2(max(events, 1) / 48)), 512, 4096)),
