@@ -33,7 +33,7 @@ from segue.recommenders.kinds import rarely_again
 from segue.training.build import LogShape, build_model, readable, text_config
 from segue.training.distillation import Distillation
 from segue.training.fit import RunOptions, TrainingData, fit
-from segue.training.plan import Plan, SequenceConfig, plan_for
+from segue.training.plan import Plan, SequenceConfig, is_sparse, plan_for
 from segue.training.targets import kind_weights, target_weights
 from segue.training.trend import Trend, TrendWeights
 from segue.training.trend_fit import Held, fit_trend
@@ -74,7 +74,8 @@ class SequenceRecommender(Recommender):
         histories = self._timed(data.histories)
         features = item_features(self.items, self.item_vocabulary, self.config.features)
         names = features.names if features is not None else []
-        language = wanted_model(self.config.text, self.items)
+        sparse = is_sparse(histories, len(self.item_vocabulary))
+        language = wanted_model(self.config.text, self.items, worth=sparse)
         self.plan = plan = plan_for(self.config, histories, len(self.item_vocabulary), names, language)
         text = self._text(plan, options.progress)
         self.log = LogShape.of(histories, len(self.item_vocabulary), len(self.action_names), features, text)
