@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import by_time, quality, speed, toolkit
+from benchmarks import by_time, item_text, pretraining, quality, speed, toolkit
 from benchmarks.encoders import encoders
 from benchmarks.long import long_histories
 from benchmarks.results_file import WORK, measured
@@ -55,6 +55,10 @@ def main() -> None:
             measured(name, measure, asked.again)
     if not asked.only or "toolkit" in asked.only:
         toolkit.measure(asked.again)
+    if not asked.only or "pretraining" in asked.only:
+        pretraining.run(asked.data, asked.again)
+    if (not asked.only or "item-text" in asked.only) and (asked.data / item_text.LOG).exists():
+        item_text.run(asked.data, asked.again)
     for name, seeds in LOGS.items():
         if (not asked.only or name in asked.only) and (name in READY or (asked.data / name).exists()):
             quality.run(name, asked.data, seeds)

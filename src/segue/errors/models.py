@@ -119,3 +119,15 @@ class LanguageModelChanged(LanguageError):
     code = "L003"
     template = "What was tuned belongs to another {name!r}: its hash is {found}, and {wanted} was tuned."
     remedy = "Give the language model that this was trained with, or train again with the one that is there."
+
+
+class PretrainingRefused(LanguageError):
+    code = "L020"
+    template = "There is nothing to learn by {task!r}: {reason}."
+    remedy = "Give a catalogue (--items) whose items have titles or descriptions that differ, or another task."
+
+
+class OutOfMemory(LanguageError):
+    code = "L021"
+    template = "The memory did not suffice for batch_size={value} ({reason})."
+    remedy = "Set batch_size={half}, which halves what a step needs; or max_tokens={tokens}, or gradient_checkpointing."

@@ -37,7 +37,7 @@ from segue.training.build import LogShape, build_model, readable, text_config
 from segue.training.distillation import Distillation
 from segue.training.fit import RunOptions, TrainingData, fit
 from segue.training.growth import grown_model, grown_text
-from segue.training.plan import Plan, SequenceConfig, plan_for
+from segue.training.plan import Plan, SequenceConfig, is_sparse, plan_for
 from segue.training.targets import kind_weights, target_weights
 from segue.training.trend import Trend, TrendWeights
 from segue.training.trend_fit import Held, fit_trend
@@ -138,7 +138,8 @@ class SequenceRecommender(Recommender):
             else source.features(self.items, self.item_vocabulary)
         )
         names = features.names if features is not None else []
-        language = wanted_model(self.config.text, self.items)
+        sparse = is_sparse(histories, len(self.item_vocabulary))
+        language = wanted_model(self.config.text, self.items, worth=sparse)
         plan = plan_for(self.config, histories, len(self.item_vocabulary), names, language)
         self.plan = plan = plan if source is None else source.plan(self.config, plan)
         text = self._text(plan, options.progress)

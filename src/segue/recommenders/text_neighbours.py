@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 from pydantic import Field
 
 from segue import artefacts
@@ -19,6 +20,7 @@ from segue.config import Config
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
+from segue.data.vocabulary import Vocabulary
 from segue.errors import LanguageModelChanged
 from segue.recommenders.base import Recommender
 from segue.recommenders.growing import Growth, longer
@@ -30,10 +32,10 @@ class TextNeighboursConfig(Config):
 
     text: str = "minilm"
     """The language model that reads the text of the items: minilm, smollm2, a name or a path."""
-    text_columns: list[str] | Literal["auto"] = "auto"
-    """Columns of the catalogue that are its text, the most telling first. Auto: titles, brands, categories, prose."""
-    text_pooling: Literal["auto", "mean", "cls", "last", "eos"] = "auto"
-    """Of the tokens' vectors. Auto: mean, or last for GPT-like models."""
+    text_columns: list[str] | None = None
+    """Columns of the catalogue that are its text, the most telling first. None: titles, brands, categories, prose."""
+    text_pooling: Literal["mean", "cls", "last", "eos"] | None = None
+    """Of the tokens' vectors. None: mean, or last for GPT-like models."""
     text_prompt: str = ""
     """What is put before every text."""
     text_max_tokens: int = Field(64, ge=2)
@@ -55,15 +57,20 @@ class TextNeighbours(Recommender):
     Settings = TextNeighboursConfig
 
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
-        from segue.language.text import item_texts
-
-        texts = item_texts(self.items, self.item_vocabulary, self.config.text_columns)
-        told = any(text.strip() for text in texts)
-        vectors = self._read(texts, bool(run.get("progress", True))) if told else np.zeros((len(texts), 1))
-        if not told:
+        vectors = np.zeros((len(self.item_vocabulary) + 1, 1), dtype=np.float32)
+        if self._told(self.items, self.item_vocabulary):
+            vectors = self._read(self.items, self.item_vocabulary, bool(run.get("progress", True)))
+        else:
             message = "No item of the catalogue has text; TextNeighbours lists what is popular."
             warnings.warn(message, NoItemText, stacklevel=3)
         self._keep(vectors)
+
+    def _told(self, items: pl.DataFrame | None, vocabulary: Vocabulary) -> bool:
+        """Whether any item has text."""
+        from segue.language.text import item_texts
+
+        columns = self.config.text_columns
+        return any(text.strip() for text in item_texts(items, vocabulary, "auto" if columns is None else columns))
 
     def _keep(self, vectors: np.ndarray) -> None:
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -72,13 +79,10 @@ class TextNeighbours(Recommender):
         self.report["coverage"] = round(float((norms[1:] > 0).mean()), 4)
 
     def _grow(self, growth: Growth) -> None:
-        from segue.language.text import item_texts
-
-        texts = item_texts(growth.told_items, growth.told_vocabulary, self.config.text_columns)[1:]
         vectors = longer(self._vectors, growth.rows)
-        if any(text.strip() for text in texts):
+        if self._told(growth.told_items, growth.told_vocabulary):
             wanted = self.report.get("sha256")
-            read = self._read(texts, show=True)
+            read = self._read(growth.told_items, growth.told_vocabulary, show=True)[1:]
             if wanted is not None and wanted != self.report["sha256"]:
                 raise LanguageModelChanged(name=self.config.text, found=self.report["sha256"], wanted=wanted)
             if vectors.shape[1] != read.shape[1]:  # no item had text until now
@@ -86,21 +90,21 @@ class TextNeighbours(Recommender):
             vectors[growth.told] = read
         self._keep(vectors)
 
-    def _read(self, texts: list[str], show: bool) -> np.ndarray:
+    def _read(self, items: pl.DataFrame | None, vocabulary: Vocabulary, show: bool) -> np.ndarray:
         """(catalogue + 1, D) what the language model says."""
-        from segue.language.encode import encode_texts
-        from segue.language.encoder import TextConfig, TextEncoder
-        from segue.language.models import load_language_model
+        from segue.language.encoder import TextConfig
+        from segue.language.item_text import read_item_text
 
-        language = load_language_model(self.config.text)
-        self.report["sha256"] = language.sha256
         config = TextConfig(
             model=self.config.text,
-            pooling=self.config.text_pooling,
+            pooling=self.config.text_pooling or "auto",
             prompt=self.config.text_prompt,
             max_tokens=self.config.text_max_tokens,
         )
-        return encode_texts(TextEncoder(language, config), texts, show)
+        columns = self.report.get("columns", self.config.text_columns)  # what was read once is read of new items too
+        found = read_item_text(items, vocabulary, config, columns, show)
+        self.report |= {"sha256": found.sha256, "columns": list(found.columns)}
+        return found.vectors
 
     def _score_block(self, histories: Histories) -> np.ndarray:
         weights = recency_matrix(histories, self.config.last, self.config.decay, len(self._vectors))
