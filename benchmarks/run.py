@@ -11,9 +11,10 @@ import argparse
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
-from benchmarks import by_time, item_text, pretraining, quality, speed, toolkit
+from benchmarks import by_time, cold, continual, cross_domain, few_shot, item_text, pretraining, quality, speed, toolkit
 from benchmarks.encoders import encoders
 from benchmarks.long import long_histories
 from benchmarks.results_file import WORK, measured
@@ -46,10 +47,19 @@ def main() -> None:
         "preparation": speed.preparation,
         "softmax": speed.softmax,
         "long": long_histories,
+        "continual": continual.slices,
         "batch-recommendation": speed.batch_recommendation,
         "training-speed": lambda: speed.training(peers_python()),
         "encoders": lambda: encoders(peers_python()),
     }
+    for name, measure_on in {
+        "cold-items": cold.cold_items,
+        "few-shot-users": few_shot.few_users,
+        "few-shot-events": few_shot.few_events,
+        "cross-domain-departments": cross_domain.departments,
+        "cross-domain-movies": cross_domain.movies,
+    }.items():
+        measures[name] = partial(measure_on, asked.data)
     for name, measure in measures.items():
         if not asked.only or name in asked.only:
             measured(name, measure, asked.again)
