@@ -92,8 +92,9 @@ def plain(model: Any) -> Any:
 
 def _read(folder: Path) -> tuple[Any, Any]:
     import transformers
-    from transformers.utils import logging
+    from transformers.utils import logging as library_logging
 
+    logging: Any = library_logging
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

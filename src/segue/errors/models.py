@@ -143,3 +143,15 @@ class EncodingMemory(LanguageError):
     code = "L011"
     template = "Reading item text ran out of memory at a single text of {tokens} tokens."
     remedy = "Halve max_tokens (text_max_tokens of a recommender), to {half}: it halves what is needed."
+
+
+class TuningUnsuitable(LanguageError):
+    code = "L004"
+    template = "{mode} cannot be had of a {model}: {reason}."
+    remedy = "Choose another tuning (lora, adapter and top suit most models), or another language model."
+
+
+class LanguageMemory(LanguageError):
+    code = "L005"
+    template = "Tuning the language model ran out of memory at {texts} texts of up to {tokens} tokens a step."
+    remedy = "Halve text_batch or text_max_tokens: either halves it. Or set gradient_checkpointing=true, at more time."

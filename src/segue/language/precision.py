@@ -69,7 +69,7 @@ class Int8Linear(nn.Module):
         whole = np.empty(rows.shape, dtype=np.int8)
         steps = np.empty((len(rows), 2), dtype=np.float32)
         _to_whole(rows.numpy(), *self._in, whole, steps)
-        product = torch._int_mm(torch.from_numpy(whole), self.weight)
+        product = torch._int_mm(torch.from_numpy(whole), self.get_buffer("weight"))
         found = torch.empty(product.shape, dtype=torch.float32)
         _from_whole(product.numpy(), steps, *self._out, found.numpy())
         return found.view(*hidden.shape[:-1], -1)

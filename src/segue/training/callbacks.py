@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +16,10 @@ from segue.training.task import NextItemTask
 
 
 class BestWeights(L.Callback):
-    """Remembers the weights of the best epoch by the validation metric."""
+    """Remembers the weights of the best epoch by the validation metric, where one is better than ``value``."""
 
-    def __init__(self) -> None:
-        self.value, self.epoch = float("-inf"), 0
+    def __init__(self, value: float = float("-inf")) -> None:
+        self.value, self.epoch = value, 0
         self.weights: dict[str, Tensor] = {}
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -70,11 +71,30 @@ class EachEpoch(L.Callback):
     """Tells a caller the validation metric after each epoch; the caller may end the training there."""
 
     def __init__(self, tell: Callable[[int, float], bool]) -> None:
-        self.tell = tell
+        self.tell, self.ended = tell, False
 
     def on_validation_end(self, trainer: L.Trainer, *_: Any) -> None:
         if self.tell(trainer.current_epoch + 1, float(trainer.callback_metrics["validation"])):
-            trainer.should_stop = True
+            trainer.should_stop = self.ended = True
+
+
+class StepSeconds(L.Callback):
+    """The seconds of each training step, without what an epoch ends with."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._began = 0.0
+
+    @property
+    def median(self) -> float | None:
+        """None before the first step."""
+        return statistics.median(self.seconds) if self.seconds else None
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.seconds.append(time.perf_counter() - self._began)
 
 
 class TrainingBar(L.Callback):
