@@ -11,9 +11,11 @@ import argparse
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
-from benchmarks import by_time, quality, speed, toolkit, tuning
+from benchmarks import by_time, cold, continual, cross_domain, few_shot, item_text, pretraining, quality, speed, toolkit
+from benchmarks import tuning as modes_of_tuning
 from benchmarks.encoders import encoders
 from benchmarks.long import long_histories
 from benchmarks.results_file import WORK, measured
@@ -46,18 +48,30 @@ def main() -> None:
         "preparation": speed.preparation,
         "softmax": speed.softmax,
         "long": long_histories,
+        "continual": continual.slices,
         "batch-recommendation": speed.batch_recommendation,
         "training-speed": lambda: speed.training(peers_python()),
         "encoders": lambda: encoders(peers_python()),
     }
-    if (asked.data / tuning.LOG).exists():
-        measures["tuning-steps"] = lambda: tuning.steps(asked.data)
-        measures["tuning"] = lambda: tuning.modes(asked.data)
+    for name, measure_on in {
+        "cold-items": cold.cold_items,
+        "few-shot-users": few_shot.few_users,
+        "few-shot-events": few_shot.few_events,
+        "cross-domain-departments": cross_domain.departments,
+        "cross-domain-movies": cross_domain.movies,
+    }.items():
+        measures[name] = partial(measure_on, asked.data)
+    if (asked.data / modes_of_tuning.LOG).exists():
+        measures |= {name: partial(part, asked.data) for name, part in modes_of_tuning.PARTS.items()}
     for name, measure in measures.items():
         if not asked.only or name in asked.only:
             measured(name, measure, asked.again)
     if not asked.only or "toolkit" in asked.only:
         toolkit.measure(asked.again)
+    if not asked.only or "pretraining" in asked.only:
+        pretraining.run(asked.data, asked.again)
+    if (not asked.only or "item-text" in asked.only) and (asked.data / item_text.LOG).exists():
+        item_text.run(asked.data, asked.again)
     for name, seeds in LOGS.items():
         if (not asked.only or name in asked.only) and (name in READY or (asked.data / name).exists()):
             quality.run(name, asked.data, seeds)

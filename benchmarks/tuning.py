@@ -80,3 +80,6 @@ def modes(
         split(data), {**SETTINGS, "tuning_epochs": epochs}, wanted, checkpoint=WORK / "tuning", progress=False
     )
     return {"log": LOG, "settings": SETTINGS, "epochs": epochs, "modes": table.to_dicts()}
+
+
+PARTS = {"tuning-steps": steps, "tuning": modes}

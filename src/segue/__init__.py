@@ -24,6 +24,7 @@ _ROOMS = {
     "RecentlyPopular": "segue.recommenders.popular",
     "FirstOrder": "segue.recommenders.transitions",
     "ItemNeighbours": "segue.recommenders.neighbours",
+    "TextNeighbours": "segue.recommenders.text_neighbours",
     "EASE": "segue.recommenders.ease",
     "ALS": "segue.recommenders.als",
     "SequenceRecommender": "segue.recommenders.sequence",
@@ -31,6 +32,7 @@ _ROOMS = {
     "load": "segue.recommenders.store",
     "evaluate": "segue.evaluation.evaluate",
     "compare": "segue.evaluation.compare",
+    "few_shot": "segue.evaluation.few_shot",
     "Report": "segue.evaluation.report",
     "tune": "segue.tuning.tune",
     "TuningResult": "segue.tuning.result",
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from segue.data.split import Holdout, Split
     from segue.evaluation.compare import compare
     from segue.evaluation.evaluate import evaluate
+    from segue.evaluation.few_shot import few_shot
     from segue.evaluation.report import Report
     from segue.recommenders.als import ALS
     from segue.recommenders.base import Recommender
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from segue.recommenders.popular import Popular, RecentlyPopular
     from segue.recommenders.sequence import SequenceRecommender
     from segue.recommenders.store import load
+    from segue.recommenders.text_neighbours import TextNeighbours
     from segue.recommenders.transitions import FirstOrder
     from segue.tuning.result import TuningResult
     from segue.tuning.tune import tune

@@ -19,5 +19,13 @@ class RequestBeforeHistory(SegueWarning):
     """Some requests are for a moment before their history begins; they get what suits an empty history."""
 
 
+class NoItemText(SegueWarning):
+    """The catalogue has no text to read; what is popular is listed instead."""
+
+
 class TrackerFailed(SegueWarning):
     """A tracker is not installed, cannot be reached or failed; training goes on without it."""
+
+
+class VectorsNotKept(SegueWarning):
+    """Vectors of item text could not be kept on disk; they are made again the next time."""

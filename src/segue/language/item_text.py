@@ -43,11 +43,14 @@ class ItemText:
         return float(np.abs(self.vectors[1:]).any(1).mean()) if len(self.vectors) > 1 else 0.0
 
 
-def wanted_model(text: str | None, items: pl.DataFrame | None) -> str | None:
-    """The model that a setting ``text=`` means for a catalogue; None where there is none to read it, or no text."""
+def wanted_model(text: str | None, items: pl.DataFrame | None, worth: bool = True) -> str | None:
+    """The model that a setting ``text=`` means for a catalogue; None where there is none to read it, or no text.
+
+    ``worth`` says whether text is worth reading where nobody asked for it.
+    """
     if text != "auto":
         return text
-    if not text_columns(items) or importlib.util.find_spec("transformers") is None:
+    if not worth or not text_columns(items) or importlib.util.find_spec("transformers") is None:
         return None
     try:
         folder(DEFAULT_MODEL)

@@ -16,7 +16,7 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +31,7 @@ from segue.data.batches import TrainingWindows
 from segue.data.histories import Histories
 from segue.errors import LanguageMemory, ResumeRefused
 from segue.nn.sequence import SequenceModel
+from segue.training.anchor import Anchor
 from segue.training.build import LogShape, build_model, readable
 from segue.training.callbacks import BestWeights, EachEpoch, LearningCurve, StepSeconds, bars
 from segue.training.checkpoint import ArtefactCheckpointIO, Checkpointing
@@ -93,7 +94,8 @@ class TrainingReport:
 class TrainingData:
     """Of one fit: histories, popularity per code, what shapes the model, what to validate on, and who else teaches.
 
-    ``weights`` says what each event counts for as a target (see ``training.targets``); None: all alike. ``texts`` of
+    ``weights`` says what each event counts for as a target (see ``training.targets``); None: all alike. ``start`` are
+    weights by name to begin with instead of fresh ones, ``anchor`` holds some of them where they matter. ``texts`` of
     the items by their codes are for a language model that is tuned.
     """
 
@@ -104,6 +106,8 @@ class TrainingData:
     validation: Validation | None = None
     distillation: Distillation | None = None
     weights: np.ndarray | None = None
+    start: Mapping[str, torch.Tensor] | None = None
+    anchor: Anchor | None = None
     texts: Sequence[str] | None = None
 
 
@@ -225,7 +229,10 @@ def _run(
     trained: SequenceModel | None = None,
 ) -> NextItemTask:
     """One Lightning run of at most ``epochs`` epochs; from a trained model on, it is with its language model."""
-    model = build_model(plan, data.log) if trained is None else trained
+    model = trained
+    if model is None:
+        model = build_model(plan, data.log)
+        model.load_state_dict(data.start or {}, strict=False)
     read = readable(data.histories, plan)
     windows = TrainingWindows(read, plan.max_length, plan.batch_tokens, data.time_zone, data.weights)
     drawable = model.tower.get_buffer("known").numpy()
@@ -237,7 +244,7 @@ def _run(
         text = TunedText(plan, data.texts, epochs * each // plan.gradient_accumulation_steps)
         text.attach(model.requires_grad_(True))
         now = plan.model_copy(update={"epochs": plan.tuning_epochs, "warmup_steps": min(plan.warmup_steps, each)})
-    task = NextItemTask(model, windows, now, sampler, data.validation, data.distillation, text)
+    task = NextItemTask(model, windows, now, sampler, data.validation, data.distillation, text, data.anchor)
     callbacks = [*callbacks, *tracking(cast(list[str], run.tracker), run.log_dir, phase, plan.model_dump())]
     path = None
     if run.checkpoint is not None:
@@ -280,6 +287,9 @@ def _signature(plan: Plan, data: TrainingData, epochs: int) -> str:
     digest.update(str(epochs).encode())
     digest.update(data.time_zone.encode())
     digest.update(b"" if data.distillation is None else data.distillation.signature.encode())
+    digest.update(b"" if data.anchor is None else data.anchor.signature.encode())
+    for name, tensor in sorted((data.start or {}).items()):
+        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
     if data.log.features is not None:
         digest.update(repr(data.log.features.features).encode())
         for part in data.log.features.arrays().values():

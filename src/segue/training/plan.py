@@ -56,8 +56,8 @@ class SequenceConfig(Config):
     features: list[str] | Auto = "auto"
     """Columns of the catalogue that are read beside ids. Auto: those whose values items share; [] reads none."""
     text: str | None = "auto"
-    """The language model that reads the text of the items: minilm, smollm2, a name or a path. Auto: minilm, where the
-    catalogue has text and ``segue fetch minilm`` has been run; None reads none."""
+    """The language model that reads the text of the items: minilm, smollm2, a name or a path. Auto: minilm, where
+    items have few events, the catalogue has text and ``segue fetch minilm`` has been run; None reads none."""
     text_columns: list[str] | None = None
     """Columns of the catalogue that are its text, the most telling first. None: titles, brands, categories, prose."""
     text_pooling: Pooling | None = None
@@ -92,7 +92,7 @@ class SequenceConfig(Config):
     """Compute the language model's activations twice instead of keeping them: less memory, more time."""
     id_dropout: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
     """Share of items whose id is hidden in a training step, so that attributes and text learn to speak alone. Auto: 0,
-    or 0.2 with text."""
+    or with text 0.5 where items have few events and 0.1 elsewhere."""
     target: str | None = None
     """Learn to tell events of this kind of action alone, from events of all kinds; answers are about it by default."""
     action_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
@@ -263,10 +263,10 @@ def plan_for(
     typical = float(lengths.mean()) if len(lengths) else 1.0
     events = int(lengths.sum())
     longest = int(np.clip(np.quantile(lengths, 0.99) if len(lengths) else 1, 20, 200))
-    per_item = events / max(catalogue, 1)
+    sparse = is_sparse(histories, catalogue)
     chosen: dict[str, object] = {
         "blocks": 2 if typical >= 20 else 1,
-        "dropout": 0.2 if per_item >= 30 else 0.5,
+        "dropout": 0.5 if sparse else 0.2,
         "max_length": longest,
         "time": list(TIME_PARTS) if _varies(histories.timestamps) else [],
         "behaviour": [
@@ -274,7 +274,7 @@ def plan_for(
         ],
         "features": list(features),
         "text": text,
-        "id_dropout": 0.2 if text is not None else 0.0,
+        "id_dropout": 0.0 if text is None else 0.5 if sparse else 0.1,
         "tuning_learning_rate": config.learning_rate * (0.02 if config.tuning in ("top", "full") else 0.1),
         "loss": "full" if events * catalogue <= 1e10 else "sampled",
         # About 48 batches an epoch: small logs learn in fewer epochs, and better, from smaller batches.
@@ -286,6 +286,12 @@ def plan_for(
     settings = config.model_dump()
     settings.update({name: value for name, value in chosen.items() if settings[name] == "auto"})
     return Plan.parse(settings, owner="SequenceRecommender")
+
+
+def is_sparse(histories: Histories, catalogue: int) -> bool:
+    """Whether items have few events, so that ids alone learn little of them."""
+    lengths = histories.lengths
+    return int(lengths[lengths > 1].sum()) < 30 * max(catalogue, 1)
 
 
 def _varies(column: np.ndarray | None) -> bool:

@@ -23,6 +23,7 @@ from segue.errors import TrainingDiverged
 from segue.nn import losses
 from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
+from segue.training.anchor import Anchor
 from segue.training.distillation import Distillation
 from segue.training.feed import Feed
 from segue.training.negatives import NegativeSampler
@@ -68,6 +69,7 @@ class NextItemTask(L.LightningModule):
         validation: asked after each epoch, on the averaged weights where there are any.
         distillation: teachers to listen to besides; None learns from the events alone.
         text: the language model, where it learns too.
+        anchor: holds the weights where earlier events were learnt; None lets them go.
     """
 
     def __init__(
@@ -79,9 +81,10 @@ class NextItemTask(L.LightningModule):
         validation: Validation | None = None,
         distillation: Distillation | None = None,
         text: TunedText | None = None,
+        anchor: Anchor | None = None,
     ) -> None:
         super().__init__()
-        self.distillation, self.text = distillation, text
+        self.distillation, self.text, self.anchor = distillation, text, anchor
         self.model, self.windows, self.plan, self.sampler, self.validation = model, windows, plan, sampler, validation
         self.feed = Feed(windows, plan, sampler.catalogue)
         fast = plan.precision == "bf16" or (plan.precision == "auto" and torch.cpu._is_avx512_bf16_supported())
@@ -137,12 +140,21 @@ class NextItemTask(L.LightningModule):
         if plan.contrastive != "none":
             contrast = contrastive_loss(self.model, plan, inputs, targets, (hidden, wanted), views)
             loss = loss + plan.contrastive_weight * contrast
+        if self.anchor is not None:
+            loss = loss + self.anchor.penalty(self.model)
         if self.text is not None:
             loss = loss + self.text.tuning.penalty()
         value = loss.detach()
         if not torch.isfinite(value):
             raise TrainingDiverged(value=float(value), step=self.global_step)
         return loss
+
+    def next_item_loss(self, batch: Batch) -> Tensor:
+        """The loss of the next items of one batch alone, on the device that the model is on."""
+        inputs, targets, counted, *_ = self.transfer_batch_to_device(batch, self.device, 0)
+        vectors = self.model.tower.vectors()
+        hidden, wanted, weights = self.model.learnt(inputs, targets, vectors, counted)
+        return self._loss(hidden, vectors, wanted, weights)
 
     def _loss(self, hidden: Tensor, vectors: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         plan = self.plan
