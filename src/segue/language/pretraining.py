@@ -74,7 +74,7 @@ class PretrainingConfig(Config):
     """How many steps apart two events of a history may be to be a pair."""
     log_q: float = Field(1.0, ge=0, le=1)
     """How far behaviour corrects for popular texts being in more batches: 1 makes what is popular near, as it is likely
-    next; 0 leaves popularity out of the vectors, which is kinder to rare and cold items."""
+    next; 0 leaves popularity out of the vectors, for rare and cold items."""
     mask_share: float = Field(0.15, gt=0, lt=1)
     """Of the words, hidden in the task masked."""
     layers: int | None = Field(None, ge=1)
