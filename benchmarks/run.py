@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import by_time, cold, continual, cross_domain, few_shot, item_text, pretraining, quality, speed, toolkit
+from benchmarks import tuning as modes_of_tuning
 from benchmarks.encoders import encoders
 from benchmarks.long import long_histories
 from benchmarks.results_file import WORK, measured
@@ -60,6 +61,8 @@ def main() -> None:
         "cross-domain-movies": cross_domain.movies,
     }.items():
         measures[name] = partial(measure_on, asked.data)
+    if (asked.data / modes_of_tuning.LOG).exists():
+        measures |= {name: partial(part, asked.data) for name, part in modes_of_tuning.PARTS.items()}
     for name, measure in measures.items():
         if not asked.only or name in asked.only:
             measured(name, measure, asked.again)

@@ -155,3 +155,11 @@ def test_what_is_read_is_of_length_one(bert: str, tmp_path: Path) -> None:
     encoder = encoder_of(bert)
     vectors = pretraining_tasks.read(encoder, encoder.tokenise(TEXTS))
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4))
+
+
+def test_cosines_keep_their_precision_where_products_are_of_half_of_it() -> None:
+    vectors = torch.nn.functional.normalize(torch.randn(5, 64, generator=torch.Generator().manual_seed(0)), dim=-1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = pretraining_tasks.cosines(vectors, vectors)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, vectors @ vectors.T)

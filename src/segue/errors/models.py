@@ -105,7 +105,7 @@ class LanguageError(SegueError):
 
 class LanguageModelUnknown(LanguageError):
     code = "L001"
-    template = "The language model {name!r} cannot be loaded: {reason}."
+    template = "The language model {name!r} cannot be loaded: {reason}.{hint}"
     remedy = "Bring a model with: {command} (or give a directory, or a name of the Hugging Face hub)."
 
 
@@ -131,3 +131,27 @@ class OutOfMemory(LanguageError):
     code = "L021"
     template = "The memory did not suffice for batch_size={value} ({reason})."
     remedy = "Set batch_size={half}, which halves what a step needs; or max_tokens={tokens}, or gradient_checkpointing."
+
+
+class LanguageModelTooLarge(LanguageError):
+    code = "L010"
+    template = "The language model {name!r} does not fit into memory: {gigabytes:.1f} GB of weights, in fp32."
+    remedy = "Choose a smaller one, such as minilm (0.1 GB)."
+
+
+class EncodingMemory(LanguageError):
+    code = "L011"
+    template = "Reading item text ran out of memory at a single text of {tokens} tokens."
+    remedy = "Halve max_tokens (text_max_tokens of a recommender), to {half}: it halves what is needed."
+
+
+class TuningUnsuitable(LanguageError):
+    code = "L004"
+    template = "{mode} cannot be had of a {model}: {reason}."
+    remedy = "Choose another tuning (lora, adapter and top suit most models), or another language model."
+
+
+class LanguageMemory(LanguageError):
+    code = "L005"
+    template = "Tuning the language model ran out of memory at {texts} texts of up to {tokens} tokens a step."
+    remedy = "Halve text_batch or text_max_tokens: either halves it. Or set gradient_checkpointing=true, at more time."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +11,12 @@ import polars as pl
 
 from segue.data.vocabulary import Vocabulary
 from segue.datasets.catalogue import folder
-from segue.errors import NotFetched
+from segue.errors import LanguageModelChanged, NotFetched
 from segue.language.encode import encode_texts
 from segue.language.encoder import TextConfig, TextEncoder
 from segue.language.models import load_language_model
 from segue.language.text import item_texts, text_columns
+from segue.language.tuning import TuningConfig, tuned
 
 DEFAULT_MODEL = "minilm"
 
@@ -28,11 +29,13 @@ class ItemText:
         sha256: of the language model.
         columns: of the catalogue that were read.
         vectors: (catalogue + 1, D) float32; rows of zeros for padding and for items without text.
+        texts: that were read, by code; ``""`` where there is none.
     """
 
     sha256: str
     columns: tuple[str, ...]
     vectors: np.ndarray
+    texts: tuple[str, ...] = ()
 
     @property
     def coverage(self) -> float:
@@ -72,4 +75,26 @@ def read_item_text(
     texts = item_texts(items, vocabulary, chosen)
     language = load_language_model(config.model)
     vectors = encode_texts(TextEncoder(language, config), texts, show)
-    return ItemText(language.sha256, tuple(chosen), vectors)
+    return ItemText(language.sha256, tuple(chosen), vectors, tuple(texts))
+
+
+def tuned_encoder(
+    config: TextConfig, sha256: str, tuning: TuningConfig | None = None, state: Mapping[str, np.ndarray] | None = None
+) -> TextEncoder:
+    """The encoder that made a catalogue's vectors, to read more texts with; it learns no more.
+
+    Args:
+        config: which model, and how text is read.
+        sha256: of the model that was used then.
+        tuning, state: what was learnt besides (see ``Tuning.state``).
+
+    Raises:
+        LanguageModelChanged: the model of that name is another now.
+        LanguageModelUnknown, LanguageModelBroken.
+    """
+    language = load_language_model(config.model)
+    if language.sha256 != sha256:
+        raise LanguageModelChanged(name=config.model, found=language.sha256[:12], wanted=sha256[:12])
+    if state is not None and tuning is not None:
+        tuned(language.model, tuning).load(state)
+    return TextEncoder(language, config).requires_grad_(False).eval()

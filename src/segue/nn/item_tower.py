@@ -99,8 +99,12 @@ class ItemTower(nn.Module):
         like: Tensor = self.likeness(read, newest > 0)
         return like
 
-    def vectors(self) -> Tensor:
-        """(catalogue + 1, d), or longer with a likeness: what hidden states are scored against."""
+    def vectors(self, bank: Tensor | None = None) -> Tensor:
+        """(catalogue + 1, d), or longer with a likeness: what hidden states are scored against.
+
+        Args:
+            bank: (catalogue + 1, D) comparable vectors of text to use instead of the text path's own.
+        """
         own = self.ids.weight
         if not self.sizes and self.text is None:
             return own
@@ -113,11 +117,12 @@ class ItemTower(nn.Module):
             own = own + self._summed(self.get_buffer("weights"))
         if self.text is None:
             return own
-        own = own + self.text(alone)
+        bank = self.text.get_buffer("bank") if bank is None else bank
+        own = own + self.text(alone, bank)
         if self.likeness is None:
             vectors: Tensor = own
             return vectors
-        return torch.cat([own, self.likeness.items(self.text.get_buffer("bank"), alone)], dim=1)
+        return torch.cat([own, self.likeness.items(bank, alone)], dim=1)
 
     def without(self, feature: int) -> Tensor:
         """(catalogue + 1, d): the vectors with what one feature adds replaced by its mean over the items."""

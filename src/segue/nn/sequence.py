@@ -39,6 +39,7 @@ class SequenceModel(nn.Module):
         super().__init__()
         self.tower, self.encoder, self.moments, self.behaviour = tower, encoder, moments, behaviour
         self.forget, self.mask_share = forget, mask_share
+        self.language: nn.ParameterList | None = None  # what learns of a language model, while it does
         self.mask = nn.Parameter(torch.zeros_like(tower.ids.weight[0])) if getattr(encoder, "masked", False) else None
         self.apply(_initialise)
 

@@ -23,8 +23,11 @@ from segue.data.batches import inference_batches
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout, leave_last_out
-from segue.errors import ConfigUnknown, LanguageModelChanged, SplitEmpty, nearest
-from segue.language.item_text import ItemText, read_item_text, wanted_model
+from segue.errors import ConfigUnknown, SplitEmpty, nearest
+from segue.language.encode import encode_texts
+from segue.language.encoder import TextEncoder
+from segue.language.item_text import ItemText, read_item_text, tuned_encoder, wanted_model
+from segue.language.text import item_texts
 from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
 from segue.nn.text_path import TextVectors
@@ -39,6 +42,7 @@ from segue.training.fit import RunOptions, TrainingData, fit
 from segue.training.growth import grown_model, grown_text
 from segue.training.plan import Plan, SequenceConfig, is_sparse, plan_for
 from segue.training.targets import kind_weights, target_weights
+from segue.training.text_tuning import detached
 from segue.training.trend import Trend, TrendWeights
 from segue.training.trend_fit import Held, fit_trend
 from segue.training.validation import Validation
@@ -60,6 +64,7 @@ class SequenceRecommender(Recommender):
     model: SequenceModel
     plan: Plan
     trend: Trend | None = None
+    language_tuned: dict[str, np.ndarray] | None = None  # what a language model has learnt, by its name there
     distillation: Distillation | None = None  # while a student is being fitted (see Ensemble.distil)
     source: Source | None = None  # while a fit begins from another model
 
@@ -142,10 +147,10 @@ class SequenceRecommender(Recommender):
         language = wanted_model(self.config.text, self.items, worth=sparse)
         plan = plan_for(self.config, histories, len(self.item_vocabulary), names, language)
         self.plan = plan = plan if source is None else source.plan(self.config, plan)
-        text = self._text(plan, options.progress)
+        text, texts = self._text(plan, options.progress)
         self.log = LogShape.of(histories, len(self.item_vocabulary), len(self.action_names), features, text)
         self.log = self.log if source is None else source.shaped(self.log)
-        common: dict[str, Any] = {"start": None if source is None else source.weights()}
+        common: dict[str, Any] = {"start": None if source is None else source.weights(), "texts": texts}
         common |= {"log": self.log, "time_zone": self.time_zone, "distillation": self.distillation}
         checked = self._validation(validation, plan)
         counted = target_weights(kinds, histories)
@@ -168,6 +173,7 @@ class SequenceRecommender(Recommender):
 
         self.trend = None
         self.model, report = fit(plan, search, everything, options, searched)
+        self.language_tuned, self.log = detached(self.model, self.log)
         self._forget_vectors()
         self.trend = self._trend_of(weights)
         training = {field.name: getattr(report, field.name) for field in fields(report)}
@@ -177,14 +183,14 @@ class SequenceRecommender(Recommender):
         self.report["training"] = training
         self.report["training"]["weights_sha256"] = self.weights_sha256()
 
-    def _text(self, plan: Plan, show: bool) -> TextVectors | None:
-        """What the language model of the plan says of the items; None where it has none."""
+    def _text(self, plan: Plan, show: bool) -> tuple[TextVectors | None, tuple[str, ...] | None]:
+        """What the language model of the plan says of the items, and their texts; None where it has none."""
         if plan.text is None:
-            return None
+            return None, None
         read = self._read_text(plan, show)
         if self.source is not None:
-            return self.source.text(read)
-        return TextVectors.of(read.vectors, plan.text_normalise, plan.text_whiten)
+            return self.source.text(read), read.texts
+        return TextVectors.of(read.vectors, plan.text_normalise, plan.text_whiten), read.texts
 
     def _read_text(self, plan: Plan, show: bool) -> ItemText:
         read = read_item_text(self.items, self.item_vocabulary, text_config(plan), plan.text_columns, show)
@@ -195,6 +201,16 @@ class SequenceRecommender(Recommender):
             "coverage": round(read.coverage, 4),
         }
         return read
+
+    def text_encoder(self) -> TextEncoder:
+        """The language model as it was tuned here, to read the text of more items with.
+
+        Raises:
+            LanguageModelChanged: the model of that name is not the one that was tuned.
+            LanguageModelUnknown, LanguageModelBroken.
+        """
+        tuning = self.plan.tuning_config if self.language_tuned is not None else None
+        return tuned_encoder(text_config(self.plan), self.report["text"]["sha256"], tuning, self.language_tuned)
 
     def _grow(self, growth: Growth) -> None:
         text, features = self.log.text, self.log.features
@@ -207,12 +223,9 @@ class SequenceRecommender(Recommender):
         self.trend = self._trend_of(None if self.trend is None else self.trend.weights)
 
     def _told(self, growth: Growth) -> np.ndarray:
-        """(new and changed items, D) what the language model of the training says of them."""
-        wanted, columns = self.report["text"]["sha256"], self.report["text"]["columns"]
-        read = read_item_text(growth.told_items, growth.told_vocabulary, text_config(self.plan), columns)
-        if read.sha256 != wanted:
-            raise LanguageModelChanged(name=self.plan.text, found=read.sha256, wanted=wanted)
-        return read.vectors[1:]
+        """(new and changed items, D) what the language model of the training says of them, as it was tuned."""
+        texts = item_texts(growth.told_items, growth.told_vocabulary, self.report["text"]["columns"])
+        return encode_texts(self.text_encoder(), texts)[1:]
 
     def _validation(self, holdout: Holdout | None, plan: Plan) -> Validation | None:
         if holdout is None:
@@ -332,6 +345,8 @@ class SequenceRecommender(Recommender):
             artefact.tensors("item_features", features.arrays())
         if self.log.text is not None:
             artefact.tensors("item_text", self.log.text.arrays())
+        if self.language_tuned is not None:
+            artefact.tensors("language_tuned", self.language_tuned)
         if self.trend is not None:
             artefact.document("trend", self.trend.weights.document())
 
@@ -344,6 +359,7 @@ class SequenceRecommender(Recommender):
         text = None
         if "item_text" in artefact:
             text = TextVectors.restored(artefact.tensors("item_text"), self.plan.text_normalise)
+        self.language_tuned = artefact.tensors("language_tuned") if "language_tuned" in artefact else None
         self.log = LogShape.from_document(artefact.document("log"), features, text)
         self._forget_vectors()
         self.model = build_model(self.plan, self.log)

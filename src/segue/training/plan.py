@@ -16,7 +16,9 @@ from segue.config import Config
 from segue.data.augmentation import Tool
 from segue.data.histories import Histories
 from segue.data.long import LongHistory
+from segue.errors import ConfigValue
 from segue.language.encoder import Pooling
+from segue.language.tuning import Mode, TuningConfig
 from segue.nn.encoders import ENCODERS
 from segue.nn.text_path import Projection
 from segue.training.schedules import Schedule
@@ -73,6 +75,21 @@ class SequenceConfig(Config):
     text_likeness: int = Field(128, ge=0)
     """Dimensions in which the text of a candidate is held against that of the newest items, around the encoder; 0 does
     without."""
+    tuning: Mode = "frozen"
+    """What of the language model learns, after a training with it frozen: frozen (nothing), top (its upper layers),
+    lora, dora, adalora, prefix, adapter or full. See docs/language_tuning.md."""
+    tuning_layers: Annotated[int, Field(ge=1)] | Auto = "auto"
+    """How many of its upper layers are tuned; full tunes all. Auto: a third for top, else half."""
+    tuning_rank: Annotated[int, Field(ge=1)] | Auto = "auto"
+    """Rank of LoRA and its kin, tokens of a prefix, width of an adapter. Auto: 8, 16 and 32."""
+    tuning_learning_rate: Annotated[float, Field(gt=0)] | Auto = "auto"
+    """Of the language model. Auto: a tenth of ``learning_rate``, or a fiftieth for top and full."""
+    tuning_epochs: int = Field(5, ge=1)
+    """At most this many with the language model; early stopping decides."""
+    text_batch: int = Field(64, ge=1)
+    """Texts of the batch's items that the language model reads anew in a step; the others are as last read."""
+    gradient_checkpointing: bool = False
+    """Compute the language model's activations twice instead of keeping them: less memory, more time."""
     id_dropout: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
     """Share of items whose id is hidden in a training step, so that attributes and text learn to speak alone. Auto: 0,
     or with text 0.5 where items have few events and 0.1 elsewhere."""
@@ -186,6 +203,7 @@ class Plan(SequenceConfig):
     time: list[TimePart]
     behaviour: list[BehaviourPart]
     features: list[str] = Field(default_factory=list)
+    tuning_learning_rate: float
     id_dropout: float
     dropout: float
     max_length: int
@@ -193,6 +211,29 @@ class Plan(SequenceConfig):
     batch_tokens: int
     epochs: int
     patience: int
+
+    @property
+    def tunes(self) -> bool:
+        """Whether the language model learns too."""
+        return self.text is not None and self.tuning != "frozen"
+
+    @property
+    def untuned(self) -> Plan:
+        """Without anything that is about tuning: what is trained before the language model learns."""
+        about = [name for name in SequenceConfig.model_fields if name.startswith("tuning")]
+        about += ["text_batch", "gradient_checkpointing"]
+        plain = {name: SequenceConfig.model_fields[name].default for name in about}
+        return self.model_copy(update={**plain, "tuning_learning_rate": self.learning_rate})
+
+    @property
+    def tuning_config(self) -> TuningConfig:
+        """What of the language model learns."""
+        return TuningConfig(
+            mode=self.tuning,
+            layers=self.tuning_layers,
+            rank=self.tuning_rank,
+            gradient_checkpointing=self.gradient_checkpointing,
+        )
 
     @property
     def reads_clock(self) -> bool:
@@ -216,6 +257,9 @@ def plan_for(
         text: the language model that reads item text, decided already.
     """
     lengths = histories.lengths[histories.lengths > 1]
+    if text is None and config.tuning != "frozen":
+        reason = "there is no item text, or no language model to read it"
+        raise ConfigValue(name="tuning", owner="SequenceRecommender", value=config.tuning, reason=reason)
     typical = float(lengths.mean()) if len(lengths) else 1.0
     events = int(lengths.sum())
     longest = int(np.clip(np.quantile(lengths, 0.99) if len(lengths) else 1, 20, 200))
@@ -231,6 +275,7 @@ def plan_for(
         "features": list(features),
         "text": text,
         "id_dropout": 0.0 if text is None else 0.5 if sparse else 0.1,
+        "tuning_learning_rate": config.learning_rate * (0.02 if config.tuning in ("top", "full") else 0.1),
         "loss": "full" if events * catalogue <= 1e10 else "sampled",
         # About 48 batches an epoch: small logs learn in fewer epochs, and better, from smaller batches.
         "batch_tokens": int(np.clip(2 ** np.round(np.log2(max(events, 1) / 48)), 512, 4096)),
