@@ -135,7 +135,7 @@ class OutOfMemory(LanguageError):
 
 class LanguageModelTooLarge(LanguageError):
     code = "L010"
-    template = "The language model {name!r} does not fit into memory: {gigabytes:.1f} GB of weights, in fp32."
+    template = "The language model {name!r} does not fit into memory: {gigabytes} GB of weights, in fp32."
     remedy = "Choose a smaller one, such as minilm (0.1 GB)."
 
 
