@@ -89,6 +89,23 @@ def _cached(encoder: Any, texts: list[str]) -> float:
     return min(times)
 
 
+def rows(found: dict[str, Any]) -> list[str]:
+    """The table of docs/language.md."""
+    peer = found.get("sentence_transformers")
+    named = {"Segue, fp32": found["fp32"], "Segue, bf16": found["bf16"], "Segue, int8": found["int8"]}
+    if peer:
+        named[f"sentence-transformers {peer['version']}"] = peer
+    lines = [
+        f"| {found['texts']:,} titles with genres ({found['tokens']:,} tokens), minilm, {found['threads']} cores | seconds | core seconds | top-10 neighbours kept |",
+        "|---|---|---|---|",
+    ]
+    for name, each in named.items():
+        lines.append(f"| {name} | {each['seconds']:.1f} | {each['core_seconds']:.1f} | {each['top10_overlap']:.3f} |")
+    lines.append(f"| all of it on disk | {found['cached_seconds']:.2f} | | 1.000 |")
+    busy = max(found["load_before"], found["load_after"])
+    return [*lines, "", f"The least of {REPEATS} runs; at most {busy:.0f} processes shared the cores meanwhile."]
+
+
 def overlap(exact: np.ndarray, other: np.ndarray, k: int = 10) -> float:
     """The share of each text's nearest ``k`` by cosine that both agree on."""
     return float(

@@ -14,11 +14,12 @@ from sentence_transformers import SentenceTransformer
 texts = json.load(open(sys.argv[1], encoding="utf-8"))
 model = SentenceTransformer(sys.argv[2], device="cpu")
 model.max_seq_length = 64
-times = []
+times, used = [], []
 model.encode(texts[:64], batch_size=32)
 for _ in range(int(sys.argv[3])):
-    began = time.perf_counter()
+    began, before = time.perf_counter(), time.process_time()
     vectors = model.encode(texts, batch_size=32, show_progress_bar=False)
     times.append(time.perf_counter() - began)
+    used.append(time.process_time() - before)
 np.save(sys.argv[4], vectors)
-print(json.dumps({"version": metadata.version("sentence-transformers"), "seconds": min(times), "every": times}))
+print(json.dumps({"version": metadata.version("sentence-transformers"), "seconds": min(times), "every": times, "core_seconds": min(used)}))
