@@ -60,6 +60,8 @@ def test_a_text_is_corrected_by_how_likely_a_batch_holds_it(bert: str) -> None:
     encoder = encoder_of(bert)
     task = Behaviour(encoder, encoder.tokenise(TEXTS), log_of([0, 1, 0, 2], [0, 3]), 5, 1, 0.5)
     np.testing.assert_allclose(np.exp(task.correction), 1 - (1 - np.array([3, 1, 1, 1]) / 6) ** 5, rtol=1e-5)
+    half = Behaviour(encoder, encoder.tokenise(TEXTS), log_of([0, 1, 0, 2], [0, 3]), 5, 1, 0.5, log_q=0.5)
+    np.testing.assert_allclose(half.correction, task.correction / 2, rtol=1e-5)
 
 
 def test_a_batch_without_pairs_teaches_nothing_and_one_without_others_does_no_harm(bert: str) -> None:

@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from segue.datasets.fetch import fetch
 from segue.errors import TuningUnsuitable
+from segue.language.encoder import TextConfig, TextEncoder
+from segue.language.models import load_language_model
 from segue.language.tuning import MODES, Tuning, TuningConfig, layers_of, tuned
 from tests.language.tiny_models import tiny_model
 
@@ -147,6 +150,26 @@ def test_a_model_that_cannot_have_a_mode_is_told_so(mode: str) -> None:
 def test_what_is_no_stack_of_layers_is_refused() -> None:
     with pytest.raises(TuningUnsuitable, match="no single stack"):
         layers_of(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("mode", LEARNING)
+def test_two_films_are_told_apart_by_minilm_in_every_mode(mode: str) -> None:
+    fetch("minilm", progress=False)
+    language = load_language_model("minilm")
+    torch.manual_seed(0)
+    tuning = tuned(language.model, TuningConfig(mode=mode, layers=1), steps=8)
+    encoder = TextEncoder(language, TextConfig(max_tokens=16))
+    tokens = encoder.padded(encoder.tokenise(["a film about trains", "a film about ships"]))
+    optimizer = torch.optim.Adam(tuning.parameters.values(), lr=1e-4 if mode in ("top", "full") else 3e-3)
+    alike = []
+    for step in range(1, 5):
+        optimizer.zero_grad()
+        likeness = torch.cosine_similarity(*encoder(tokens), dim=0)
+        alike.append(float(likeness.detach()))
+        (likeness + tuning.penalty()).backward()
+        optimizer.step()
+        tuning.stepped(step)
+    assert alike[-1] < alike[0]
 
 
 def test_a_copy_of_the_model_uses_its_own_adapters() -> None:

@@ -151,7 +151,7 @@ def test_memory_that_runs_out_names_what_halves_it(
     films: segue.Split, language: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
-        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.")
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
 
     monkeypatch.setattr(TunedText, "bank", full)
     with pytest.raises(LanguageMemory, match=r"text_batch.*gradient_checkpointing"):

@@ -72,6 +72,9 @@ class PretrainingConfig(Config):
     """Divides the cosines, for contrast and behaviour."""
     window: int = Field(3, ge=1)
     """How many steps apart two events of a history may be to be a pair."""
+    log_q: float = Field(1.0, ge=0, le=1)
+    """How far behaviour corrects for popular texts being in more batches: 1 makes what is popular near, as it is likely
+    next; 0 leaves popularity out of the vectors, for rare and cold items."""
     mask_share: float = Field(0.15, gt=0, lt=1)
     """Of the words, hidden in the task masked."""
     layers: int | None = Field(None, ge=1)
@@ -208,7 +211,8 @@ class _Run:
         """By its name."""
         config = self.config
         if name == "behaviour":
-            return Behaviour(self.encoder, self.rows, self.learnt, config.batch_size, config.window, config.temperature)
+            size, window, temperature = config.batch_size, config.window, config.temperature
+            return Behaviour(self.encoder, self.rows, self.learnt, size, window, temperature, config.log_q)
         if name == "contrast":
             return Contrast(self.encoder, self.rows, config.batch_size, config.temperature)
         held = rng.permutation(len(self.rows))[: min(int(config.held_out * len(self.rows)), _MOST_HELD_OUT)]

@@ -53,14 +53,21 @@ class Behaviour(Task):
     """
 
     def __init__(
-        self, encoder: TextEncoder, rows: list[np.ndarray], log: TextLog, size: int, window: int, temperature: float
+        self,
+        encoder: TextEncoder,
+        rows: list[np.ndarray],
+        log: TextLog,
+        size: int,
+        window: int,
+        temperature: float,
+        log_q: float = 1.0,
     ) -> None:
         self.encoder, self.rows, self.log, self.size = encoder, rows, log, size
         self.window, self.temperature = window, temperature
         self.known = known_pairs(log.pairs(window), len(log.texts))
         # How likely a text is at least once in a batch.
         included = -np.expm1(size * np.log1p(-np.minimum(log.shares, 1 - 1e-9)))
-        self.correction = np.log(np.maximum(included, 1e-12)).astype(np.float32)
+        self.correction = (log_q * np.log(np.maximum(included, 1e-12))).astype(np.float32)
         self.steps = log.steps(size)
 
     def batches(self, rng: np.random.Generator) -> Iterator[Any]:

@@ -30,6 +30,7 @@ from segue import artefacts
 from segue.data.batches import TrainingWindows
 from segue.data.histories import Histories
 from segue.errors import LanguageMemory, ResumeRefused
+from segue.language.models import is_out_of_memory
 from segue.nn.sequence import SequenceModel
 from segue.training.anchor import Anchor
 from segue.training.build import LogShape, build_model, readable
@@ -39,7 +40,7 @@ from segue.training.distillation import Distillation
 from segue.training.negatives import NegativeSampler
 from segue.training.plan import Plan
 from segue.training.task import NextItemTask
-from segue.training.text_tuning import TunedText, out_of_memory
+from segue.training.text_tuning import TunedText
 from segue.training.trackers import tracker_names
 from segue.training.tracking import tracking
 from segue.training.validation import Validation
@@ -271,7 +272,7 @@ def _run(
     try:
         trainer.fit(task, ckpt_path=resumed)
     except RuntimeError as error:
-        if text is None or not out_of_memory(error):
+        if text is None or not is_out_of_memory(error):
             raise
         raise LanguageMemory(texts=plan.text_batch, tokens=plan.text_max_tokens) from None
     except SystemExit:  # what Lightning makes of Ctrl-C, with every further one ignored

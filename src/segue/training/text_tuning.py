@@ -120,12 +120,6 @@ def detached(model: SequenceModel, log: LogShape) -> tuple[dict[str, np.ndarray]
     return state, replace(log, text=replace(log.text, vectors=bank.cpu().numpy()))
 
 
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether memory ran out, of whatever device; torch has a class of its own for some of them only."""
-    told = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in told or "out of memory" in told
-
-
 def _path(model: SequenceModel) -> TextPath:
     assert model.tower.text is not None
     return model.tower.text
