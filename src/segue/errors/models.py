@@ -97,6 +97,24 @@ class LanguageModelBroken(LanguageError):
     remedy = "Bring it anew; its folder needs config.json, *.safetensors and the files of its tokenizer."
 
 
+class LanguageModelChanged(LanguageError):
+    code = "L003"
+    template = "What was tuned belongs to another {name!r}: its hash is {found}, and {wanted} was tuned."
+    remedy = "Give the language model that this was trained with, or train again with the one that is there."
+
+
+class TuningUnsuitable(LanguageError):
+    code = "L004"
+    template = "{mode} cannot be had of a {model}: {reason}."
+    remedy = "Choose another tuning (lora, adapter and top suit most models), or another language model."
+
+
+class LanguageMemory(LanguageError):
+    code = "L005"
+    template = "Tuning the language model ran out of memory at {texts} texts of up to {tokens} tokens a step."
+    remedy = "Halve text_batch or text_max_tokens: either halves it. Or set gradient_checkpointing=true, at more time."
+
+
 class PretrainingRefused(LanguageError):
     code = "L020"
     template = "There is nothing to learn by {task!r}: {reason}."
