@@ -81,6 +81,12 @@ class ActionNotLearnt(RecommenderError):
     remedy = "Ask for that, or train without target= (and with a weight above 0 for {name!r})."
 
 
+class AnswerRefused(RecommenderError):
+    code = "R030"
+    template = "A language ranker cannot learn answer={answer!r} here: {reason}."
+    remedy = "{advice}"
+
+
 class LanguageError(SegueError):
     """A language model that is not there, or that does not fit."""
 
@@ -113,6 +119,12 @@ class LanguageMemory(LanguageError):
     code = "L005"
     template = "Tuning the language model ran out of memory at {texts} texts of up to {tokens} tokens a step."
     remedy = "Halve text_batch or text_max_tokens: either halves it. Or set gradient_checkpointing=true, at more time."
+
+
+class LanguageModelUnsuited(LanguageError):
+    code = "L030"
+    template = "The language model {name!r} cannot rank: {reason}."
+    remedy = "Choose another one, such as minilm, or another tuning= than 'none'."
 
 
 class PretrainingRefused(LanguageError):
