@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import by_time, pretraining, quality, speed, toolkit
+from benchmarks import by_time, language_ranker, pretraining, quality, speed, toolkit
 from benchmarks.encoders import encoders
 from benchmarks.long import long_histories
 from benchmarks.results_file import WORK, measured
@@ -57,6 +57,8 @@ def main() -> None:
         toolkit.measure(asked.again)
     if not asked.only or "pretraining" in asked.only:
         pretraining.run(asked.data, asked.again)
+    if (not asked.only or "language-ranker" in asked.only) and (asked.data / language_ranker.LOG).exists():
+        language_ranker.run(asked.data)
     for name, seeds in LOGS.items():
         if (not asked.only or name in asked.only) and (name in READY or (asked.data / name).exists()):
             quality.run(name, asked.data, seeds)

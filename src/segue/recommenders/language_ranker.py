@@ -109,13 +109,14 @@ class LanguageRanker(Recommender):
         )
         self.report["language"] = {"model": plan.model, "sha256": self.ranker.classifier.sha256, **self._read()}
         if plan.tuning != "none":
-            check = None if held is None else self._validation(held, data)
+            check = None if held is None or plan.epochs == 1 else self._validation(held, data)
             self.report["training"] = fit_ranker(self.ranker, plan, learnt, _within(options, "ranker"), check)
         self.weights = Weights.untaught(plan.answer == "rating")
         if held is not None and base is not None:
             self._learn_weights(base, held, data)
-        if held is not None and plan.refit and plan.tuning != "none":
-            more = RankerData(self._scaled(held), data.item_counts, learnt.synonyms)
+        if validation is not None and plan.refit and plan.tuning != "none":
+            newest = self._scaled(of_holdout(validation, plan.answer, self._kind(plan.target)))
+            more = RankerData(newest, data.item_counts, learnt.synonyms)
             self.report["training"]["refit"] = refit(self.ranker, plan, more, _within(options, "ranker"))
         with progress.part("Base"):
             everything = validation.all if given is None and validation is not None else data
@@ -200,7 +201,7 @@ class LanguageRanker(Recommender):
         signals = self._signals(base, held.contexts, items, data.item_counts).reshape(-1, len(SIGNALS))
         truth = self._scaled(held).answers if rating else held.truth(items).ravel()
         assert truth is not None
-        self.weights = self.weights.learnt(signals, truth, rating)
+        self.weights = self.weights.learnt(signals, truth, rating, alone=self.config.tuning != "none")
         if self.config.answer == "next":
             self._learn_order(base, held, data)
         self.report["weights"] = self.weights.described()
@@ -255,17 +256,17 @@ class LanguageRanker(Recommender):
     def _score_empty(self, histories: Histories) -> np.ndarray:
         return self.base._score_empty(histories)
 
-    def answer_codes(self, contexts: Histories, items: np.ndarray, alone: bool = False) -> np.ndarray:
-        """(rows, n) probabilities or ratings of the (rows, n) codes asked about; see :meth:`predict`."""
+    def answer_codes(self, contexts: Histories, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, n) probabilities or ratings of the (rows, n) codes asked about, and the language model's own."""
         contexts = self._about_target(contexts)
-        if alone:
-            found = self.weights.alone(self.ranker.answer(contexts, items)[..., None])
-        else:
-            found = self.weights.together(self._signals(self.base, contexts, items, self.item_counts))
+        signals = self._signals(self.base, contexts, items, self.item_counts)
+        together, alone = self.weights.together(signals), self.weights.alone(signals[..., :1])
         if self.config.answer == "rating":
             mean, deviation, lowest, highest = self._scale
-            return np.clip(mean + deviation * found, lowest, highest)
-        return np.asarray(1 / (1 + np.exp(-np.clip(found, -50, 50))))
+            return np.clip(mean + deviation * together, lowest, highest), np.clip(
+                mean + deviation * alone, lowest, highest
+            )
+        return _probability(together), _probability(alone)
 
     def predict(
         self,
@@ -295,7 +296,8 @@ class LanguageRanker(Recommender):
         wanted = self._encode_items(items)
         asked = asking.about(self, asking.resolve(self, users, histories), at, action)
         codes = np.tile(wanted, (len(asked.histories), 1))
-        answers = self.answer_codes(asked.histories, codes, alone) if codes.size else codes.astype(np.float32)
+        together, own = self.answer_codes(asked.histories, codes) if codes.size else (codes, codes)
+        answers = own if alone else together
         name = "rating" if self.config.answer == "rating" else "probability"
         return asking.answer(self, asked, codes, answers.astype(np.float32), ranked=False, score=name)
 
@@ -340,6 +342,10 @@ class LanguageRanker(Recommender):
         self.weights = Weights.from_document(known["weights"])
         if known["scale"] is not None:
             self._scale = tuple(known["scale"])
+
+
+def _probability(log_odds: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -50, 50))))
 
 
 def _scale_of(questions: Questions) -> tuple[float, float, float, float]:

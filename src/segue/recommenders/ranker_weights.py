@@ -1,7 +1,7 @@
 """What a language model's answer weighs beside the score of the base recommender and the item's log-popularity.
 
-Answers and orders have weights of their own: a probability is against an item drawn by popularity, which what is popular
-is likelier to be, whereas an order is among the best of the base.
+Answers and orders have weights of their own: a probability is against an item drawn by popularity, which speaks for what
+is rare, whereas an order is among the best of the base.
 """
 
 from __future__ import annotations
@@ -37,13 +37,19 @@ class Weights:
         language, base = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
         return cls(Blend(language[:1], 0.0), Blend(language, 0.0), Blend(language if rating else base, 0.0))
 
-    def learnt(self, signals: np.ndarray, truth: np.ndarray, rating: bool) -> Weights:
-        """With answers learnt from (n, 3) signals and (n,) true ones; as they are where all of these are equal."""
+    def learnt(self, signals: np.ndarray, truth: np.ndarray, rating: bool, alone: bool = True) -> Weights:
+        """With answers learnt from (n, 3) signals and (n,) true ones; as they are where all of these are equal.
+
+        Args:
+            alone: whether those of the language model alone may be learnt too, and not left as it gives them.
+        """
         if rating:
-            return Weights(fit_ratings(signals[:, :1], truth), fit_ratings(signals, truth), self.order)
+            own = fit_ratings(signals[:, :1], truth) if alone else self.alone
+            return Weights(own, fit_ratings(signals, truth), self.order)
         if truth.all() or not truth.any():
             return self
-        return Weights(fit_yes_no(signals[:, :1], truth, _FREE[:1]), fit_yes_no(signals, truth, _FREE), self.order)
+        own = fit_yes_no(signals[:, :1], truth, _FREE[:1]) if alone else self.alone
+        return Weights(own, fit_yes_no(signals, truth, _FREE), self.order)
 
     def ordered(self, signals: np.ndarray, wanted: np.ndarray) -> Weights:
         """With an order learnt from (lists, n, 3) signals and the (lists,) places of what came."""
