@@ -21,6 +21,7 @@ from benchmarks import (
     cross_domain,
     few_shot,
     item_text,
+    language_ranker,
     pretraining,
     quality,
     speed,
@@ -87,6 +88,8 @@ def main() -> None:
         cold.run(asked.data, asked.again)
     if (not asked.only or "item-text" in asked.only) and (asked.data / item_text.LOG).exists():
         item_text.run(asked.data, asked.again)
+    if (not asked.only or "language-ranker" in asked.only) and (asked.data / language_ranker.LOG).exists():
+        language_ranker.run(asked.data)
     for name, seeds in LOGS.items():
         if (not asked.only or name in asked.only) and (name in READY or (asked.data / name).exists()):
             quality.run(name, asked.data, seeds)
