@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks import by_time, long, toolkit
+from benchmarks import by_time, long, text, toolkit
 from benchmarks.results_file import RESULTS
 from segue.nn.encoders import ENCODERS
 
@@ -198,6 +198,11 @@ def main() -> None:
         notes,
     ]
     (ROOT / "docs" / "benchmarks.md").write_text("\n".join(page))
+    if found := read("text-encoding"):
+        page_of_language = ROOT / "docs" / "language.md"
+        table = "\n".join(["<!-- text-encoding -->", *text.rows(found), "<!-- end of text-encoding -->"])
+        pattern = "<!-- text-encoding -->.*<!-- end of text-encoding -->"
+        page_of_language.write_text(re.sub(pattern, lambda _: table, page_of_language.read_text(), flags=re.S))
     if found := read("long"):
         time_page = ROOT / "docs" / "time.md"
         tables = "\n".join(["<!-- long -->", *long.rows(found), "<!-- end of long -->"])

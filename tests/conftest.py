@@ -11,6 +11,8 @@ import os
 # Before numpy, numba or torch start their threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["SEGUE_PROGRESS"] = "0"
+# text="auto" reads nothing, whatever this machine has fetched; tests of text name a model.
+os.environ["SEGUE_TEXT"] = "none"
 
 import numpy as np
 import polars as pl

@@ -49,6 +49,7 @@ NAMES = {
     "datasets",
     "errors",
     "evaluate",
+    "few_shot",
     "load",
     "split",
     "tune",

@@ -33,6 +33,7 @@ _ROOMS = {
     "load": "segue.recommenders.store",
     "evaluate": "segue.evaluation.evaluate",
     "compare": "segue.evaluation.compare",
+    "few_shot": "segue.evaluation.few_shot",
     "Report": "segue.evaluation.report",
     "tune": "segue.tuning.tune",
     "TuningResult": "segue.tuning.result",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from segue.data.split import Holdout, Split
     from segue.evaluation.compare import compare
     from segue.evaluation.evaluate import evaluate
+    from segue.evaluation.few_shot import few_shot
     from segue.evaluation.report import Report
     from segue.recommenders.als import ALS
     from segue.recommenders.base import Recommender

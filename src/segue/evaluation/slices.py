@@ -13,9 +13,21 @@ _LENGTHS = (1, 5, 10, 20, 50)
 
 
 def by_slice(
-    lists: np.ndarray, contexts: Histories, targets: Histories, item_counts: np.ndarray, k: int
+    lists: np.ndarray,
+    contexts: Histories,
+    targets: Histories,
+    item_counts: np.ndarray,
+    k: int,
+    among_cold: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of ``slice, part, users, targets, ndcg@k, hit_rate@k``; parts without users are left out."""
+    """Rows of ``slice, part, users, targets, ndcg@k, hit_rate@k``; parts without users are left out.
+
+    Args:
+        lists: (users, n) item codes, best first.
+        contexts, targets: of the same users.
+        item_counts: (catalogue + 1,) events that are known; an item without any is cold.
+        among_cold: as ``lists``, with cold items alone; read for users with a cold target.
+    """
     rows: list[dict[str, Any]] = []
     lengths = contexts.lengths
     for low, high in zip(_LENGTHS, (*(edge - 1 for edge in _LENGTHS[1:]), None), strict=True):
@@ -24,18 +36,29 @@ def by_slice(
         rows += _row("history length", label, lists[inside], targets.take(np.flatnonzero(inside)), k)
     popularity = item_counts[targets.items]
     head, middle = _edges(item_counts)
+    cold = popularity == 0
     parts = {
         "popular (a third of all events)": popularity >= head,
         "in between": (popularity < head) & (popularity >= middle),
-        "rare (a third of all events)": (popularity < middle) & (popularity > 0),
-        "cold (no event in training)": popularity == 0,
+        "rare (a third of all events)": (popularity < middle) & ~cold,
     }
     for label, chosen in parts.items():
-        kept = Histories.from_rows(targets.rows()[chosen], targets.items[chosen], len(targets))
-        some = np.flatnonzero(kept.lengths > 0)
-        name = "cold items" if label.startswith("cold") else "target popularity"
-        rows += _row(name, label, lists[some], kept.take(some), k)
+        rows += _of_targets("target popularity", label, lists, targets, chosen, k)
+    if cold.any():
+        rows += _of_targets("cold items", "cold targets among all items", lists, targets, cold, k)
+        if among_cold is not None:
+            rows += _of_targets("cold items", "cold targets among cold items", among_cold, targets, cold, k)
+        rows += _of_targets("cold items", "warm targets", lists, targets, ~cold, k)
     return rows
+
+
+def _of_targets(
+    name: str, label: str, lists: np.ndarray, targets: Histories, chosen: np.ndarray, k: int
+) -> list[dict[str, Any]]:
+    """Some of the targets alone, and those who have any of them."""
+    kept = Histories.from_rows(targets.rows()[chosen], targets.items[chosen], len(targets))
+    some = np.flatnonzero(kept.lengths > 0)
+    return _row(name, label, lists[some], kept.take(some), k)
 
 
 def _row(name: str, label: str, lists: np.ndarray, targets: Histories, k: int) -> list[dict[str, Any]]:

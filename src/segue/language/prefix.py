@@ -1,7 +1,7 @@
 """Prefix tuning (Li and Liang, ACL 2021): learnt keys and values that every layer's attention finds before the text.
 
-They are handed to the attention itself. ``peft`` goes over a cache of past keys, and that way is not open everywhere: an
-encoder such as BERT drops the cache that it is given, the positions of the text move, and activations cannot be
+They are handed to the attention itself. ``peft`` goes over a cache of past keys, and that way is not open everywhere:
+an encoder such as BERT drops the cache that it is given, the positions of the text move, and activations cannot be
 computed twice. Learnt directly, without the paper's network that makes them.
 """
 

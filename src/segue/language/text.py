@@ -19,8 +19,13 @@ from segue.errors import FeatureUnknown, nearest
 _FIRST = ("title", "movie_title", "name", "product_title", "product_name", "brand", "manufacturer", "author", "artist")
 _THEN = ("categories", "category", "genres", "genre", "class", "tags", "features", "description", "summary", "text")
 _LONGEST = 20_000  # characters: far beyond what any model reads, far below what makes a tokenizer crawl
-_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|</?[a-zA-Z][^<>]*>", re.DOTALL | re.IGNORECASE)
-_SPACE = re.compile(r"\s+")
+# What opens twice before it closes is not looked for from the first opening, or the time would grow with the square.
+_TAGS = re.compile(
+    r"<(script|style)\b(?:(?!<\1\b).)*?</\1\s*>|<!--(?:(?!<!--).)*?-->|</?[a-zA-Z][^<>]*>", re.DOTALL | re.IGNORECASE
+)
+# Marks of direction, soft hyphens and halves of characters; the joiners of emoji and of Persian stay.
+_UNSEEN = re.compile(r"[\u00ad\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ud800-\udfff]")
+_SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b]+")
 
 
 def text_columns(items: pl.DataFrame | None) -> list[str]:
@@ -81,7 +86,7 @@ def plain(text: str | None) -> str:
         text = html.unescape(text)
     if "<" in text:
         text = _TAGS.sub(" ", text)
-    return _SPACE.sub(" ", "".join(c if c.isprintable() else " " for c in text)).strip()[:_LONGEST]
+    return _SPACE.sub(" ", _UNSEEN.sub("", text)).strip()[:_LONGEST]
 
 
 def _is_text(column: pl.Series) -> bool:

@@ -86,38 +86,43 @@ class ItemTower(nn.Module):
         table = self.vectors() if vectors is None else vectors
         return F.embedding(items, table[:, : self.ids.embedding_dim], padding_idx=0) * self.scale
 
-    def like(self, newest: Tensor, states: Tensor, vectors: Tensor | None = None) -> Tensor:
+    def like(self, newest: Tensor, vectors: Tensor | None = None) -> Tensor:
         """(..., size): what a history is like, to be held against the end of the items' vectors.
 
         Args:
             newest: (..., newest events) item codes, 0 for none.
-            states: (..., d) of the encoder.
             vectors: as for :meth:`forward`.
         """
         assert self.likeness is not None
         table = self.vectors() if vectors is None else vectors
         read = F.embedding(newest, table[:, self.ids.embedding_dim :])
-        like: Tensor = self.likeness(read, newest > 0, states)
+        like: Tensor = self.likeness(read, newest > 0)
         return like
 
-    def vectors(self) -> Tensor:
-        """(catalogue + 1, d), or longer with a likeness: what hidden states are scored against."""
-        own = self._own()
-        if self.likeness is None or self.text is None:
-            return own
-        return torch.cat([own, self.likeness.items(self.text.get_buffer("bank"))], dim=1)
+    def vectors(self, bank: Tensor | None = None) -> Tensor:
+        """(catalogue + 1, d), or longer with a likeness: what hidden states are scored against.
 
-    def _own(self) -> Tensor:
+        Args:
+            bank: (catalogue + 1, D) comparable vectors of text to use instead of the text path's own.
+        """
         own = self.ids.weight
         if not self.sizes and self.text is None:
             return own
-        hidden = ~self.get_buffer("known")[:, None]
+        alone = ~self.get_buffer("known")[:, None]
+        alone[0] = False
         if self.training and self.id_dropout:
-            hidden = hidden | (torch.rand(len(own), 1, device=own.device) < self.id_dropout)
-        own = own.masked_fill(hidden, 0.0)
-        if self.text is not None:
-            own = own + self.text()
-        return own + self._summed(self.get_buffer("weights")) if self.sizes else own
+            alone[1:] |= torch.rand(len(own) - 1, 1, device=own.device) < self.id_dropout
+        own = own.masked_fill(alone, 0.0)
+        if self.sizes:
+            own = own + self._summed(self.get_buffer("weights"))
+        if self.text is None:
+            return own
+        bank = self.text.get_buffer("bank") if bank is None else bank
+        own = own + self.text(alone, bank)
+        if self.likeness is None:
+            vectors: Tensor = own
+            return vectors
+        return torch.cat([own, self.likeness.items(bank, alone)], dim=1)
 
     def without(self, feature: int) -> Tensor:
         """(catalogue + 1, d): the vectors with what one feature adds replaced by its mean over the items."""
@@ -126,7 +131,7 @@ class ItemTower(nn.Module):
         its = (rows >= first) & (rows < first + self.sizes[feature])
         added = self._summed(self.get_buffer("weights") * its)[1:]
         vectors = self.vectors().clone()
-        vectors[1:] += added.mean(0) - added
+        vectors[1:, : self.ids.embedding_dim] += added.mean(0) - added
         return vectors
 
     def _summed(self, weights: Tensor) -> Tensor:

@@ -3,6 +3,10 @@
 People often take next what is like what they took last: another size, another colour, what goes with it by name. A
 small encoder squeezes such detail out; here it goes around the encoder, for items with events and without alike. State
 and item vector grow by a few dimensions, so the score stays one dot product.
+
+Nothing of it is learnt from training events: what a model can learn by heart it needs no likeness for, and it would
+learn to do without. For the same reason it is hidden from most places in training, so that the encoder learns to speak
+without it; then the two together tell more than when either leans on the other.
 """
 
 from __future__ import annotations
@@ -12,49 +16,44 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _NEWEST = 4  # events that are held against a candidate
-_GAIN = 8.0  # what a cosine of 1 begins to count for
+_FADING = 1.0  # each counts exp(-1) of the newer one
+_GAIN = 8.0  # what a cosine of 1 counts for
+_ALONE = 1.28  # as much more it counts for items that have no vector of their own
+_HIDDEN = 0.8  # share of the places that go without in training
 
 
 class Likeness(nn.Module):
-    """A metric over text vectors, and how much each of the newest items counts in it.
+    """The cosine of text vectors, and how much each of the newest items counts in it.
 
     Args:
-        width: D of the text vectors; their first dimensions tell most (see ``TextVectors``).
-        size: of the metric's own vectors.
-        state_size: d of the encoder's states, which say how much likeness counts for this history.
+        size: first dimensions of the comparable text vectors that are read; those tell most (see ``TextVectors``).
     """
 
-    def __init__(self, width: int, size: int, state_size: int) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self.size = min(size, width)
-        self.keys = nn.Parameter(torch.eye(self.size, width))
-        self.queries = nn.Parameter(torch.eye(self.size))
-        self.share = nn.Parameter(-torch.arange(_NEWEST).float())
-        self.of_state = nn.Linear(state_size, _NEWEST + 1)
-        self.gain = nn.Parameter(torch.tensor(_GAIN).log())
+        self.size = size
 
-    def reset(self) -> None:
-        """Begin without the state: every history alike."""
-        nn.init.zeros_(self.of_state.weight)
-        nn.init.zeros_(self.of_state.bias)
+    def items(self, text: Tensor, alone: Tensor) -> Tensor:
+        """(n, D) comparable text vectors to (n, size); they are longer where text speaks alone.
 
-    def items(self, text: Tensor) -> Tensor:
-        """(n, D) comparable text vectors to (n, size) of length 1; zeros stay."""
-        return F.normalize(text @ self.keys.T, dim=-1)
+        Args:
+            alone: (n, 1) which items have no vector of their own.
+        """
+        return F.normalize(text[:, : self.size], dim=-1) * torch.where(alone, _ALONE, 1.0)
 
-    def forward(self, newest: Tensor, known: Tensor, states: Tensor) -> Tensor:
+    def forward(self, newest: Tensor, known: Tensor) -> Tensor:
         """(..., size): what to hold against the vectors of candidates.
 
         Args:
             newest: (..., newest events, size) vectors of :meth:`items`, the newest first.
             known: (..., newest events) whether there is an event.
-            states: (..., d) of the encoder.
         """
-        told = self.of_state(states)
-        share = (self.share + told[..., :-1]).masked_fill(~known, -1e4).softmax(-1)
-        query = torch.einsum("...n,...nd->...d", share * known, newest) @ self.queries.T
-        wanted: Tensor = query * (self.gain + told[..., -1:]).exp()
-        return wanted
+        fading = -_FADING * torch.arange(_NEWEST, device=newest.device)
+        share = fading.masked_fill(~known, -1e4).softmax(-1) * known
+        query = _GAIN * torch.einsum("...n,...nd->...d", share, F.normalize(newest, dim=-1))
+        if self.training:
+            query = query * (torch.rand(query.shape[:-1], device=query.device) >= _HIDDEN)[..., None]
+        return query
 
 
 def newest_items(items: Tensor, masks: Tensor | None, places: Tensor | None = None) -> Tensor:

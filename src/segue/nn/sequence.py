@@ -12,7 +12,7 @@ from segue.nn import masking
 from segue.nn.behaviour import BehaviourInputs, forget_wanted
 from segue.nn.inputs import Inputs
 from segue.nn.item_tower import ItemTower
-from segue.nn.likeness import Likeness, newest_items
+from segue.nn.likeness import newest_items
 from segue.nn.time import MomentInputs, forget_moments
 
 
@@ -39,6 +39,7 @@ class SequenceModel(nn.Module):
         super().__init__()
         self.tower, self.encoder, self.moments, self.behaviour = tower, encoder, moments, behaviour
         self.forget, self.mask_share = forget, mask_share
+        self.language: nn.ParameterList | None = None  # what learns of a language model, while it does
         self.mask = nn.Parameter(torch.zeros_like(tower.ids.weight[0])) if getattr(encoder, "masked", False) else None
         self.apply(_initialise)
 
@@ -103,7 +104,7 @@ class SequenceModel(nn.Module):
             return hidden
         places = None if not last else inputs.lengths - int(masks is None)
         newest = newest_items(inputs.items, masks, places)
-        return torch.cat([hidden, self.tower.like(newest, hidden, vectors)], dim=-1)
+        return torch.cat([hidden, self.tower.like(newest, vectors)], dim=-1)
 
 
 def _initialise(module: nn.Module) -> None:
@@ -115,5 +116,3 @@ def _initialise(module: nn.Module) -> None:
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    elif isinstance(module, Likeness):
-        module.reset()

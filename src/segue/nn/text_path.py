@@ -97,12 +97,17 @@ class TextPath(nn.Module):
         inner = [nn.Linear(width, 2 * size), nn.GELU()] if projection == "mlp" else []
         self.project = nn.Sequential(*inner, nn.Linear(2 * size if inner else width, size, bias=False))
         self.gain = nn.Parameter(torch.tensor(spread))
+        self.instead = nn.Parameter(torch.zeros(size))
 
-    def forward(self, vectors: Tensor | None = None) -> Tensor:
-        """(n, d) of (n, D) comparable vectors; of the whole ``bank`` when None."""
+    def forward(self, alone: Tensor, vectors: Tensor | None = None) -> Tensor:
+        """(n, d) of (n, D) comparable vectors; of the whole ``bank`` when None.
+
+        Args:
+            alone: (n, 1) which items have no vector of their own; what such vectors share is added to them.
+        """
         x = self.get_buffer("bank") if vectors is None else vectors
         some = x.abs().amax(-1, keepdim=True) > 0
-        added: Tensor = self.gain * self.project(x) * some
+        added: Tensor = self.gain * self.project(x) * some + alone * self.instead
         return added
 
     def comparable(self, raw: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from segue.data.histories import Histories
 from segue.data.split import Holdout
 from segue.errors import ExtraMissing
 from segue.recommenders.base import Recommender
+from segue.recommenders.growing import Growth, longer
 from segue.recommenders.neighbours import seen_matrix
 
 
@@ -67,6 +68,9 @@ class ALS(Recommender):
             left = shared + self.config.alpha * (items.T @ items)
             users[row] = np.linalg.solve(left, (1 + self.config.alpha) * items.sum(0))
         return users @ self._factors.T
+
+    def _grow(self, growth: Growth) -> None:
+        self._factors = longer(self._factors, growth.rows)
 
     def _save(self, artefact: artefacts.Writer) -> None:
         artefact.tensors("factors", {"items": self._factors})

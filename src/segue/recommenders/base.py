@@ -15,21 +15,17 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import polars as pl
 
 from segue import artefacts, progress
 from segue.config import Config
-from segue.data.cleaning import CleaningReport
 from segue.data.dataset import Dataset, titles_of
 from segue.data.histories import Histories
 from segue.data.split import Holdout
-from segue.data.vocabulary import Vocabulary
-from segue.errors import ArtefactCorrupt, BadK, NoTargets, NotFitted, UnknownItems, nearest
+from segue.errors import ArtefactCorrupt, BadK, ItemsNotTaken, NotFitted, UnknownItems, nearest
 from segue.ranking.topk import top_k
-from segue.recommenders import asking, kinds
+from segue.recommenders import asking, growing, keeping, kinds
+from segue.recommenders.growing import AddedItems, Growth
 
-_EVENT_COLUMNS = ("user", "item", "timestamp", "row")
-_OPTIONAL_COLUMNS = ("timestamps", "actions", "values")
 # What every recommender knows of the log besides what it learnt.
 _KNOWN = (
     "item_vocabulary",
@@ -125,8 +121,14 @@ class Recommender(ABC):
         known = data if validation is None else validation.all
         # Until it has learnt everything anew it can answer nothing: half of two fits would be wrong silently.
         self._fitted = False
-        for name in ("titles", "_popularity", "_rarely_again"):
-            self.__dict__.pop(name, None)
+        self._forget_answers()
+        self._know(data, known)
+        self._fit(data, validation, run)
+        self._fitted = True
+        return self
+
+    def _know(self, data: Dataset, known: Dataset) -> None:
+        """Take the vocabularies and the catalogue of a log, and the histories of what is ``known`` of it."""
         self.item_vocabulary, self.user_vocabulary = data.item_vocabulary, data.user_vocabulary
         self.histories, self.item_counts = known.histories, known.item_counts
         self.items, self.frame_kind, self.clock = data.items, data.frame_kind, data.clock
@@ -134,9 +136,35 @@ class Recommender(ABC):
         told = 0 if self.target not in self.action_names else self._kind(self.target)
         self.exclude_seen = kinds.rarely_again(known.histories, told)
         self.report = {"recommender": type(self).__name__, "exclude_seen": self.exclude_seen}
-        self._fit(data, validation, run)
-        self._fitted = True
-        return self
+
+    def add_items(self, items: Any) -> AddedItems:
+        """Take items into the catalogue without training; from now on they are ranked by what is known of them.
+
+        Adding the same rows again changes nothing. A row that differs from the one that is there takes its place; its
+        columns that are not given stay. The recommender grows whole or, where an error is raised, not at all.
+
+        Args:
+            items: a frame with ``item_id`` and columns of the catalogue, of any kind.
+
+        Returns:
+            How many items were new, changed and known already, and how many have no text.
+
+        Raises:
+            NotFitted, ColumnMissing, DuplicateItems, EmptyLog, IdsDiffer, ColumnUnreadable.
+            ItemsNotTaken: this recommender has to be trained again.
+            LanguageModelUnknown, LanguageModelChanged: what read the texts in training is not there.
+        """
+        self._require_fitted()
+        return growing.add_items(self, items)
+
+    def _grow(self, growth: Growth) -> None:
+        """Extend what is kept for each item; vocabulary, catalogue and counts are extended already."""
+        raise ItemsNotTaken(owner=type(self).__name__)
+
+    def _forget_answers(self) -> None:
+        """Drop what was derived from the log and the catalogue."""
+        for name in ("titles", "_popularity", "_rarely_again"):
+            self.__dict__.pop(name, None)
 
     def know_as(self, other: Recommender) -> None:
         """Know of the log what another fitted recommender knows, without a copy; nothing is learnt."""
@@ -188,12 +216,18 @@ class Recommender(ABC):
         return asking.answer(self, asked, codes, scores)
 
     def recommend_codes(
-        self, histories: Histories, k: int, *, exclude_seen: bool | np.ndarray, progress: bool = True
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool | np.ndarray,
+        among: np.ndarray | None = None,
+        progress: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`recommend` in codes: (rows, k) item codes, 0 where a list ends, and their scores.
 
         Scores stream through a block of fixed size; users x items is never held. ``exclude_seen`` is one for all
-        or one for each row.
+        or one for each row; ``among`` is a mask (catalogue + 1,) of the items that may be listed.
         """
         histories = self._about_target(histories)
         left_out = kinds.seen(histories, exclude_seen)
@@ -204,6 +238,8 @@ class Recommender(ABC):
         prior = self.item_counts.astype(np.float32)
         for part, block in self._blocks(histories, progress):
             seen = left_out.take(part)
+            if among is not None:
+                block[:, ~among] = -np.inf
             codes[part], scores[part] = top_k(block, k, prior, seen.offsets, seen.items)
         return codes, scores
 
@@ -308,29 +344,7 @@ class Recommender(ABC):
         """
         self._require_fitted()
         with artefacts.writing(path, type(self).__name__, self.config.model_dump()) as artefact:
-            artefact.table("item_ids", self.item_vocabulary.table())
-            artefact.table("user_ids", self.user_vocabulary.table())
-            artefact.tensors(
-                "histories",
-                {"offsets": self.histories.offsets, "items": self.histories.items.astype(np.int32)}
-                | {name: column for name in _OPTIONAL_COLUMNS if (column := getattr(self.histories, name)) is not None}
-                | {"item_counts": self.item_counts},
-            )
-            if self.items is not None:
-                artefact.table("items", self.items)
-            if test is not None:
-                artefact.table("test_targets", _kept(test.targets.events))
-                artefact.table("test_context", _kept(test.context.events))
-            facts = {
-                "exclude_seen": self.exclude_seen,
-                "frame_kind": self.frame_kind,
-                "uuid": [self.user_vocabulary.is_uuid, self.item_vocabulary.is_uuid],
-                "clock": self.clock,
-                "time_zone": self.time_zone,
-                "action_names": list(self.action_names),
-                "report": self.report,
-            }
-            artefact.document("facts", facts)
+            keeping.write(self, artefact, test)
             self._save(artefact)
 
     @classmethod
@@ -338,20 +352,7 @@ class Recommender(ABC):
         """Rebuild a recommender from a checked artefact of its class; raises ``ArtefactCorrupt``."""
         try:
             model = cls(cls.Settings.parse(artefact.manifest["config"], owner=cls.__name__))
-            facts = artefact.document("facts")
-            user_uuid, item_uuid = facts["uuid"]
-            model.user_vocabulary = Vocabulary(artefact.table("user_ids")["id"], user_uuid)
-            model.item_vocabulary = Vocabulary(artefact.table("item_ids")["id"], item_uuid)
-            arrays = artefact.tensors("histories")
-            columns = {name: arrays.get(name) for name in _OPTIONAL_COLUMNS}
-            model.histories = Histories(arrays["offsets"], arrays["items"].astype(np.int64), **columns)
-            model.item_counts = arrays["item_counts"]
-            model.items = artefact.table("items") if "items" in artefact else None
-            model.exclude_seen, model.frame_kind = facts["exclude_seen"], facts["frame_kind"]
-            model.clock = facts["clock"]
-            model.time_zone = facts.get("time_zone", "UTC")
-            model.action_names = tuple(facts.get("action_names", ()))
-            model.report = facts["report"]
+            keeping.read(model, artefact)
             model._load(artefact)
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise ArtefactCorrupt(path=artefact.path, reason=f"its contents do not fit together ({error})") from None
@@ -360,31 +361,11 @@ class Recommender(ABC):
 
     def holdout(self, artefact: artefacts.Reader) -> Holdout:
         """The test that was saved beside the model; raises ``NoTargets`` when there is none."""
-        if "test_targets" not in artefact:
-            raise NoTargets(why=f"{artefact.path} was saved without a test")
-
-        def part(name: str) -> Dataset:
-            return Dataset(
-                artefact.table(name),
-                self.items,
-                self.user_vocabulary,
-                self.item_vocabulary,
-                self.clock,
-                self.frame_kind,
-                CleaningReport(0),
-                self.time_zone,
-                self.action_names,
-            )
-
-        return Holdout(part("test_context"), part("test_targets"))
+        return keeping.holdout(self, artefact)
 
     def __repr__(self) -> str:
         changed = self.config.model_dump(exclude_defaults=True)
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
-
-
-def _kept(events: pl.DataFrame) -> pl.DataFrame:
-    return events.select(name for name in (*_EVENT_COLUMNS, "action", "value") if name in events.columns)
 
 
 def _whole(k: Any) -> int:

@@ -14,6 +14,7 @@ from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
 from segue.recommenders.base import Recommender
+from segue.recommenders.growing import Growth
 from segue.recommenders.neighbours import recency_matrix, seen_matrix
 
 
@@ -52,6 +53,9 @@ class EASE(Recommender):
         seen.data[:] = 1
         scores[:, self._items] = seen[:, self._items] @ self._weights
         return scores
+
+    def _grow(self, growth: Growth) -> None:
+        """Items without weights score 0."""
 
     def _save(self, artefact: artefacts.Writer) -> None:
         artefact.tensors("weights", {"items": self._items, "weights": self._weights})

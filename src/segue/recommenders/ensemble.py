@@ -6,6 +6,7 @@ Builds and keeps the members, and averages what they score. How scores are broug
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -21,6 +22,7 @@ from segue.data.split import Holdout
 from segue.errors import ConfigValue, DistilRefused, MembersDiffer
 from segue.ranking.fusion import reciprocal_ranks, standardised
 from segue.recommenders.base import Recommender
+from segue.recommenders.growing import Growth
 from segue.recommenders.spec import Spec
 from segue.recommenders.store import recommender_class
 
@@ -155,6 +157,17 @@ class Ensemble(Recommender):
         weights = [spec.weight for spec in self.config.members]
         pairs = zip(self.members, weights, strict=True)
         return [(member, np.float32(weight / sum(weights))) for member, weight in pairs if weight]
+
+    def _grow(self, growth: Growth) -> None:
+        grown = []
+        for member in self.members:
+            member = copy.copy(member)
+            member.report = dict(member.report)
+            member.know_as(self)
+            member._forget_answers()
+            member._grow(growth)
+            grown.append(member)
+        self.members = grown
 
     def _save(self, artefact: artefacts.Writer) -> None:
         # What is known of the log is in the artefact once; each member adds only what it learnt.

@@ -15,7 +15,8 @@ from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
 from segue.recommenders.base import Recommender
-from segue.recommenders.transitions import sparse_arrays, sparse_matrix
+from segue.recommenders.growing import Growth
+from segue.recommenders.transitions import larger, sparse_arrays, sparse_matrix
 
 _BLOCK = 1_000  # items whose neighbours are found at a time
 
@@ -64,6 +65,9 @@ class ItemNeighbours(Recommender):
     def _score_block(self, histories: Histories) -> np.ndarray:
         weights = recency_matrix(histories, self.config.last, self.config.decay, self._similar.shape[0])
         return np.asarray((weights @ self._similar).toarray(), dtype=np.float32)
+
+    def _grow(self, growth: Growth) -> None:
+        self._similar = larger(self._similar, growth.rows)
 
     def _save(self, artefact: artefacts.Writer) -> None:
         artefact.tensors("similar", sparse_arrays(self._similar))

@@ -15,6 +15,7 @@ from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
 from segue.recommenders.base import Recommender
+from segue.recommenders.growing import Growth, longer
 
 
 class FixedScores(Recommender):
@@ -24,6 +25,9 @@ class FixedScores(Recommender):
 
     def _score_block(self, histories: Histories) -> np.ndarray:
         return np.tile(self._item_scores, (len(histories), 1))
+
+    def _grow(self, growth: Growth) -> None:
+        self._item_scores = longer(self._item_scores, growth.rows)
 
     def _save(self, artefact: artefacts.Writer) -> None:
         artefact.tensors("scores", {"scores": self._item_scores})
@@ -69,6 +73,10 @@ class RecentlyPopular(FixedScores):
     def _load(self, artefact: artefacts.Reader) -> None:
         super()._load(artefact)
         self.days = float(self.report["days"])
+        self._count()
+
+    def _grow(self, growth: Growth) -> None:
+        super()._grow(growth)
         self._count()
 
     def _count(self) -> None:

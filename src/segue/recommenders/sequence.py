@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -24,17 +24,25 @@ from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout, leave_last_out
 from segue.errors import ConfigUnknown, SplitEmpty, nearest
-from segue.language.item_text import read_item_text, wanted_model
+from segue.language.encode import encode_texts
+from segue.language.encoder import TextEncoder
+from segue.language.item_text import ItemText, read_item_text, tuned_encoder, wanted_model
+from segue.language.text import item_texts
 from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
 from segue.nn.text_path import TextVectors
 from segue.recommenders.base import Recommender
+from segue.recommenders.growing import Growth
 from segue.recommenders.kinds import rarely_again
+from segue.recommenders.transfer import Source, transferred
+from segue.recommenders.updating import Updated, update
 from segue.training.build import LogShape, build_model, readable, text_config
 from segue.training.distillation import Distillation
 from segue.training.fit import RunOptions, TrainingData, fit
-from segue.training.plan import Plan, SequenceConfig, plan_for
+from segue.training.growth import grown_model, grown_text
+from segue.training.plan import Plan, SequenceConfig, is_sparse, plan_for
 from segue.training.targets import kind_weights, target_weights
+from segue.training.text_tuning import detached
 from segue.training.trend import Trend, TrendWeights
 from segue.training.trend_fit import Held, fit_trend
 from segue.training.validation import Validation
@@ -56,13 +64,69 @@ class SequenceRecommender(Recommender):
     model: SequenceModel
     plan: Plan
     trend: Trend | None = None
+    language_tuned: dict[str, np.ndarray] | None = None  # what a language model has learnt, by its name there
     distillation: Distillation | None = None  # while a student is being fitted (see Ensemble.distil)
+    source: Source | None = None  # while a fit begins from another model
 
     @property
     def target(self) -> str | None:
         """The kind of action of the setting ``target``."""
         target: str | None = self.config.target
         return target
+
+    def fit(self, data: Dataset, validation: Holdout | None = None, *, init_from: Any = None, **run: Any) -> Self:
+        """As in the base.
+
+        Args:
+            data, validation, run: see ``Recommender.fit``.
+            init_from: a trained sequence model, or the folder of one, to begin from: its encoder, its way of reading
+                time, behaviour and text, not its ids. Its shape holds where settings are left at their defaults.
+
+        Raises:
+            TransferRefused: settings differ from those of the source, or it has nothing to bring along.
+            LanguageModelChanged: texts were read there by other weights.
+            ResumeRefused, TrainingDiverged, LanguageModelUnknown, ConfigUnknown.
+        """
+        if init_from is None:
+            return super().fit(data, validation, **run)
+        self.source = source = Source.of(init_from)
+        try:
+            super().fit(source.in_its_words(data), source.holdout_in_its_words(validation), **run)
+        finally:
+            self.source = None
+        self.report["init_from"] = {"name": source.name, "weights_sha256": source.model.weights_sha256()}
+        return self
+
+    def transfer(self, data: Dataset, *, progress: bool = True) -> SequenceRecommender:
+        """The same model for another log, without training: its items are known by their text and attributes.
+
+        Histories and, where the trend was learnt, counts of events are those of ``data``; nothing is learnt from them.
+
+        Raises:
+            NotFitted.
+            TransferRefused: items are known by their ids alone.
+            LanguageModelUnknown, LanguageModelChanged: what read the texts in training is not there.
+        """
+        return transferred(Source.of(self), data, progress)
+
+    def update(self, events: Any, *, items: Any = None, **settings: Any) -> Updated:
+        """Learn on from new events without forgetting the old ones; new people and new items join.
+
+        Args:
+            events: a frame like the log's, of any kind; events that are known already are left out.
+            items: rows of the catalogue for new items (see :meth:`add_items`); without them they join by their id.
+            settings: of :class:`segue.training.continual.UpdateConfig`, such as ``forgetting="ewc"``, and how to run
+                today (``progress``, ``device``, ``threads``).
+
+        Raises:
+            NotFitted, ConfigUnknown, ConfigValue, ColumnMissing, EmptyLog, IdsDiffer.
+            UpdateRefused: timestamps are of another kind, or there is no encoder to teach.
+            DistilRefused: the encoder learns from masked events; use ``forgetting="ewc"``.
+            LanguageModelUnknown, LanguageModelChanged, TrainingDiverged.
+        """
+        self._require_fitted()
+        run = {name: settings.pop(name) for name in RUN_OPTIONS if name in settings}
+        return update(self, events, items, settings, _run_options(run))
 
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         options = _run_options(run)
@@ -72,13 +136,22 @@ class SequenceRecommender(Recommender):
         if validation is None and self.config.epochs == "auto":
             data, validation = _inner_validation(data, self.target)
         histories = self._timed(data.histories)
-        features = item_features(self.items, self.item_vocabulary, self.config.features)
+        source = self.source
+        features = (
+            item_features(self.items, self.item_vocabulary, self.config.features)
+            if source is None
+            else source.features(self.items, self.item_vocabulary)
+        )
         names = features.names if features is not None else []
-        language = wanted_model(self.config.text, self.items)
-        self.plan = plan = plan_for(self.config, histories, len(self.item_vocabulary), names, language)
-        text = self._text(plan, options.progress)
+        sparse = is_sparse(histories, len(self.item_vocabulary))
+        language = wanted_model(self.config.text, self.items, worth=sparse)
+        plan = plan_for(self.config, histories, len(self.item_vocabulary), names, language)
+        self.plan = plan = plan if source is None else source.plan(self.config, plan)
+        text, texts = self._text(plan, options.progress)
         self.log = LogShape.of(histories, len(self.item_vocabulary), len(self.action_names), features, text)
-        common: dict[str, Any] = {"log": self.log, "time_zone": self.time_zone, "distillation": self.distillation}
+        self.log = self.log if source is None else source.shaped(self.log)
+        common: dict[str, Any] = {"start": None if source is None else source.weights(), "texts": texts}
+        common |= {"log": self.log, "time_zone": self.time_zone, "distillation": self.distillation}
         checked = self._validation(validation, plan)
         counted = target_weights(kinds, histories)
         search = TrainingData(histories, data.item_counts, validation=checked, weights=counted, **common)
@@ -100,6 +173,7 @@ class SequenceRecommender(Recommender):
 
         self.trend = None
         self.model, report = fit(plan, search, everything, options, searched)
+        self.language_tuned, self.log = detached(self.model, self.log)
         self._forget_vectors()
         self.trend = self._trend_of(weights)
         training = {field.name: getattr(report, field.name) for field in fields(report)}
@@ -109,10 +183,16 @@ class SequenceRecommender(Recommender):
         self.report["training"] = training
         self.report["training"]["weights_sha256"] = self.weights_sha256()
 
-    def _text(self, plan: Plan, show: bool) -> TextVectors | None:
-        """What the language model of the plan says of the items; None where it has none."""
+    def _text(self, plan: Plan, show: bool) -> tuple[TextVectors | None, tuple[str, ...] | None]:
+        """What the language model of the plan says of the items, and their texts; None where it has none."""
         if plan.text is None:
-            return None
+            return None, None
+        read = self._read_text(plan, show)
+        if self.source is not None:
+            return self.source.text(read), read.texts
+        return TextVectors.of(read.vectors, plan.text_normalise, plan.text_whiten), read.texts
+
+    def _read_text(self, plan: Plan, show: bool) -> ItemText:
         read = read_item_text(self.items, self.item_vocabulary, text_config(plan), plan.text_columns, show)
         self.report["text"] = {
             "model": plan.text,
@@ -120,7 +200,32 @@ class SequenceRecommender(Recommender):
             "columns": list(read.columns),
             "coverage": round(read.coverage, 4),
         }
-        return TextVectors.of(read.vectors, plan.text_normalise, plan.text_whiten)
+        return read
+
+    def text_encoder(self) -> TextEncoder:
+        """The language model as it was tuned here, to read the text of more items with.
+
+        Raises:
+            LanguageModelChanged: the model of that name is not the one that was tuned.
+            LanguageModelUnknown, LanguageModelBroken.
+        """
+        tuning = self.plan.tuning_config if self.language_tuned is not None else None
+        return tuned_encoder(text_config(self.plan), self.report["text"]["sha256"], tuning, self.language_tuned)
+
+    def _grow(self, growth: Growth) -> None:
+        text, features = self.log.text, self.log.features
+        if text is not None:
+            text = grown_text(text, growth.told, self._told(growth), len(growth.vocabulary))
+        if features is not None:
+            features = features.encoded(growth.items, growth.vocabulary)
+        self.log = replace(self.log, catalogue=len(growth.vocabulary), features=features, text=text)
+        self.model = grown_model(self.model, self.plan, self.log)
+        self.trend = self._trend_of(None if self.trend is None else self.trend.weights)
+
+    def _told(self, growth: Growth) -> np.ndarray:
+        """(new and changed items, D) what the language model of the training says of them, as it was tuned."""
+        texts = item_texts(growth.told_items, growth.told_vocabulary, self.report["text"]["columns"])
+        return encode_texts(self.text_encoder(), texts)[1:]
 
     def _validation(self, holdout: Holdout | None, plan: Plan) -> Validation | None:
         if holdout is None:
@@ -188,7 +293,17 @@ class SequenceRecommender(Recommender):
     def _plain_scores(self, histories: Histories) -> np.ndarray:
         """(rows, catalogue + 1) scores of the sequence model without the trend; no row is empty."""
         with torch.inference_mode():
-            return (self._encode(histories) @ self._vectors.T).numpy()
+            scores = self._encode(histories) @ self._vectors.T
+            if len(self._silent):
+                scores[:, self._silent] = scores.amin(1, keepdim=True) - 1
+            return scores.numpy()
+
+    @cached_property
+    def _silent(self) -> torch.Tensor:
+        """Codes of items that nothing is known of, neither events nor text nor attributes: they come last."""
+        silent = self._vectors.abs().amax(1) == 0
+        silent[0] = False
+        return silent.nonzero()[:, 0]
 
     @cached_property
     def _vectors(self) -> torch.Tensor:
@@ -197,7 +312,12 @@ class SequenceRecommender(Recommender):
             return self.model.tower.vectors()
 
     def _forget_vectors(self) -> None:
-        self.__dict__.pop("_vectors", None)
+        for name in ("_vectors", "_silent"):
+            self.__dict__.pop(name, None)
+
+    def _forget_answers(self) -> None:
+        super()._forget_answers()
+        self._forget_vectors()
 
     def _encode(self, histories: Histories) -> torch.Tensor:
         """(rows, d), or longer with a likeness: the state of each history; none is empty."""
@@ -225,6 +345,8 @@ class SequenceRecommender(Recommender):
             artefact.tensors("item_features", features.arrays())
         if self.log.text is not None:
             artefact.tensors("item_text", self.log.text.arrays())
+        if self.language_tuned is not None:
+            artefact.tensors("language_tuned", self.language_tuned)
         if self.trend is not None:
             artefact.document("trend", self.trend.weights.document())
 
@@ -237,6 +359,7 @@ class SequenceRecommender(Recommender):
         text = None
         if "item_text" in artefact:
             text = TextVectors.restored(artefact.tensors("item_text"), self.plan.text_normalise)
+        self.language_tuned = artefact.tensors("language_tuned") if "language_tuned" in artefact else None
         self.log = LogShape.from_document(artefact.document("log"), features, text)
         self._forget_vectors()
         self.model = build_model(self.plan, self.log)

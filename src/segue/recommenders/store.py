@@ -12,7 +12,7 @@ from pydantic import Field
 from segue import artefacts, progress
 from segue.config import Config
 from segue.data.split import Holdout
-from segue.errors import ArtefactForeign, ConfigUnknown, nearest
+from segue.errors import ArtefactForeign, ConfigUnknown, NoTargets, nearest
 from segue.recommenders.base import Recommender
 
 # Class to module: an artefact chooses among these and nothing else.
@@ -88,6 +88,16 @@ def load_with_test(path: str | Path) -> tuple[Recommender, Holdout]:
     artefact = artefacts.read(path)
     model = _restore(artefact)
     return model, model.holdout(artefact)
+
+
+def load_with_any_test(path: str | Path) -> tuple[Recommender, Holdout | None]:
+    """As :func:`load_with_test`; None where it was saved without a test."""
+    artefact = artefacts.read(path)
+    model = _restore(artefact)
+    try:
+        return model, model.holdout(artefact)
+    except NoTargets:
+        return model, None
 
 
 def fit_baselines(test: Holdout, besides: str = "", progress: bool = True) -> list[Recommender]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 from pydantic import Field
 
 from segue import artefacts
@@ -19,7 +20,10 @@ from segue.config import Config
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
+from segue.data.vocabulary import Vocabulary
+from segue.errors import LanguageModelChanged
 from segue.recommenders.base import Recommender
+from segue.recommenders.growing import Growth, longer
 from segue.recommenders.neighbours import recency_matrix
 
 
@@ -53,22 +57,40 @@ class TextNeighbours(Recommender):
     Settings = TextNeighboursConfig
 
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
-        from segue.language.text import item_texts
-
-        columns = self.config.text_columns
-        texts = item_texts(self.items, self.item_vocabulary, "auto" if columns is None else columns)
-        vectors = np.zeros((len(texts), 1), dtype=np.float32)
-        if any(text.strip() for text in texts):
-            vectors = self._read(bool(run.get("progress", True)))
+        vectors = np.zeros((len(self.item_vocabulary) + 1, 1), dtype=np.float32)
+        if self._told(self.items, self.item_vocabulary):
+            vectors = self._read(self.items, self.item_vocabulary, bool(run.get("progress", True)))
         else:
             message = "No item of the catalogue has text; TextNeighbours lists what is popular."
             warnings.warn(message, NoItemText, stacklevel=3)
+        self._keep(vectors)
+
+    def _told(self, items: pl.DataFrame | None, vocabulary: Vocabulary) -> bool:
+        """Whether any item has text."""
+        from segue.language.text import item_texts
+
+        columns = self.config.text_columns
+        return any(text.strip() for text in item_texts(items, vocabulary, "auto" if columns is None else columns))
+
+    def _keep(self, vectors: np.ndarray) -> None:
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         self._kept = (vectors / np.where(norms > 0, norms, 1)).astype(np.float16)
         self._vectors = self._kept.astype(np.float32)
         self.report["coverage"] = round(float((norms[1:] > 0).mean()), 4)
 
-    def _read(self, show: bool) -> np.ndarray:
+    def _grow(self, growth: Growth) -> None:
+        vectors = longer(self._vectors, growth.rows)
+        if self._told(growth.told_items, growth.told_vocabulary):
+            wanted = self.report.get("sha256")
+            read = self._read(growth.told_items, growth.told_vocabulary, show=True)[1:]
+            if wanted is not None and wanted != self.report["sha256"]:
+                raise LanguageModelChanged(name=self.config.text, found=self.report["sha256"], wanted=wanted)
+            if vectors.shape[1] != read.shape[1]:  # no item had text until now
+                vectors = np.zeros((growth.rows, read.shape[1]), dtype=np.float32)
+            vectors[growth.told] = read
+        self._keep(vectors)
+
+    def _read(self, items: pl.DataFrame | None, vocabulary: Vocabulary, show: bool) -> np.ndarray:
         """(catalogue + 1, D) what the language model says."""
         from segue.language.encoder import TextConfig
         from segue.language.item_text import read_item_text
@@ -79,8 +101,9 @@ class TextNeighbours(Recommender):
             prompt=self.config.text_prompt,
             max_tokens=self.config.text_max_tokens,
         )
-        found = read_item_text(self.items, self.item_vocabulary, config, self.config.text_columns, show)
-        self.report["sha256"] = found.sha256
+        columns = self.report.get("columns", self.config.text_columns)  # what was read once is read of new items too
+        found = read_item_text(items, vocabulary, config, columns, show)
+        self.report |= {"sha256": found.sha256, "columns": list(found.columns)}
         return found.vectors
 
     def _score_block(self, histories: Histories) -> np.ndarray:

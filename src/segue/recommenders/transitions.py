@@ -15,6 +15,7 @@ from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
 from segue.recommenders.base import Recommender
+from segue.recommenders.growing import Growth
 
 
 class FirstOrderConfig(Config):
@@ -55,11 +56,20 @@ class FirstOrder(Recommender):
         scores = (followers.toarray() + smooth) / np.where(total > 0, total, 1)
         return np.asarray(scores, dtype=np.float32)
 
+    def _grow(self, growth: Growth) -> None:
+        self._counts = larger(self._counts, growth.rows)
+
     def _save(self, artefact: artefacts.Writer) -> None:
         artefact.tensors("transitions", sparse_arrays(self._counts))
 
     def _load(self, artefact: artefacts.Reader) -> None:
         self._counts = sparse_matrix(artefact.tensors("transitions"), len(self.item_vocabulary) + 1)
+
+
+def larger(matrix: sparse.csr_matrix, size: int) -> sparse.csr_matrix:
+    """A square matrix with empty rows and columns behind its own."""
+    offsets = np.append(matrix.indptr, np.full(size + 1 - len(matrix.indptr), matrix.nnz, dtype=matrix.indptr.dtype))
+    return sparse.csr_matrix((matrix.data, matrix.indices, offsets), shape=(size, size))
 
 
 def sparse_arrays(matrix: sparse.csr_matrix) -> dict[str, np.ndarray]:

@@ -113,7 +113,7 @@ def build_model(plan: Plan, log: LogShape) -> SequenceModel:
         text = None if log.text is None else TextPath(log.text, shape.size, ID_STD, plan.text_projection)
         likeness = None
         if log.text is not None and plan.text_likeness:
-            likeness = Likeness(log.text.vectors.shape[1], plan.text_likeness, shape.size)
+            likeness = Likeness(min(plan.text_likeness, log.text.vectors.shape[1]))
         tower = ItemTower(log.catalogue, shape.size, _bags(log.features), plan.id_dropout, text, likeness, log.known)
         encoder = encoder_class(plan.encoder)(shape)
         return SequenceModel(tower, encoder, moments, behaviour, plan.forget, plan.mask_share)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +16,10 @@ from segue.training.task import NextItemTask
 
 
 class BestWeights(L.Callback):
-    """Remembers the weights of the best epoch by the validation metric."""
+    """Remembers the weights of the best epoch by the validation metric, where one is better than ``value``."""
 
-    def __init__(self) -> None:
-        self.value, self.epoch = float("-inf"), 0
+    def __init__(self, value: float = float("-inf")) -> None:
+        self.value, self.epoch = value, 0
         self.weights: dict[str, Tensor] = {}
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -70,11 +71,34 @@ class EachEpoch(L.Callback):
     """Tells a caller the validation metric after each epoch; the caller may end the training there."""
 
     def __init__(self, tell: Callable[[int, float], bool]) -> None:
-        self.tell = tell
+        self.tell, self.ended = tell, False
 
     def on_validation_end(self, trainer: L.Trainer, *_: Any) -> None:
         if self.tell(trainer.current_epoch + 1, float(trainer.callback_metrics["validation"])):
-            trainer.should_stop = True
+            trainer.should_stop = self.ended = True
+
+
+class StepSeconds(L.Callback):
+    """The seconds of each training step, by the clock and of the processor, without what an epoch ends with."""
+
+    def __init__(self) -> None:
+        self.seconds: list[tuple[float, float]] = []
+        self._began = (0.0, 0.0)
+
+    @property
+    def medians(self) -> tuple[float, float] | None:
+        """Of both; None before the first step."""
+        if not self.seconds:
+            return None
+        clock, processor = zip(*self.seconds, strict=True)
+        return statistics.median(clock), statistics.median(processor)
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self._began = (time.perf_counter(), time.process_time())
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        now = (time.perf_counter(), time.process_time())
+        self.seconds.append((now[0] - self._began[0], now[1] - self._began[1]))
 
 
 class TrainingBar(L.Callback):

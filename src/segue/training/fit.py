@@ -1,5 +1,8 @@
 """Fitting a sequence model: a search for the number of epochs with early stopping, then a refit on everything.
 
+Where a language model is tuned, each of the two goes on with it: first the sequence model learns from its vectors as
+they are, since gradients through an untrained one would teach it nothing.
+
 Reads top to bottom: ``fit`` decides the phases, ``_run`` is one Lightning run. With a checkpoint directory both phases
 survive a kill and continue to the very same weights.
 """
@@ -7,12 +10,13 @@ survive a kill and continue to the very same weights.
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import logging
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -25,15 +29,18 @@ from lightning.pytorch.callbacks import EarlyStopping
 from segue import artefacts
 from segue.data.batches import TrainingWindows
 from segue.data.histories import Histories
-from segue.errors import ResumeRefused
+from segue.errors import LanguageMemory, ResumeRefused
+from segue.language.models import is_out_of_memory
 from segue.nn.sequence import SequenceModel
+from segue.training.anchor import Anchor
 from segue.training.build import LogShape, build_model, readable
-from segue.training.callbacks import BestWeights, EachEpoch, LearningCurve, bars
+from segue.training.callbacks import BestWeights, EachEpoch, LearningCurve, StepSeconds, bars
 from segue.training.checkpoint import ArtefactCheckpointIO, Checkpointing
 from segue.training.distillation import Distillation
 from segue.training.negatives import NegativeSampler
 from segue.training.plan import Plan
 from segue.training.task import NextItemTask
+from segue.training.text_tuning import TunedText
 from segue.training.trackers import tracker_names
 from segue.training.tracking import tracking
 from segue.training.validation import Validation
@@ -81,13 +88,16 @@ class TrainingReport:
     refitted: bool = False
     worth: list[float] | None = None
     curve: list[dict[str, Any]] = field(default_factory=list)
+    tuning: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class TrainingData:
     """Of one fit: histories, popularity per code, what shapes the model, what to validate on, and who else teaches.
 
-    ``weights`` says what each event counts for as a target (see ``training.targets``); None: all alike.
+    ``weights`` says what each event counts for as a target (see ``training.targets``); None: all alike. ``start`` are
+    weights by name to begin with instead of fresh ones, ``anchor`` holds some of them where they matter. ``texts`` of
+    the items by their codes are for a language model that is tuned.
     """
 
     histories: Histories
@@ -97,6 +107,9 @@ class TrainingData:
     validation: Validation | None = None
     distillation: Distillation | None = None
     weights: np.ndarray | None = None
+    start: Mapping[str, torch.Tensor] | None = None
+    anchor: Anchor | None = None
+    texts: Sequence[str] | None = None
 
 
 def fit(
@@ -116,6 +129,7 @@ def fit(
     Raises:
         ResumeRefused: the checkpoint belongs to another training.
         TrainingDiverged: the loss is not a number.
+        LanguageMemory: tuning the language model takes more than there is.
         DistilRefused: the teachers read what this plan does not.
     """
     if search.distillation is not None:
@@ -129,10 +143,16 @@ def fit(
             _remember_search(model, found, plan, search, run)
         report.worth = worth_of_features(model, search.validation)
         report.curve, report.epochs, report.best_validation = found["curve"], found["epochs"], found["best"]
+        report.tuning = found["tuning"]
         if searched is not None:
             searched(model.cpu().eval())
         if everything is not None and plan.refit:
             model = _refit(plan, everything, report.epochs, run)
+            if report.tuning is not None and report.tuning["epochs"]:
+                callbacks = bars("Refit of the language model", plan.validation_metric, None, run.progress)
+                model = _run(
+                    plan, everything, report.tuning["epochs"], "refit-tuning", callbacks, run, model
+                ).best_model
             report.refitted = True
     return model.cpu().eval(), report
 
@@ -140,17 +160,59 @@ def fit(
 def _search(plan: Plan, data: TrainingData, run: RunOptions) -> tuple[SequenceModel, dict[str, Any]]:
     curve, best = LearningCurve(), BestWeights()
     callbacks: list[L.Callback] = [curve]
+    caller = EachEpoch(run.on_epoch) if run.on_epoch else None
     if data.validation is not None:
-        stopping = EarlyStopping("validation", mode="max", patience=plan.patience, check_on_train_epoch_end=False)
-        callbacks += [best, stopping]
-        callbacks += [EachEpoch(run.on_epoch)] if run.on_epoch else []
+        callbacks += [best, _stopping(plan)]
+        callbacks += [caller] if caller else []
     callbacks += bars("Training", plan.validation_metric, best if data.validation else None, run.progress)
     task = _run(plan, data, plan.epochs, "search", callbacks, run)
     model = task.best_model
     if best.weights:
         model.load_state_dict(best.weights)
-    found = {"curve": curve.rows, "epochs": best.epoch or len(curve.rows), "best": best.value if best.epoch else None}
+    found: dict[str, Any] = {
+        "curve": curve.rows,
+        "epochs": best.epoch or len(curve.rows),
+        "best": best.value if best.epoch else None,
+    }
+    found["tuning"] = None
+    if plan.tunes and not (caller and caller.ended):
+        model, found["tuning"] = _tune(plan, data, model, best.value, run)
+        found["best"] = found["tuning"]["best"]
     return model, found
+
+
+def _stopping(plan: Plan) -> EarlyStopping:
+    return EarlyStopping("validation", mode="max", patience=plan.patience, check_on_train_epoch_end=False)
+
+
+def _tune(
+    plan: Plan, data: TrainingData, trained: SequenceModel, value: float, run: RunOptions
+) -> tuple[SequenceModel, dict[str, Any]]:
+    """Go on with the language model; what it learns is kept where validation, ``value`` until now, gains by it."""
+    curve, best, steps = LearningCurve(), BestWeights(value), StepSeconds()
+    callbacks: list[L.Callback] = [curve, steps, *([best, _stopping(plan)] if data.validation is not None else [])]
+    title = "Tuning the language model"
+    callbacks += bars(title, plan.validation_metric, best if data.validation else None, run.progress)
+    task = _run(plan, data, plan.tuning_epochs, "tuning", callbacks, run, copy.deepcopy(trained))
+    model, epochs = task.best_model, best.epoch
+    if best.weights:
+        model.load_state_dict(best.weights)
+    elif data.validation is not None:
+        model = trained
+    else:
+        epochs = len(curve.rows)
+    assert task.text is not None
+    tuning = task.text.tuning
+    return model, {
+        "mode": plan.tuning,
+        "epochs": epochs,
+        "best": best.value if data.validation is not None else None,
+        "trainable": tuning.trainable,
+        "share": tuning.share,
+        "step_seconds": steps.medians[0] if steps.medians else None,
+        "step_cpu_seconds": steps.medians[1] if steps.medians else None,
+        "curve": curve.rows,
+    }
 
 
 def _refit(plan: Plan, data: TrainingData, epochs: int, run: RunOptions) -> SequenceModel:
@@ -159,15 +221,31 @@ def _refit(plan: Plan, data: TrainingData, epochs: int, run: RunOptions) -> Sequ
 
 
 def _run(
-    plan: Plan, data: TrainingData, epochs: int, phase: str, callbacks: list[L.Callback], run: RunOptions
+    plan: Plan,
+    data: TrainingData,
+    epochs: int,
+    phase: str,
+    callbacks: list[L.Callback],
+    run: RunOptions,
+    trained: SequenceModel | None = None,
 ) -> NextItemTask:
-    """One Lightning run of at most ``epochs`` epochs."""
-    model = build_model(plan, data.log)
+    """One Lightning run of at most ``epochs`` epochs; from a trained model on, it is with its language model."""
+    model = trained
+    if model is None:
+        model = build_model(plan, data.log)
+        model.load_state_dict(data.start or {}, strict=False)
     read = readable(data.histories, plan)
     windows = TrainingWindows(read, plan.max_length, plan.batch_tokens, data.time_zone, data.weights)
     drawable = model.tower.get_buffer("known").numpy()
     sampler = NegativeSampler(data.item_counts, plan.negatives, plan.popular_negatives, plan.negatives_from, drawable)
-    task = NextItemTask(model, windows, plan, sampler, data.validation, data.distillation)
+    text, now = None, plan
+    if trained is not None:
+        assert data.texts is not None
+        each = windows.batches_per_epoch
+        text = TunedText(plan, data.texts, epochs * each // plan.gradient_accumulation_steps)
+        text.attach(model.requires_grad_(True))
+        now = plan.model_copy(update={"epochs": plan.tuning_epochs, "warmup_steps": min(plan.warmup_steps, each)})
+    task = NextItemTask(model, windows, now, sampler, data.validation, data.distillation, text, data.anchor)
     callbacks = [*callbacks, *tracking(cast(list[str], run.tracker), run.log_dir, phase, plan.model_dump())]
     path = None
     if run.checkpoint is not None:
@@ -181,7 +259,7 @@ def _run(
         accumulate_grad_batches=plan.gradient_accumulation_steps,
         gradient_clip_val=plan.gradient_clip or None,
         callbacks=callbacks,
-        plugins=[ArtefactCheckpointIO(_signature(plan, data, epochs))],
+        plugins=[ArtefactCheckpointIO(_signature(plan.untuned if text is None else plan, data, epochs))],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -193,6 +271,10 @@ def _run(
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(task, ckpt_path=resumed)
+    except RuntimeError as error:
+        if text is None or not is_out_of_memory(error):
+            raise
+        raise LanguageMemory(texts=plan.text_batch, tokens=plan.text_max_tokens) from None
     except SystemExit:  # what Lightning makes of Ctrl-C, with every further one ignored
         if not trainer.interrupted:
             raise
@@ -206,6 +288,9 @@ def _signature(plan: Plan, data: TrainingData, epochs: int) -> str:
     digest.update(str(epochs).encode())
     digest.update(data.time_zone.encode())
     digest.update(b"" if data.distillation is None else data.distillation.signature.encode())
+    digest.update(b"" if data.anchor is None else data.anchor.signature.encode())
+    for name, tensor in sorted((data.start or {}).items()):
+        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
     if data.log.features is not None:
         digest.update(repr(data.log.features.features).encode())
         for part in data.log.features.arrays().values():
@@ -234,6 +319,9 @@ def _finished_search(plan: Plan, data: TrainingData, run: RunOptions) -> tuple[S
     if found["signature"] != _signature(plan, data, plan.epochs):
         raise ResumeRefused(path=run.checkpoint, reason="it belongs to a training with other data, settings or seed")
     model = build_model(plan, data.log)
+    if found["tuning"] is not None and found["tuning"]["epochs"]:
+        assert data.texts is not None
+        TunedText(plan, data.texts, 1).attach(model)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in artefact.tensors("weights").items()})
     return model, found
 

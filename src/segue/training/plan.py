@@ -16,7 +16,9 @@ from segue.config import Config
 from segue.data.augmentation import Tool
 from segue.data.histories import Histories
 from segue.data.long import LongHistory
+from segue.errors import ConfigValue
 from segue.language.encoder import Pooling
+from segue.language.tuning import Mode, TuningConfig
 from segue.nn.encoders import ENCODERS
 from segue.nn.text_path import Projection
 from segue.training.schedules import Schedule
@@ -54,8 +56,8 @@ class SequenceConfig(Config):
     features: list[str] | Auto = "auto"
     """Columns of the catalogue that are read beside ids. Auto: those whose values items share; [] reads none."""
     text: str | None = "auto"
-    """The language model that reads the text of the items: minilm, smollm2, a name or a path. Auto: minilm, where the
-    catalogue has text and ``segue fetch minilm`` has been run; None reads none."""
+    """The language model that reads the text of the items: minilm, smollm2, a name or a path. Auto: minilm, where
+    items have few events, the catalogue has text and ``segue fetch minilm`` has been run; None reads none."""
     text_columns: list[str] | None = None
     """Columns of the catalogue that are its text, the most telling first. None: titles, brands, categories, prose."""
     text_pooling: Pooling | None = None
@@ -73,9 +75,24 @@ class SequenceConfig(Config):
     text_likeness: int = Field(128, ge=0)
     """Dimensions in which the text of a candidate is held against that of the newest items, around the encoder; 0 does
     without."""
+    tuning: Mode = "frozen"
+    """What of the language model learns, after a training with it frozen: frozen (nothing), top (its upper layers),
+    lora, dora, adalora, prefix, adapter or full. See docs/language_tuning.md."""
+    tuning_layers: Annotated[int, Field(ge=1)] | Auto = "auto"
+    """How many of its upper layers are tuned; full tunes all. Auto: a third for top, else half."""
+    tuning_rank: Annotated[int, Field(ge=1)] | Auto = "auto"
+    """Rank of LoRA and its kin, tokens of a prefix, width of an adapter. Auto: 8, 16 and 32."""
+    tuning_learning_rate: Annotated[float, Field(gt=0)] | Auto = "auto"
+    """Of the language model. Auto: a tenth of ``learning_rate``, or a fiftieth for top and full."""
+    tuning_epochs: int = Field(5, ge=1)
+    """At most this many with the language model; early stopping decides."""
+    text_batch: int = Field(64, ge=1)
+    """Texts of the batch's items that the language model reads anew in a step; the others are as last read."""
+    gradient_checkpointing: bool = False
+    """Compute the language model's activations twice instead of keeping them: less memory, more time."""
     id_dropout: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
     """Share of items whose id is hidden in a training step, so that attributes and text learn to speak alone. Auto: 0,
-    or 0.2 with text."""
+    or with text 0.5 where items have few events and 0.1 elsewhere."""
     target: str | None = None
     """Learn to tell events of this kind of action alone, from events of all kinds; answers are about it by default."""
     action_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
@@ -186,6 +203,7 @@ class Plan(SequenceConfig):
     time: list[TimePart]
     behaviour: list[BehaviourPart]
     features: list[str] = Field(default_factory=list)
+    tuning_learning_rate: float
     id_dropout: float
     dropout: float
     max_length: int
@@ -193,6 +211,29 @@ class Plan(SequenceConfig):
     batch_tokens: int
     epochs: int
     patience: int
+
+    @property
+    def tunes(self) -> bool:
+        """Whether the language model learns too."""
+        return self.text is not None and self.tuning != "frozen"
+
+    @property
+    def untuned(self) -> Plan:
+        """Without anything that is about tuning: what is trained before the language model learns."""
+        about = [name for name in SequenceConfig.model_fields if name.startswith("tuning")]
+        about += ["text_batch", "gradient_checkpointing"]
+        plain = {name: SequenceConfig.model_fields[name].default for name in about}
+        return self.model_copy(update={**plain, "tuning_learning_rate": self.learning_rate})
+
+    @property
+    def tuning_config(self) -> TuningConfig:
+        """What of the language model learns."""
+        return TuningConfig(
+            mode=self.tuning,
+            layers=self.tuning_layers,
+            rank=self.tuning_rank,
+            gradient_checkpointing=self.gradient_checkpointing,
+        )
 
     @property
     def reads_clock(self) -> bool:
@@ -216,13 +257,16 @@ def plan_for(
         text: the language model that reads item text, decided already.
     """
     lengths = histories.lengths[histories.lengths > 1]
+    if text is None and config.tuning != "frozen":
+        reason = "there is no item text, or no language model to read it"
+        raise ConfigValue(name="tuning", owner="SequenceRecommender", value=config.tuning, reason=reason)
     typical = float(lengths.mean()) if len(lengths) else 1.0
     events = int(lengths.sum())
     longest = int(np.clip(np.quantile(lengths, 0.99) if len(lengths) else 1, 20, 200))
-    per_item = events / max(catalogue, 1)
+    sparse = is_sparse(histories, catalogue)
     chosen: dict[str, object] = {
         "blocks": 2 if typical >= 20 else 1,
-        "dropout": 0.2 if per_item >= 30 else 0.5,
+        "dropout": 0.5 if sparse else 0.2,
         "max_length": longest,
         "time": list(TIME_PARTS) if _varies(histories.timestamps) else [],
         "behaviour": [
@@ -230,7 +274,8 @@ def plan_for(
         ],
         "features": list(features),
         "text": text,
-        "id_dropout": 0.2 if text is not None else 0.0,
+        "id_dropout": 0.0 if text is None else 0.5 if sparse else 0.1,
+        "tuning_learning_rate": config.learning_rate * (0.02 if config.tuning in ("top", "full") else 0.1),
         "loss": "full" if events * catalogue <= 1e10 else "sampled",
         # About 48 batches an epoch: small logs learn in fewer epochs, and better, from smaller batches.
         "batch_tokens": int(np.clip(2 ** np.round(np.log2(max(events, 1) / 48)), 512, 4096)),
@@ -241,6 +286,12 @@ def plan_for(
     settings = config.model_dump()
     settings.update({name: value for name, value in chosen.items() if settings[name] == "auto"})
     return Plan.parse(settings, owner="SequenceRecommender")
+
+
+def is_sparse(histories: Histories, catalogue: int) -> bool:
+    """Whether items have few events, so that ids alone learn little of them."""
+    lengths = histories.lengths
+    return int(lengths[lengths > 1].sum()) < 30 * max(catalogue, 1)
 
 
 def _varies(column: np.ndarray | None) -> bool:

@@ -23,12 +23,14 @@ from segue.errors import TrainingDiverged
 from segue.nn import losses
 from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
+from segue.training.anchor import Anchor
 from segue.training.distillation import Distillation
 from segue.training.feed import Feed
 from segue.training.negatives import NegativeSampler
 from segue.training.objectives import InputVectors, adversarial_loss, contrastive_loss
 from segue.training.plan import Plan
 from segue.training.schedules import learning_rate_factor
+from segue.training.text_tuning import TunedText
 from segue.training.validation import Validation
 
 
@@ -66,6 +68,8 @@ class NextItemTask(L.LightningModule):
         sampler: for the sampled losses.
         validation: asked after each epoch, on the averaged weights where there are any.
         distillation: teachers to listen to besides; None learns from the events alone.
+        text: the language model, where it learns too.
+        anchor: holds the weights where earlier events were learnt; None lets them go.
     """
 
     def __init__(
@@ -76,9 +80,11 @@ class NextItemTask(L.LightningModule):
         sampler: NegativeSampler,
         validation: Validation | None = None,
         distillation: Distillation | None = None,
+        text: TunedText | None = None,
+        anchor: Anchor | None = None,
     ) -> None:
         super().__init__()
-        self.distillation = distillation
+        self.distillation, self.text, self.anchor = distillation, text, anchor
         self.model, self.windows, self.plan, self.sampler, self.validation = model, windows, plan, sampler, validation
         self.feed = Feed(windows, plan, sampler.catalogue)
         fast = plan.precision == "bf16" or (plan.precision == "auto" and torch.cpu._is_avx512_bf16_supported())
@@ -117,7 +123,8 @@ class NextItemTask(L.LightningModule):
 
         def next_item() -> tuple[Tensor, Tensor, Tensor]:
             torch.manual_seed((plan.seed << 32) + batch_number)
-            vectors = self.model.tower.vectors()  # once: inputs and outputs share them
+            bank = None if self.text is None else self.text.bank(self.model, inputs.items, targets)
+            vectors = self.model.tower.vectors(bank)  # once: inputs and outputs share them
             hidden, wanted, weights = self.model.learnt(inputs, targets, vectors, counted)
             loss = self._loss(hidden, vectors, wanted, weights)
             if self.distillation is not None:
@@ -133,10 +140,21 @@ class NextItemTask(L.LightningModule):
         if plan.contrastive != "none":
             contrast = contrastive_loss(self.model, plan, inputs, targets, (hidden, wanted), views)
             loss = loss + plan.contrastive_weight * contrast
+        if self.anchor is not None:
+            loss = loss + self.anchor.penalty(self.model)
+        if self.text is not None:
+            loss = loss + self.text.tuning.penalty()
         value = loss.detach()
         if not torch.isfinite(value):
             raise TrainingDiverged(value=float(value), step=self.global_step)
         return loss
+
+    def next_item_loss(self, batch: Batch) -> Tensor:
+        """The loss of the next items of one batch alone, on the device that the model is on."""
+        inputs, targets, counted, *_ = self.transfer_batch_to_device(batch, self.device, 0)
+        vectors = self.model.tower.vectors()
+        hidden, wanted, weights = self.model.learnt(inputs, targets, vectors, counted)
+        return self._loss(hidden, vectors, wanted, weights)
 
     def _loss(self, hidden: Tensor, vectors: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         plan = self.plan
@@ -166,12 +184,29 @@ class NextItemTask(L.LightningModule):
             weight = max(10 / (10 + self.global_step), 1 / self.average_window)
             current = [parameter.data for parameter in self.model.parameters()]
             torch._foreach_lerp_(list(self.average.parameters()), current, weight)
+        if self.text is not None:
+            self.text.tuning.stepped(self.global_step)
+
+    def on_train_start(self) -> None:
+        if self.text is not None:
+            self.text.encoder.to(self.device)
+            self.text.share_bank(self.model, self.best_model)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.text is not None and self.trainer.is_last_batch:  # before validation, and before a checkpoint
+            self.text.read_again(self.best_model)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         plan = self.plan
-        matrices = [p for p in self.model.parameters() if p.ndim > 1]
-        vectors = [p for p in self.model.parameters() if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        own = [p for name, p in self.model.named_parameters() if not name.startswith("language.")]
+        matrices, vectors = [p for p in own if p.ndim > 1], [p for p in own if p.ndim <= 1]
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "weight_decay": plan.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        if self.model.language is not None:
+            rate = plan.tuning_learning_rate
+            groups.append({"params": list(self.model.language), "weight_decay": 0.0, "lr": rate})
         fused = plan.precision != "bf16"  # Lightning clips no gradients of a fused optimiser in mixed precision
         optimizer: torch.optim.Optimizer
         if plan.optimizer == "adamw":

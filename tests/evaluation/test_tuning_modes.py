@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import segue
+from segue.cli.main import app
+from segue.errors import ConfigUnknown, NoTargets
+from segue.evaluation import tuning_modes
+from segue.evaluation.tuning_modes import compare_tuning
+from tests.conftest import ITEMS
+from tests.language.tiny_models import save_tiny
+from tests.recommenders.test_sequence_tuning import SMALL
+
+
+@pytest.fixture(scope="module")
+def language(tmp_path_factory: pytest.TempPathFactory) -> str:
+    words = ["Film", "number", "drama", "comedy", "crime", *map(str, range(ITEMS + 2))]
+    return save_tiny(tmp_path_factory.mktemp("tiny"), "bert", words)
+
+
+def test_modes_stand_side_by_side(split: segue.Split, language: str) -> None:
+    settings = {**SMALL, "text": language, "tuning_epochs": 1}
+    table = compare_tuning(split, settings, ["frozen", "lora", "full"], apart=False, progress=False)
+    assert table["mode"].to_list() == ["frozen", "lora", "full"]
+    assert table["trainable"][0] == 0 < table["trainable"][1] < table["trainable"][2]
+    assert table["share"][2] == 1
+    assert table["step_seconds"].null_count() == 1
+    assert (table["low"] <= table["ndcg@10"]).all()
+    assert (table["ndcg@10"] <= table["high"]).all()
+
+
+def test_a_mode_that_is_not_there_is_refused(split: segue.Split) -> None:
+    with pytest.raises(ConfigUnknown, match="lora"):
+        compare_tuning(split, {}, ["lorra"])
+
+
+def test_the_test_does_not_decide(split: segue.Split) -> None:
+    with pytest.raises(NoTargets, match="no validation"):
+        compare_tuning(replace(split, validation=None))
+
+
+@pytest.mark.parametrize("ending", ["json", "md"])
+def test_the_command_writes_the_table(
+    log: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    row = {"mode": "lora", "trainable": 9, "share": 0.5, "ndcg@10": 0.25, "low": 0.1, "high": None}
+    asked: list[object] = []
+
+    def compared(split: segue.Split, settings: dict[str, object], modes: list[str], **_: object) -> pl.DataFrame:
+        asked.extend([settings["text"], settings["tuning_epochs"], *modes])
+        return pl.DataFrame([row])
+
+    monkeypatch.setattr(tuning_modes, "compare_tuning", compared)
+    log.write_parquet(tmp_path / "log.parquet")
+    out = tmp_path / f"table.{ending}"
+    given = [
+        "compare-tuning",
+        str(tmp_path / "log.parquet"),
+        "--modes",
+        "lora, full",
+        "--epochs",
+        "2",
+        "--out",
+        str(out),
+    ]
+    assert CliRunner().invoke(app, [*given, "--text", "tiny"]).exit_code == 0
+    assert asked == ["tiny", 2, "lora", "full"]
+    written = out.read_text()
+    assert json.loads(written) == [row] if ending == "json" else "| lora | 9 | 0.5000 | 0.2500 |" in written
