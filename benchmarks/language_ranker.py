@@ -17,7 +17,7 @@ from segue.evaluation.answers import evaluate_answers
 from segue.recommenders.language_ranker import LanguageRanker
 
 LOG = "industrial_and_scientific"
-SETTINGS: dict[str, Any] = {"events": 6, "title_words": 9, "candidates": 20, "negatives": 3, "examples": 8_000}
+SETTINGS: dict[str, Any] = {"events": 8, "title_words": 9, "candidates": 20, "negatives": 3, "examples": 13_000}
 UNTUNED: dict[str, dict[str, Any]] = {
     "minilm": {"model": "minilm", "tuning": "none"},
     "smollm2": {"model": "smollm2", "tuning": "none", "events": 6, "title_words": 9, "max_tokens": 128},

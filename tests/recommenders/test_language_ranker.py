@@ -222,7 +222,7 @@ def test_an_artefact_without_its_language_model_says_which_it_needs(split: segue
     name = tiny_model(tmp_path / "words", "bert", TOLD)
     fitted(split, model=name, tuning="frozen").save(tmp_path / "model")
     (tmp_path / "words" / "config.json").unlink()
-    with pytest.raises((LanguageModelUnknown, ArtefactCorrupt), match="config.json"):
+    with pytest.raises((LanguageModelUnknown, ArtefactCorrupt), match="config"):
         segue.load(tmp_path / "model")
 
 
@@ -231,7 +231,7 @@ def test_an_artefact_without_its_language_model_says_which_it_needs(split: segue
 
 def test_a_catalogue_without_text_is_refused_unless_ids_may_be_told(log: pl.DataFrame) -> None:
     split = segue.split.leave_last_out(segue.Dataset.from_frames(log))
-    with pytest.raises(AnswerRefused, match="no text.*untitled='id'"):
+    with pytest.raises(AnswerRefused, match=r"no text.*untitled='id'"):
         fitted(split)
     assert fitted(split, untitled="id", tuning="frozen")._fitted
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ from segue.language.noise import neighbours
 from segue.ranking.topk import top_k
 from segue.recommenders import asking
 from segue.recommenders.base import Recommender
-from segue.recommenders.ranker_weights import SIGNALS, Weights
+from segue.recommenders.ranker_weights import SIGNALS, Weights, known_of_items
 from segue.recommenders.sequence import _inner_validation, _run_options
 from segue.recommenders.spec import Spec
 from segue.recommenders.store import recommender_class
@@ -61,7 +62,7 @@ class LanguageRanker(Recommender):
 
     The history is told by a template (titles, actions, gaps in words), each candidate after it, and a head answers. The
     first ``candidates`` of the base are re-ranked by a weighted sum of that answer, the base's score and the item's
-    log-popularity; :meth:`predict` gives probabilities or ratings of any items. The weights are learnt on the
+    log-popularity and freshness; :meth:`predict` gives probabilities or ratings of any items. The weights are learnt on the
     validation events, by a model that has not learnt from them. Re-ranking and probabilities have weights of their own:
     a probability is against items drawn by popularity, an order is among the base's best.
 
@@ -93,6 +94,7 @@ class LanguageRanker(Recommender):
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         plan: LanguageRankerConfig = self.config
         options = _run_options(run)
+        self.__dict__.pop("_known_of_items", None)
         refuse_what_cannot_be_learnt(plan, data)
         given = validation
         if validation is None:
@@ -198,15 +200,16 @@ class LanguageRanker(Recommender):
     def _learn_weights(self, base: Recommender, held: Questions, data: Dataset) -> None:
         rating = self.config.answer == "rating"
         items = held.offered(data.item_counts, self.config.seed)
-        signals = self._signals(base, held.contexts, items, data.item_counts).reshape(-1, len(SIGNALS))
+        known = known_of_items(data.histories, data.item_counts)
+        signals = self._signals(base, held.contexts, items, known).reshape(-1, len(SIGNALS))
         truth = self._scaled(held).answers if rating else held.truth(items).ravel()
         assert truth is not None
         self.weights = self.weights.learnt(signals, truth, rating, alone=self.config.tuning != "none")
         if self.config.answer == "next":
-            self._learn_order(base, held, data)
+            self._learn_order(base, held, known)
         self.report["weights"] = self.weights.described()
 
-    def _learn_order(self, base: Recommender, held: Questions, data: Dataset) -> None:
+    def _learn_order(self, base: Recommender, held: Questions, known: np.ndarray) -> None:
         """From lists of the base that hold what came."""
         count = self.config.candidates
         listed, _ = base.recommend_codes(held.contexts, count, exclude_seen=self.exclude_seen, progress=False)
@@ -216,18 +219,16 @@ class LanguageRanker(Recommender):
         items = listed[rows]
         # A short list is filled up by its first item; for the softmax that is one more of the same.
         items = np.where(items > 0, items, items[:, :1])
-        signals = self._signals(base, held.contexts.take(rows), items, data.item_counts)
+        signals = self._signals(base, held.contexts.take(rows), items, known)
         self.weights = self.weights.ordered(signals, places)
 
-    def _signals(
-        self, base: Recommender, contexts: Histories, items: np.ndarray, item_counts: np.ndarray
-    ) -> np.ndarray:
-        """(rows, n, 3): the language model's answer, the base's score, log-popularity."""
+    def _signals(self, base: Recommender, contexts: Histories, items: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """(rows, n, signals), in the order of ``SIGNALS``."""
         scores = np.zeros(items.shape, dtype=np.float32)
         for part, block in base._blocks(contexts, show=False):
             scores[part] = np.take_along_axis(block, items[part], axis=1)
         told = self.ranker.answer(contexts, items)
-        return np.stack([told, scores, np.log1p(item_counts[items])], axis=-1).astype(np.float64)
+        return np.concatenate([told[..., None], scores[..., None], known[items]], axis=-1)
 
     # -- answering ---------------------------------------------------------------------------------------------
 
@@ -240,8 +241,9 @@ class LanguageRanker(Recommender):
         items, found = top_k(scores.copy(), count, self.item_counts.astype(np.float32), offsets, codes)
         there = items > 0
         filled = np.where(there, items, np.where(there[:, :1], items[:, :1], 1))
-        signals = [self.ranker.answer(histories, filled), np.where(there, found, 0), np.log1p(self.item_counts[filled])]
-        blended = self.weights.order(np.stack(signals, axis=-1)).astype(np.float32)
+        told = self.ranker.answer(histories, filled)
+        signals = [told[..., None], np.where(there, found, 0)[..., None], self._known_of_items[filled]]
+        blended = self.weights.order(np.concatenate(signals, axis=-1)).astype(np.float32)
         rows, places = np.nonzero(there)
         rest = scores.copy()
         rest[:, 0] = -np.inf
@@ -256,10 +258,14 @@ class LanguageRanker(Recommender):
     def _score_empty(self, histories: Histories) -> np.ndarray:
         return self.base._score_empty(histories)
 
+    @cached_property
+    def _known_of_items(self) -> np.ndarray:
+        return known_of_items(self.histories, self.item_counts)
+
     def answer_codes(self, contexts: Histories, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(rows, n) probabilities or ratings of the (rows, n) codes asked about, and the language model's own."""
         contexts = self._about_target(contexts)
-        signals = self._signals(self.base, contexts, items, self.item_counts)
+        signals = self._signals(self.base, contexts, items, self._known_of_items)
         together, alone = self.weights.together(signals), self.weights.alone(signals[..., :1])
         if self.config.answer == "rating":
             mean, deviation, lowest, highest = self._scale
@@ -283,7 +289,7 @@ class LanguageRanker(Recommender):
         Args:
             users, histories, at, action: as for :meth:`recommend`.
             items: external ids.
-            alone: ask the language model alone, without the base's score and popularity.
+            alone: ask the language model alone, without the base's score and what is known of the item.
 
         Returns:
             A frame ``user_id, item_id`` and ``probability`` (from 0 to 1; that the item comes next and not another

@@ -1,7 +1,7 @@
-"""What a language model's answer weighs beside the score of the base recommender and the item's log-popularity.
+"""What a language model's answer weighs beside the base recommender's score and what is known of the item itself.
 
-Answers and orders have weights of their own: a probability is against an item drawn by popularity, which speaks for what
-is rare, whereas an order is among the best of the base.
+Answers and orders have weights of their own: a probability is against an item drawn by popularity, which speaks for
+what is rare, whereas an order is among the best of the base.
 """
 
 from __future__ import annotations
@@ -11,10 +11,25 @@ from typing import Any
 
 import numpy as np
 
+from segue.data.histories import Histories
 from segue.ranking.blend import Blend, fit_lists, fit_ratings, fit_yes_no
 
-SIGNALS = ("language", "base", "log_popularity")
-_FREE = np.array([False, False, True])  # neither the language model nor the base may be turned round
+SIGNALS = ("language", "base", "log_popularity", "freshness")
+_FREE = np.array([False, False, True, False])  # of popularity alone less may be better
+_DOUBT = 5.0  # events of an item that its freshness is not believed before
+
+
+def known_of_items(histories: Histories, item_counts: np.ndarray) -> np.ndarray:
+    """(catalogue + 1, 2) log-popularity and freshness.
+
+    Freshness is the logarithm of how much oftener than others an item is the newest event of a history: above 0 it is
+    new or in fashion, and that shows without a clock.
+    """
+    ends = histories.offsets[1:][histories.lengths > 0]
+    newest = np.bincount(histories.items[ends - 1], minlength=len(item_counts))
+    usual = len(ends) / max(int(item_counts.sum()), 1)
+    fresh = (newest + _DOUBT * usual) / ((item_counts + _DOUBT) * usual) if usual else np.ones(len(item_counts))
+    return np.column_stack([np.log1p(item_counts), np.log(fresh)])
 
 
 @dataclass(frozen=True)
@@ -34,11 +49,11 @@ class Weights:
     @classmethod
     def untaught(cls, rating: bool) -> Weights:
         """The language model speaks for itself, and lists stay as the base made them unless ratings order them."""
-        language, base = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
+        language, base = np.eye(len(SIGNALS))[:2]
         return cls(Blend(language[:1], 0.0), Blend(language, 0.0), Blend(language if rating else base, 0.0))
 
     def learnt(self, signals: np.ndarray, truth: np.ndarray, rating: bool, alone: bool = True) -> Weights:
-        """With answers learnt from (n, 3) signals and (n,) true ones; as they are where all of these are equal.
+        """With answers learnt from (n, signals) signals and (n,) true ones; as they are where all of these are equal.
 
         Args:
             alone: whether those of the language model alone may be learnt too, and not left as it gives them.
@@ -52,7 +67,7 @@ class Weights:
         return Weights(own, fit_yes_no(signals, truth, _FREE), self.order)
 
     def ordered(self, signals: np.ndarray, wanted: np.ndarray) -> Weights:
-        """With an order learnt from (lists, n, 3) signals and the (lists,) places of what came."""
+        """With an order learnt from (lists, n, signals) signals and the (lists,) places of what came."""
         return Weights(self.alone, self.together, fit_lists(signals, wanted, _FREE))
 
     def described(self) -> dict[str, Any]:

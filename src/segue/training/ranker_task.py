@@ -130,7 +130,7 @@ class RankerTask(L.LightningModule):
         value = ranker_loss(answers, torch.from_numpy(items > 0), questions.answers, plan.loss_used)
         loss = value + self.ranker.tuning.penalty()
         if not torch.isfinite(value):
-            raise TrainingDiverged(value=float(value), step=self.global_step)
+            raise TrainingDiverged(value=float(value.detach()), step=self.global_step)
         self.log("loss", value.detach(), on_step=False, on_epoch=True, batch_size=len(rows))
         return loss
 
