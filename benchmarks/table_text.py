@@ -45,7 +45,8 @@ def text_rows() -> list[str]:
         rows.append(f"| NDCG@10 after 64 training users | **{at['text']['ndcg@10']:.4f}** | {figures} |")
     if other := read("cross-domain-departments"):
         figures = ", ".join(
-            f"{name} {other[name]['ndcg@10']:.4f}" for name in ("text neighbours", "from scratch on 64 users", "popular")
+            f"{name} {other[name]['ndcg@10']:.4f}"
+            for name in ("text neighbours", "from scratch on 64 users", "popular")
         )
         low, high = other["zero-shot"]["interval"]
         title = "NDCG@10 in a department never trained on (the catalogue cut in two by its text)"

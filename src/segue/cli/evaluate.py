@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -34,6 +34,7 @@ def evaluate(
     from segue.evaluation.evaluate import evaluate as measure
     from segue.recommenders.store import fit_baselines, load_with_test
 
+    recommender: Any
     recommender, test = load_with_test(model)
     others = fit_baselines(test, besides=type(recommender).__name__, progress=not quiet) if baselines else []
     if (base := getattr(recommender, "base", None)) is not None:  # what is re-ranked is shown as it was

@@ -125,7 +125,8 @@ def _asked_about(known: Histories, events: np.ndarray, answer: Answer, target: i
     """Which of some events are asked about."""
     if answer == "rating":
         assert known.values is not None
-        return ~np.isnan(known.values[events])
+        rated: np.ndarray = ~np.isnan(known.values[events])
+        return rated
     if answer == "next" and target:
         assert known.actions is not None
         return np.asarray(known.actions[events] == target)

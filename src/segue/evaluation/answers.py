@@ -64,10 +64,11 @@ class AnswerReport:
             names = (_auc,)
         else:
             names = (_auc, log_loss, calibration_error, accuracy, precision, recall, f1)
-        return {
-            each.__name__.lstrip("_"): lambda rows, each=each: float(each(self.answers[rows].ravel(), self._true(rows)))
-            for each in names
-        }
+
+        def figure(each: Any) -> Callable[[np.ndarray], float]:
+            return lambda rows: float(each(self.answers[rows].ravel(), self._true(rows)))
+
+        return {each.__name__.lstrip("_"): figure(each) for each in names}
 
     def interval(self, name: str, seed: int = 0) -> tuple[float, float]:
         """95 % interval by the percentile bootstrap over questions (Efron, 1979)."""

@@ -42,8 +42,7 @@ class Packed:
 
     def to(self, device: torch.device) -> Packed:
         """The same on a device."""
-        parts = (part.to(device) for part in (self.ids, self.positions, self.segments))
-        return Packed(*parts, self.offers)
+        return Packed(self.ids.to(device), self.positions.to(device), self.segments.to(device), self.offers)
 
 
 class TextClassifier(nn.Module):

@@ -62,9 +62,9 @@ class LanguageRanker(Recommender):
 
     The history is told by a template (titles, actions, gaps in words), each candidate after it, and a head answers. The
     first ``candidates`` of the base are re-ranked by a weighted sum of that answer, the base's score and the item's
-    log-popularity and freshness; :meth:`predict` gives probabilities or ratings of any items. The weights are learnt on the
-    validation events, by a model that has not learnt from them. Re-ranking and probabilities have weights of their own:
-    a probability is against items drawn by popularity, an order is among the base's best.
+    log-popularity and freshness; :meth:`predict` gives probabilities or ratings of any items. The weights are learnt
+    on the validation events, by a model that has not learnt from them. Re-ranking and probabilities have weights of
+    their own: a probability is against items drawn by popularity, an order is among the base's best.
 
     A ranker of ratings orders the candidates by the rating alone.
 
@@ -173,7 +173,8 @@ class LanguageRanker(Recommender):
         with progress.part("Base, for the weights"):
             base = self.config.base.build(refit=False)
             searches = "refit" in type(base).Settings.model_fields
-            return base.fit(data, validation if searches else None, **_base_run(run, "base-search"))
+            fitted: Recommender = base.fit(data, validation if searches else None, **_base_run(run, "base-search"))
+            return fitted
 
     def _hard(self, base: Recommender | None, questions: Questions, options: RunOptions) -> np.ndarray | None:
         if self.config.negatives_from != "hard" or base is None or questions.answers is not None:

@@ -61,7 +61,8 @@ class Ranker:
         distinct, place = np.unique(items, return_inverse=True)
         texts = self.prompts.offers(distinct[:, None], [self.template] * len(distinct))
         tokens = self.classifier.tokenise([text for (text,) in texts])
-        offers = [[tokens[at] for at in row] for row in place.reshape(items.shape).tolist()]
+        rows: Any = place.reshape(items.shape).tolist()
+        offers = [[tokens[at] for at in row] for row in rows]
         self.classifier.eval()
         return self.classifier.answer(histories, offers, self.bf16)
 
