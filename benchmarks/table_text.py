@@ -40,7 +40,7 @@ def text_rows() -> list[str]:
             f"warm targets {warm[0]:.4f} against {warm[1]:.4f} |"
         )
     if few := read("few-shot-users"):
-        at = {row["way"]: row for row in few["curves"] if row["users"] == 64}
+        at = {row["recommender"]: row for row in few["curves"] if row["users"] == 64}
         figures = ", ".join(f"{way} {row['ndcg@10']:.4f}" for way, row in at.items() if way != "text")
         rows.append(f"| NDCG@10 after 64 training users | **{at['text']['ndcg@10']:.4f}** | {figures} |")
     if other := read("cross-domain-departments"):
