@@ -43,10 +43,10 @@ class TuningConfig(Config):
 
     mode: Mode = "frozen"
     """frozen, top, lora, dora, adalora, prefix, adapter or full."""
-    layers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """How many of the uppermost layers are tuned; full tunes all. Auto: a third for top, else half."""
-    rank: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """Rank of LoRA and its kin, tokens of a prefix, width of an adapter. Auto: 8, 16 and 32."""
+    layers: Annotated[int, Field(ge=1)] | None = None
+    """How many of the uppermost layers are tuned; full tunes all. None: a third for top, else half."""
+    rank: Annotated[int, Field(ge=1)] | None = None
+    """Rank of LoRA and its kin, tokens of a prefix, width of an adapter. None: 8, 16 and 32."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, more time."""
 
@@ -127,7 +127,7 @@ def tuned(model: nn.Module, config: TuningConfig, steps: int = 0, besides: Seque
     layers = layers_of(model)
     count = _layer_count(config, len(layers))
     first, chosen = len(layers) - count, layers[len(layers) - count :]
-    rank = _RANKS.get(config.mode, _LORA_RANK) if config.rank == "auto" else config.rank
+    rank = _RANKS.get(config.mode, _LORA_RANK) if config.rank is None else config.rank
     tuner = None
     if config.mode == "top":
         for layer in chosen:
@@ -167,7 +167,7 @@ def _path(model: nn.Module, layers: nn.ModuleList) -> str:
 def _layer_count(config: TuningConfig, there: int) -> int:
     if config.mode in ("frozen", "full"):
         return there if config.mode == "full" else 0
-    if config.layers == "auto":
+    if config.layers is None:
         return max(1, there // 3 if config.mode == "top" else there // 2)
     return min(config.layers, there)
 

@@ -78,10 +78,10 @@ class SequenceConfig(Config):
     tuning: Mode = "frozen"
     """What of the language model learns, after a training with it frozen: frozen (nothing), top (its upper layers),
     lora, dora, adalora, prefix, adapter or full. See docs/language_tuning.md."""
-    tuning_layers: Annotated[int, Field(ge=1)] | Auto = "auto"
-    """How many of its upper layers are tuned; full tunes all. Auto: a third for top, else half."""
-    tuning_rank: Annotated[int, Field(ge=1)] | Auto = "auto"
-    """Rank of LoRA and its kin, tokens of a prefix, width of an adapter. Auto: 8, 16 and 32."""
+    tuning_layers: Annotated[int, Field(ge=1)] | None = None
+    """How many of its upper layers are tuned; full tunes all. None: a third for top, else half."""
+    tuning_rank: Annotated[int, Field(ge=1)] | None = None
+    """Rank of LoRA and its kin, tokens of a prefix, width of an adapter. None: 8, 16 and 32."""
     tuning_learning_rate: Annotated[float, Field(gt=0)] | Auto = "auto"
     """Of the language model. Auto: a tenth of ``learning_rate``, or a fiftieth for top and full."""
     tuning_epochs: int = Field(5, ge=1)
