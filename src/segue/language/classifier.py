@@ -42,8 +42,8 @@ class Packed:
 
     def to(self, device: torch.device) -> Packed:
         """The same on a device."""
-        parts = (part.to(device) for part in (self.ids, self.positions, self.segments))
-        return Packed(*parts, self.offers)
+        ids, positions, segments = (part.to(device) for part in (self.ids, self.positions, self.segments))
+        return Packed(ids, positions, segments, self.offers)
 
 
 class TextClassifier(nn.Module):
