@@ -22,6 +22,7 @@ class Oracle:
         self.config = SimpleNamespace(answer=answer, target=None)
         self.came, self.sure = holdout.targets.histories.items, sure
         self.values = holdout.targets.histories.values
+        self.base = segue.Popular()
 
     def answer_codes(self, contexts: Any, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.config.answer == "rating":

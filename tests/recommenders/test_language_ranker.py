@@ -168,6 +168,15 @@ def test_what_is_told_follows_learns(split: segue.Split) -> None:
     assert len(model.report["training"]["refit"]["curve"]) == 1
 
 
+def test_new_items_are_ranked_by_their_text_without_training(split: segue.Split) -> None:
+    model = fitted(split, base="EASE")
+    added = model.add_items(pl.DataFrame({"item_id": ["new"], "title": ["Film number 7"], "categories": [["comedy"]]}))
+    assert added.new == 1
+    said = model.predict(["u1"], items=["new", "i7"], alone=True)["probability"]
+    assert said[0] == pytest.approx(said[1]), "they are called the same"
+    assert "new" in model.recommend(["u1"], k=50, exclude_seen=False)["item_id"].to_list()
+
+
 # -- untuned ---------------------------------------------------------------------------------------------------
 
 

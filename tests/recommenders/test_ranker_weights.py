@@ -7,22 +7,22 @@ from segue.data.histories import Histories
 from segue.recommenders.ranker_weights import Weights, known_of_items
 
 RNG = np.random.default_rng(0)
-SIGNALS = RNG.normal(size=(800, 4))
+DRAWN = RNG.normal(size=(800, 4))
 
 
 def test_untaught_the_language_model_answers_and_the_base_orders() -> None:
     weights = Weights.untaught(rating=False)
-    np.testing.assert_array_equal(weights.together(SIGNALS), SIGNALS[:, 0])
-    np.testing.assert_array_equal(weights.order(SIGNALS), SIGNALS[:, 1])
-    np.testing.assert_array_equal(Weights.untaught(rating=True).order(SIGNALS), SIGNALS[:, 0])
+    np.testing.assert_array_equal(weights.together(DRAWN), DRAWN[:, 0])
+    np.testing.assert_array_equal(weights.order(DRAWN), DRAWN[:, 1])
+    np.testing.assert_array_equal(Weights.untaught(rating=True).order(DRAWN), DRAWN[:, 0])
 
 
 def test_answers_and_order_are_learnt_apart() -> None:
     untaught = Weights.untaught(rating=False)
-    learnt = untaught.learnt(SIGNALS, SIGNALS[:, 1] - SIGNALS[:, 2] > 0, rating=False)
+    learnt = untaught.learnt(DRAWN, DRAWN[:, 1] - DRAWN[:, 2] > 0, rating=False)
     assert learnt.together.weights[1] > 1 > -1 > learnt.together.weights[2]
     assert learnt.order is untaught.order
-    lists = SIGNALS.reshape(-1, 20, 4)
+    lists = DRAWN.reshape(-1, 20, 4)
     ordered = learnt.ordered(lists, lists[:, :, 0].argmax(1))
     assert ordered.order.weights.argmax() == 0
     assert ordered.together is learnt.together
@@ -30,21 +30,21 @@ def test_answers_and_order_are_learnt_apart() -> None:
 
 def test_the_untuned_answer_can_be_left_as_it_is() -> None:
     untaught = Weights.untaught(rating=False)
-    learnt = untaught.learnt(SIGNALS, SIGNALS[:, 0] > 0, rating=False, alone=False)
+    learnt = untaught.learnt(DRAWN, DRAWN[:, 0] > 0, rating=False, alone=False)
     assert learnt.alone is untaught.alone
-    ratings = untaught.learnt(SIGNALS, SIGNALS[:, 0], rating=True, alone=False)
+    ratings = untaught.learnt(DRAWN, DRAWN[:, 0], rating=True, alone=False)
     assert ratings.alone is untaught.alone
 
 
 def test_from_equal_answers_nothing_is_learnt() -> None:
     untaught = Weights.untaught(rating=False)
-    assert untaught.learnt(SIGNALS, np.ones(len(SIGNALS), bool), rating=False) is untaught
+    assert untaught.learnt(DRAWN, np.ones(len(DRAWN), bool), rating=False) is untaught
 
 
 def test_weights_come_back_from_their_document_and_are_described() -> None:
-    weights = Weights.untaught(rating=False).learnt(SIGNALS, SIGNALS[:, 1] > 0, rating=False)
+    weights = Weights.untaught(rating=False).learnt(DRAWN, DRAWN[:, 1] > 0, rating=False)
     again = Weights.from_document(weights.document())
-    np.testing.assert_array_equal(again.together(SIGNALS), weights.together(SIGNALS))
+    np.testing.assert_array_equal(again.together(DRAWN), weights.together(DRAWN))
     assert set(weights.described()["order"]) == set(SIGNALS)
 
 

@@ -29,7 +29,7 @@ def evaluate(
 
     [bold]Example[/bold]  segue evaluate models/shop --report report.html
     """
-    from segue.evaluation.answers import evaluate_answers
+    from segue.evaluation.answers import Answering, evaluate_answers
     from segue.evaluation.compare import comparison_table
     from segue.evaluation.evaluate import evaluate as measure
     from segue.recommenders.store import fit_baselines, load_with_test
@@ -37,7 +37,8 @@ def evaluate(
     recommender: Any
     recommender, test = load_with_test(model)
     others = fit_baselines(test, besides=type(recommender).__name__, progress=not quiet) if baselines else []
-    if (base := getattr(recommender, "base", None)) is not None:  # what is re-ranked is shown as it was
+    if isinstance(recommender, Answering):  # what is re-ranked is shown as it was
+        base = recommender.base
         others = [base, *(each for each in others if type(each) is not type(base))]
     result = measure(
         recommender,
@@ -57,7 +58,7 @@ def evaluate(
         soft_wrap=True,
     )
     print_frame(comparison_table([result, *result.beside]))
-    if base is not None:
+    if isinstance(recommender, Answering):
         result.answers = evaluate_answers(recommender, test, beside=others)
         print_frame(result.answers.table(), "Each held-out event, asked about by itself")
         if result.answers.kind == "probability":

@@ -125,8 +125,7 @@ def _asked_about(known: Histories, events: np.ndarray, answer: Answer, target: i
     """Which of some events are asked about."""
     if answer == "rating":
         assert known.values is not None
-        rated: np.ndarray = ~np.isnan(known.values[events])
-        return rated
+        return np.asarray(~np.isnan(known.values[events]))
     if answer == "next" and target:
         assert known.actions is not None
         return np.asarray(known.actions[events] == target)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -25,10 +26,17 @@ _RESAMPLES = 500
 _BINS = 10
 
 
+@runtime_checkable
 class Answering(Protocol):
-    """What gives answers: a :class:`segue.LanguageRanker`, fitted."""
+    """What gives answers: a :class:`segue.LanguageRanker`, fitted.
+
+    Attributes:
+        config: says what is answered (``answer``, ``target``).
+        base: the recommender whose list is re-ranked.
+    """
 
     config: Any
+    base: Recommender
 
     def answer_codes(self, contexts: Histories, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(rows, n) probabilities or ratings, and those of its language model alone."""
@@ -64,11 +72,7 @@ class AnswerReport:
             names = (_auc,)
         else:
             names = (_auc, log_loss, calibration_error, accuracy, precision, recall, f1)
-
-        def figure(each: Any) -> Callable[[np.ndarray], float]:
-            return lambda rows: float(each(self.answers[rows].ravel(), self._true(rows)))
-
-        return {each.__name__.lstrip("_"): figure(each) for each in names}
+        return {each.__name__.lstrip("_"): partial(self._figure, each) for each in names}
 
     def interval(self, name: str, seed: int = 0) -> tuple[float, float]:
         """95 % interval by the percentile bootstrap over questions (Efron, 1979)."""
@@ -122,6 +126,9 @@ class AnswerReport:
         if self.beside:
             found["beside"] = {each.name: each.as_dict() for each in self.beside}
         return found
+
+    def _figure(self, measure: Callable[[np.ndarray, np.ndarray], float], rows: np.ndarray) -> float:
+        return float(measure(self.answers[rows].ravel(), self._true(rows)))
 
     def _true(self, rows: np.ndarray) -> np.ndarray:
         return np.asarray(self.truth[rows].ravel(), dtype=np.float64)

@@ -42,7 +42,8 @@ class Packed:
 
     def to(self, device: torch.device) -> Packed:
         """The same on a device."""
-        return Packed(self.ids.to(device), self.positions.to(device), self.segments.to(device), self.offers)
+        ids, positions, segments = (part.to(device) for part in (self.ids, self.positions, self.segments))
+        return Packed(ids, positions, segments, self.offers)
 
 
 class TextClassifier(nn.Module):

@@ -7,6 +7,7 @@ answers are worth is measured by ``evaluation.answers``.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -27,12 +28,13 @@ from segue.language.noise import neighbours
 from segue.ranking.topk import top_k
 from segue.recommenders import asking
 from segue.recommenders.base import Recommender
+from segue.recommenders.growing import Growth
 from segue.recommenders.ranker_weights import SIGNALS, Weights, known_of_items
 from segue.recommenders.sequence import _inner_validation, _run_options
 from segue.recommenders.spec import Spec
 from segue.recommenders.store import recommender_class
 from segue.training.fit import RunOptions
-from segue.training.ranker_build import build_ranker, refuse_what_cannot_be_learnt
+from segue.training.ranker_build import build_ranker, refuse_what_cannot_be_learnt, told_titles
 from segue.training.ranker_fit import RankerData, fit_ranker, refit, rescaled
 from segue.training.ranker_plan import RankerPlan
 from segue.training.ranker_task import Ranker
@@ -61,10 +63,10 @@ class LanguageRanker(Recommender):
     """A BERT- or GPT-like model that answers whether an item comes next (is bought, how it is rated).
 
     The history is told by a template (titles, actions, gaps in words), each candidate after it, and a head answers. The
-    first ``candidates`` of the base are re-ranked by a weighted sum of that answer, the base's score and the item's
-    log-popularity and freshness; :meth:`predict` gives probabilities or ratings of any items. The weights are learnt
-    on the validation events, by a model that has not learnt from them. Re-ranking and probabilities have weights of
-    their own: a probability is against items drawn by popularity, an order is among the base's best.
+    first ``candidates`` of the base are re-ranked by a weighted sum of that answer, the base's score, the item's
+    log-popularity and its freshness; :meth:`predict` gives probabilities or ratings of any items. The weights are
+    learnt on the validation events, by a model that has not learnt from them. Re-ranking and probabilities have weights
+    of their own: a probability is against items drawn by popularity, an order is among the base's best.
 
     A ranker of ratings orders the candidates by the rating alone.
 
@@ -94,7 +96,6 @@ class LanguageRanker(Recommender):
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         plan: LanguageRankerConfig = self.config
         options = _run_options(run)
-        self.__dict__.pop("_known_of_items", None)
         refuse_what_cannot_be_learnt(plan, data)
         given = validation
         if validation is None:
@@ -171,10 +172,9 @@ class LanguageRanker(Recommender):
         if validation is None:
             return None
         with progress.part("Base, for the weights"):
-            base = self.config.base.build(refit=False)
+            base: Recommender = self.config.base.build(refit=False)
             searches = "refit" in type(base).Settings.model_fields
-            fitted: Recommender = base.fit(data, validation if searches else None, **_base_run(run, "base-search"))
-            return fitted
+            return base.fit(data, validation if searches else None, **_base_run(run, "base-search"))
 
     def _hard(self, base: Recommender | None, questions: Questions, options: RunOptions) -> np.ndarray | None:
         if self.config.negatives_from != "hard" or base is None or questions.answers is not None:
@@ -307,6 +307,23 @@ class LanguageRanker(Recommender):
         answers = own if alone else together
         name = "rating" if self.config.answer == "rating" else "probability"
         return asking.answer(self, asked, codes, answers.astype(np.float32), ranked=False, score=name)
+
+    # -- new items ---------------------------------------------------------------------------------------------
+
+    def _grow(self, growth: Growth) -> None:
+        base = copy.copy(self.base)
+        base.report = dict(base.report)
+        base.know_as(self)
+        base._forget_answers()
+        base._grow(growth)
+        self.base = base
+        prompts = copy.copy(self.ranker.prompts)
+        prompts.titles = told_titles(self.config, growth.items, growth.vocabulary)
+        self.ranker = replace(self.ranker, prompts=prompts)
+
+    def _forget_answers(self) -> None:
+        super()._forget_answers()
+        self.__dict__.pop("_known_of_items", None)
 
     # -- disk --------------------------------------------------------------------------------------------------
 

@@ -65,8 +65,7 @@ def fit_ranker(
     callbacks: list[L.Callback] = [curve, *([best] if validation is not None else [])]
     title = "Tuning the language model" if phase == "search" else "Learning from the validation events"
     callbacks += bars(title, "validation", best if validation is not None else None, run.progress)
-    trackers = tracker_names(run.tracker)
-    callbacks += tracking(trackers, run.log_dir, phase, plan.model_dump())
+    callbacks += tracking(tracker_names(run.tracker), run.log_dir, phase, plan.model_dump())
     path = None if run.checkpoint is None else run.checkpoint / phase
     if path is not None:
         callbacks.append(Checkpointing(path, run.checkpoint_seconds))

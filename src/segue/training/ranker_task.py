@@ -60,9 +60,9 @@ class Ranker:
         histories = self.classifier.tokenise(self.prompts.histories(told, templates))
         distinct, place = np.unique(items, return_inverse=True)
         texts = self.prompts.offers(distinct[:, None], [self.template] * len(distinct))
-        tokens = self.classifier.tokenise([text for (text,) in texts])
-        rows: Any = place.reshape(items.shape).tolist()
-        offers = [[tokens[at] for at in row] for row in rows]
+        tokens = self.classifier.tokenise([row[0] for row in texts])
+        places: list[list[int]] = place.reshape(items.shape).tolist()
+        offers = [[tokens[at] for at in row] for row in places]
         self.classifier.eval()
         return self.classifier.answer(histories, offers, self.bf16)
 
