@@ -201,7 +201,6 @@ def test_help_loads_no_torch():
 import sys
 sys.argv = ['segue', '--help']
 from segue.cli.main import run
-from tests.language.makers import tiny_model
 try:
     run()
 except SystemExit:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segue.data.histories import Histories
-from segue.recommenders.ranker_weights import Weights, known_of_items
+from segue.recommenders.ranker_weights import SIGNALS, Weights, known_of_items
 
 RNG = np.random.default_rng(0)
 DRAWN = RNG.normal(size=(800, 4))

@@ -43,9 +43,9 @@ class RankerPlan(Config):
     tuning: Mode | Literal["none"] = "top"
     """What learns: none (the untuned model, by its prompt alone), frozen (the head alone), top, lora, dora, adalora,
     prefix, adapter or full."""
-    tuning_layers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """How many of the uppermost layers are tuned. Auto: a third for top, else half."""
-    tuning_rank: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    tuning_layers: Annotated[int, Field(ge=1)] | None = None
+    """How many of the uppermost layers are tuned. None: a third for top, else half."""
+    tuning_rank: Annotated[int, Field(ge=1)] | None = None
     """Of LoRA and its kin, or the size of a prefix or an adapter."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, more time."""

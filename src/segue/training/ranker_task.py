@@ -61,7 +61,7 @@ class Ranker:
         distinct, place = np.unique(items, return_inverse=True)
         texts = self.prompts.offers(distinct[:, None], [self.template] * len(distinct))
         tokens = self.classifier.tokenise([row[0] for row in texts])
-        places: list[list[int]] = place.reshape(items.shape).tolist()
+        places: Any = place.reshape(items.shape).tolist()
         offers = [[tokens[at] for at in row] for row in places]
         self.classifier.eval()
         return self.classifier.answer(histories, offers, self.bf16)
