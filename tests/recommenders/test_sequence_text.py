@@ -121,3 +121,12 @@ def test_by_itself_it_reads_text_where_the_weights_are_there(model: str, monkeyp
     monkeypatch.setenv("SEGUE_TEXT", model)
     assert small("auto", epochs=1).fit(shop()).report["text"]["model"] == model
     assert "text" not in small("auto", epochs=1).fit(segue.Dataset.from_frames(make_log())).report
+
+
+def test_vectors_of_smaller_numbers_are_nearly_the_same(model: str) -> None:
+    full, whole = (small(model, epochs=1, text_precision=name).fit(shop()).log.text for name in ("fp32", "int8"))
+    assert full is not None
+    assert whole is not None
+    same = np.sum(full.vectors * whole.vectors, axis=1)[1:3] / (full.vectors.shape[1])
+    assert (same > 0.9).all()
+    assert not np.array_equal(full.vectors, whole.vectors)
