@@ -23,6 +23,7 @@ LOG = "industrial_and_scientific"
 METRICS = ("ndcg@10", "hit_rate@10")
 TASKS: dict[str, dict[str, Any]] = {
     "behaviour": {"tasks": ["behaviour"]},
+    "behaviour-even": {"tasks": ["behaviour"], "log_q": 0.0},
     "contrast": {"tasks": ["contrast"], "epochs": 1},
     "masked": {"tasks": ["masked"], "epochs": 3},
 }
@@ -33,7 +34,7 @@ def folder(name: str) -> Path:
 
 
 def neighbours(split: segue.Split, model: str, **settings: Any) -> dict[str, Any]:
-    fitted = segue.TextNeighbours(text=model, **settings).fit(split.train, split.validation)
+    fitted = segue.TextNeighbours(text=model, text_max_tokens=32, **settings).fit(split.train, split.validation)
     report = segue.evaluate(fitted, split.test)
     figures = {metric: report[metric] for metric in METRICS}
     return {**figures, "interval": report.interval("ndcg@10"), "exclude_seen": report.protocol["exclude_seen"]}

@@ -14,7 +14,20 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from benchmarks import by_time, cold, continual, cross_domain, few_shot, item_text, pretraining, quality, speed, toolkit
+from benchmarks import (
+    by_time,
+    cold,
+    continual,
+    cross_domain,
+    few_shot,
+    item_text,
+    language_ranker,
+    pretraining,
+    quality,
+    speed,
+    text,
+    toolkit,
+)
 from benchmarks import tuning as modes_of_tuning
 from benchmarks.encoders import encoders
 from benchmarks.long import long_histories
@@ -24,14 +37,15 @@ from segue.datasets.catalogue import READY
 LOGS = {"ml-100k": (0, 1, 2), "ml-1m": (0,), "beauty": (0,), "sports_and_outdoors": (0,)}
 
 
-def peers_python() -> str:
-    """The interpreter of the peers' environment; ``PEERS_PYTHON`` names one that is there already."""
-    if own := os.environ.get("PEERS_PYTHON"):
+def peers_python(kind: str = "") -> str:
+    """The interpreter of the peers' environment, or of the ``text`` peers'; ``PEERS_PYTHON`` or ``PEERS_PYTHON_TEXT``
+    names one that is there already."""
+    if own := os.environ.get(f"PEERS_PYTHON_{kind.upper()}".rstrip("_")):
         return own
-    home = WORK / "peers"
+    home = WORK / f"peers-{kind}".rstrip("-")
     if not (home / ".installed").exists():
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        requirements = Path(__file__).parent / "peers" / "requirements.txt"
+        requirements = Path(__file__).parent / "peers" / f"{f'requirements-{kind}'.rstrip('-')}.txt"
         subprocess.run([str(home / "bin/python"), "-m", "pip", "install", "-q", "-r", str(requirements)], check=True)
         (home / ".installed").touch()
     return str(home / "bin/python")
@@ -52,9 +66,9 @@ def main() -> None:
         "batch-recommendation": speed.batch_recommendation,
         "training-speed": lambda: speed.training(peers_python()),
         "encoders": lambda: encoders(peers_python()),
+        "text-encoding": lambda: text.encoding(peers_python("text")),
     }
     for name, measure_on in {
-        "cold-items": cold.cold_items,
         "few-shot-users": few_shot.few_users,
         "few-shot-events": few_shot.few_events,
         "cross-domain-departments": cross_domain.departments,
@@ -70,8 +84,12 @@ def main() -> None:
         toolkit.measure(asked.again)
     if not asked.only or "pretraining" in asked.only:
         pretraining.run(asked.data, asked.again)
+    if (not asked.only or "cold-items" in asked.only) and (asked.data / item_text.LOG).exists():
+        cold.run(asked.data, asked.again)
     if (not asked.only or "item-text" in asked.only) and (asked.data / item_text.LOG).exists():
         item_text.run(asked.data, asked.again)
+    if (not asked.only or "language-ranker" in asked.only) and (asked.data / language_ranker.LOG).exists():
+        language_ranker.run(asked.data)
     for name, seeds in LOGS.items():
         if (not asked.only or name in asked.only) and (name in READY or (asked.data / name).exists()):
             quality.run(name, asked.data, seeds)

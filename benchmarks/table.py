@@ -12,8 +12,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks import by_time, long, toolkit
+from benchmarks import by_time, long, text, toolkit
 from benchmarks.results_file import RESULTS
+from benchmarks.table_text import text_rows
 from segue.nn.encoders import ENCODERS
 
 ROOT = Path(__file__).parent.parent
@@ -175,7 +176,7 @@ def write_into(page: Path, figures: str) -> None:
 
 
 def main() -> None:
-    figures = "\n".join([*quality_rows(), *by_time_rows(), "", *speed_rows(), "", machine_line()])
+    figures = "\n".join([*quality_rows(), *by_time_rows(), *text_rows(), "", *speed_rows(), "", machine_line()])
     if speeds := encoder_rows():
         write_into(ROOT / "docs" / "encoders.md", "\n".join(speeds))
     write_into(ROOT / "README.md", figures)
@@ -198,6 +199,11 @@ def main() -> None:
         notes,
     ]
     (ROOT / "docs" / "benchmarks.md").write_text("\n".join(page))
+    if found := read("text-encoding"):
+        page_of_language = ROOT / "docs" / "language.md"
+        table = "\n".join(["<!-- text-encoding -->", *text.rows(found), "<!-- end of text-encoding -->"])
+        pattern = "<!-- text-encoding -->.*<!-- end of text-encoding -->"
+        page_of_language.write_text(re.sub(pattern, lambda _: table, page_of_language.read_text(), flags=re.S))
     if found := read("long"):
         time_page = ROOT / "docs" / "time.md"
         tables = "\n".join(["<!-- long -->", *long.rows(found), "<!-- end of long -->"])

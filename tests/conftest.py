@@ -11,6 +11,8 @@ import os
 # Before numpy, numba or torch start their threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["SEGUE_PROGRESS"] = "0"
+# text="auto" reads nothing, whatever this machine has fetched; tests of text name a model.
+os.environ["SEGUE_TEXT"] = "none"
 
 import numpy as np
 import polars as pl
@@ -18,8 +20,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import segue
-from segue.errors import NotFetched
-from segue.language import item_text
 
 USERS, ITEMS = 60, 40
 FIRST_SECOND = 1_600_000_000  # 13 September 2020
@@ -82,13 +82,3 @@ def data(log: pl.DataFrame, catalogue: pl.DataFrame) -> segue.Dataset:
 def split(data: segue.Dataset) -> segue.Split:
     """``data``, leave-last-out."""
     return segue.split.leave_last_out(data)
-
-
-@pytest.fixture(autouse=True)
-def no_text_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``text="auto"`` finds no weights, whatever this machine has fetched; tests of text name a model."""
-
-    def missing(name: str) -> None:
-        raise NotFetched(name=name, path="nowhere")
-
-    monkeypatch.setattr(item_text, "folder", missing)

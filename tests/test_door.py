@@ -35,6 +35,7 @@ NAMES = {
     "FirstOrder",
     "Holdout",
     "ItemNeighbours",
+    "LanguageRanker",
     "Popular",
     "RecentlyPopular",
     "Recommender",

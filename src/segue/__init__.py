@@ -29,6 +29,7 @@ _ROOMS = {
     "ALS": "segue.recommenders.als",
     "SequenceRecommender": "segue.recommenders.sequence",
     "Ensemble": "segue.recommenders.ensemble",
+    "LanguageRanker": "segue.recommenders.language_ranker",
     "load": "segue.recommenders.store",
     "evaluate": "segue.evaluation.evaluate",
     "compare": "segue.evaluation.compare",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from segue.recommenders.base import Recommender
     from segue.recommenders.ease import EASE
     from segue.recommenders.ensemble import Ensemble
+    from segue.recommenders.language_ranker import LanguageRanker
     from segue.recommenders.neighbours import ItemNeighbours
     from segue.recommenders.popular import Popular, RecentlyPopular
     from segue.recommenders.sequence import SequenceRecommender

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from segue.cli.main import run
+from tests.language.makers import tiny_model
 
 TINY = ("--set", "embedding_size=8", "--set", "blocks=1", "--set", "epochs=2")
 
@@ -265,3 +266,25 @@ def test_a_model_of_one_kind_is_split_evaluated_and_compared_by_it(files):
     assert "targets are view events" in done.stdout
     assert json.loads((files / "buys.json").read_text())["protocol"]["action"] == "view"
     refused(segue("train", files / "events.csv", "--out", files / "x", "--set", "target=veiw", *TINY), "R009", "'view'")
+
+
+def test_a_language_ranker_is_trained_from_toml_and_shown_beside_its_base_with_its_answers(files):
+    words = tiny_model(files / "words", "bert")
+    plan = files / "ranker.toml"
+    told = f'model = "{words}"\nexamples = 16\ncandidates = 5\ntuning = "frozen"'
+    plan.write_text(
+        f'recommender = "LanguageRanker"\n[settings]\n{told}\n[settings.base]\nrecommender = "FirstOrder"\n'
+    )
+    events, items, out = files / "events.csv", files / "items.parquet", files / "ranker"
+    done = segue("train", events, "--items", items, "--config", plan, "--set", "seed=3", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "Saved LanguageRanker" in done.stdout
+    shown = segue("evaluate", out, "--no-baselines", "--json", files / "ranker.json")
+    assert shown.returncode == 0, shown.stderr
+    for word in ("LanguageRanker", "FirstOrder", "auc", "log_loss", "f1", "Calibration"):
+        assert word in shown.stdout
+    found = json.loads((files / "ranker.json").read_text())
+    assert set(found["beside"]) == {"FirstOrder"}
+    assert 0 <= found["answers"]["figures"]["auc"] <= 1
+    listed = segue("recommend", out, "--users", "u1", "-k", "3")
+    assert listed.returncode == 0, listed.stderr

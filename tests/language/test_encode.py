@@ -11,11 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segue.datasets.fetch import fetch
 from segue.errors import EncodingMemory, LanguageModelBroken
 from segue.language import encode as module
 from segue.language.encode import batches, encode_texts
 from segue.language.encoder import TextConfig, TextEncoder
 from segue.language.models import load_language_model
+from segue.language.precision import Precision
 
 from .tiny_models import save_tiny
 
@@ -187,3 +189,21 @@ def test_a_model_that_gives_no_numbers_is_refused_and_nothing_of_it_is_kept(
     with pytest.raises(LanguageModelBroken, match="not numbers"):
         encode_texts(encoder, TEXTS, show=False)
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_minilm_finds_the_films_that_are_alike(precision: Precision) -> None:
+    fetch("minilm", progress=False)
+    texts = [
+        "Star Wars. Sci-Fi, Adventure",
+        "Star Trek: First Contact. Sci-Fi",
+        "A Little Princess. Children's",
+        "The Secret Garden. Children's",
+        "Psycho. Horror",
+        "The Exorcist. Horror",
+    ]
+    encoder = TextEncoder(load_language_model("minilm"), TextConfig(precision=precision))
+    vectors = encode_texts(encoder, texts, show=False, cache=False)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    likeness = unit @ unit.T - 2 * np.eye(len(texts))
+    assert likeness.argmax(1).tolist() == [1, 0, 3, 2, 5, 4]

@@ -60,6 +60,8 @@ def test_a_text_is_corrected_by_how_likely_a_batch_holds_it(bert: str) -> None:
     encoder = encoder_of(bert)
     task = Behaviour(encoder, encoder.tokenise(TEXTS), log_of([0, 1, 0, 2], [0, 3]), 5, 1, 0.5)
     np.testing.assert_allclose(np.exp(task.correction), 1 - (1 - np.array([3, 1, 1, 1]) / 6) ** 5, rtol=1e-5)
+    half = Behaviour(encoder, encoder.tokenise(TEXTS), log_of([0, 1, 0, 2], [0, 3]), 5, 1, 0.5, log_q=0.5)
+    np.testing.assert_allclose(half.correction, task.correction / 2, rtol=1e-5)
 
 
 def test_a_batch_without_pairs_teaches_nothing_and_one_without_others_does_no_harm(bert: str) -> None:
@@ -155,3 +157,11 @@ def test_what_is_read_is_of_length_one(bert: str, tmp_path: Path) -> None:
     encoder = encoder_of(bert)
     vectors = pretraining_tasks.read(encoder, encoder.tokenise(TEXTS))
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4))
+
+
+def test_cosines_keep_their_precision_where_products_are_of_half_of_it() -> None:
+    vectors = torch.nn.functional.normalize(torch.randn(5, 64, generator=torch.Generator().manual_seed(0)), dim=-1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = pretraining_tasks.cosines(vectors, vectors)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, vectors @ vectors.T)

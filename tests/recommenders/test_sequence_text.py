@@ -8,7 +8,6 @@ import pytest
 
 import segue
 from segue.errors import FeatureUnknown, LanguageModelUnknown
-from segue.language import item_text
 from segue.testing import RecommenderContract
 from segue.testing.logs import make_log
 from tests.language.makers import tiny_model
@@ -119,7 +118,15 @@ def test_a_column_that_is_not_there_is_an_error(model: str) -> None:
 
 def test_by_itself_it_reads_text_where_the_weights_are_there(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "text" not in small("auto", epochs=1).fit(shop()).report
-    monkeypatch.setattr(item_text, "folder", lambda name: Path(model))
-    monkeypatch.setattr(item_text, "DEFAULT_MODEL", model)
+    monkeypatch.setenv("SEGUE_TEXT", model)
     assert small("auto", epochs=1).fit(shop()).report["text"]["model"] == model
     assert "text" not in small("auto", epochs=1).fit(segue.Dataset.from_frames(make_log())).report
+
+
+def test_vectors_of_smaller_numbers_are_nearly_the_same(model: str) -> None:
+    full, whole = (small(model, epochs=1, text_precision=name).fit(shop()).log.text for name in ("fp32", "int8"))
+    assert full is not None
+    assert whole is not None
+    same = np.sum(full.vectors * whole.vectors, axis=1)[1:3] / (full.vectors.shape[1])
+    assert (same > 0.9).all()
+    assert not np.array_equal(full.vectors, whole.vectors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -29,12 +29,17 @@ def evaluate(
 
     [bold]Example[/bold]  segue evaluate models/shop --report report.html
     """
+    from segue.evaluation.answers import Answering, evaluate_answers
     from segue.evaluation.compare import comparison_table
     from segue.evaluation.evaluate import evaluate as measure
     from segue.recommenders.store import fit_baselines, load_with_test
 
+    recommender: Any
     recommender, test = load_with_test(model)
     others = fit_baselines(test, besides=type(recommender).__name__, progress=not quiet) if baselines else []
+    if isinstance(recommender, Answering):  # what is re-ranked is shown as it was
+        base = recommender.base
+        others = [base, *(each for each in others if type(each) is not type(base))]
     result = measure(
         recommender,
         test,
@@ -53,6 +58,11 @@ def evaluate(
         soft_wrap=True,
     )
     print_frame(comparison_table([result, *result.beside]))
+    if isinstance(recommender, Answering):
+        result.answers = evaluate_answers(recommender, test, beside=others)
+        print_frame(result.answers.table(), "Each held-out event, asked about by itself")
+        if result.answers.kind == "probability":
+            print_frame(result.answers.calibration(), "Calibration: what was said, and how often it was so")
     if json is not None:
         result.to_json(json)
     if report is not None:

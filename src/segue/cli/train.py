@@ -86,7 +86,7 @@ def train(
     chosen = settings_of(plan, parse_assignments(settings or []), recommender, seed)
     model = recommender_class(chosen.recommender)(**chosen.settings)
     trackers = tracker_names(tracker)
-    target = chosen.settings.get("target")
+    target = model.target
     if ablate is not None:
         data = read_data(events, items, columns, chosen.cleaning, time_zone)
         _ablate(split_of(data, split, target), chosen, ablate, out, resume, quiet)

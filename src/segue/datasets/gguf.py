@@ -6,12 +6,14 @@ Downloading and the checksum of what is converted are left to ``fetch``.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
 import shutil
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +45,14 @@ def convert(name: str, content: bytes, target: Path) -> None:
         packed = staging / "packed"
         packed.mkdir(parents=True)
         (packed / "model.gguf").write_bytes(content)
-        try:
-            model, tokenizer = _read(packed)
-        except (ValueError, KeyError, RuntimeError, TypeError, NotImplementedError) as error:
-            raise DownloadFailed(name=name, reason=f"the weights cannot be converted ({error})") from None
-        shutil.rmtree(packed)
-        model.save_pretrained(staging)
-        tokenizer.save_pretrained(staging)
+        with _quiet():
+            try:
+                model, tokenizer = _read(packed)
+            except (ValueError, KeyError, RuntimeError, TypeError, NotImplementedError) as error:
+                raise DownloadFailed(name=name, reason=f"the weights cannot be converted ({error})") from None
+            shutil.rmtree(packed)
+            model.save_pretrained(staging)
+            tokenizer.save_pretrained(staging)
         digests = {file.name: artefacts.sha256(file.read_bytes()) for file in sorted(staging.iterdir())}
         artefacts.write_atomically(staging / _CHECKSUMS, json.dumps(digests, indent=1).encode())
         shutil.rmtree(target, ignore_errors=True)
@@ -92,17 +95,30 @@ def plain(model: Any) -> Any:
 
 def _read(folder: Path) -> tuple[Any, Any]:
     import transformers
-    from transformers.utils import logging as library_logging
 
-    logging: Any = library_logging
+    found = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file="model.gguf", dtype="float32")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file="model.gguf")
+    return plain(found), tokenizer
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bars and reports of the library; ours says what matters."""
+    before = os.environ.get("TQDM_DISABLE")
+    os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is first imported, which is now as a rule
+    from transformers.utils import logging as reports
+
+    logging: Any = reports
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        found = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file="model.gguf", dtype="float32")
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file="model.gguf")
-        return plain(found), tokenizer
+        yield
     finally:
         logging.set_verbosity(level)
         if shown:
             logging.enable_progress_bar()
+        if before is None:
+            del os.environ["TQDM_DISABLE"]
+        else:
+            os.environ["TQDM_DISABLE"] = before

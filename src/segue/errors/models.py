@@ -99,6 +99,12 @@ class UpdateRefused(RecommenderError):
     remedy = "Give new events of the same kind of log, or train again on everything."
 
 
+class AnswerRefused(RecommenderError):
+    code = "R033"
+    template = "A language ranker cannot learn answer={answer!r} here: {reason}."
+    remedy = "{advice}"
+
+
 class LanguageError(SegueError):
     """A language model that is not there, or that does not fit."""
 
@@ -135,7 +141,7 @@ class OutOfMemory(LanguageError):
 
 class LanguageModelTooLarge(LanguageError):
     code = "L010"
-    template = "The language model {name!r} does not fit into memory: {gigabytes:.1f} GB of weights, in fp32."
+    template = "The language model {name!r} does not fit into memory: {gigabytes} GB of weights, in fp32."
     remedy = "Choose a smaller one, such as minilm (0.1 GB)."
 
 
@@ -155,3 +161,9 @@ class LanguageMemory(LanguageError):
     code = "L005"
     template = "Tuning the language model ran out of memory at {texts} texts of up to {tokens} tokens a step."
     remedy = "Halve text_batch or text_max_tokens: either halves it. Or set gradient_checkpointing=true, at more time."
+
+
+class LanguageModelUnsuited(LanguageError):
+    code = "L030"
+    template = "The language model {name!r} cannot rank: {reason}."
+    remedy = "Choose another one, such as minilm, or another tuning= than 'none'."

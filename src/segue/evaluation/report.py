@@ -16,6 +16,7 @@ import polars as pl
 from segue import artefacts
 from segue.errors import MetricUnknown, nearest
 from segue.evaluation import significance
+from segue.evaluation.answers import AnswerReport
 from segue.ranking.metrics import PER_USER, Hits
 
 BEYOND = ("coverage", "novelty", "diversity", "gini", "popularity_bias")
@@ -35,6 +36,7 @@ class Report:
         training: what the recommender reported about its training.
         users: external ids, one per row of ``hits``.
         beside: reports of other recommenders on the same test.
+        answers: what single answers are worth, of a recommender that gives any.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Report:
     training: dict[str, Any]
     users: pl.Series
     beside: list[Report] = field(default_factory=list)
+    answers: AnswerReport | None = None
 
     def __getitem__(self, name: str) -> float:
         """A figure by name, for example ``report["ndcg@10"]``; raises ``MetricUnknown``."""
@@ -96,6 +99,8 @@ class Report:
             "training": self.training,
             "beside": {other.name: other.metrics for other in self.beside},
         }
+        if self.answers is not None:
+            content["answers"] = self.answers.as_dict()
         cleaned: dict[str, Any] = _without_nan(content)
         return cleaned
 

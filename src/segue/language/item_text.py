@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from segue.data.vocabulary import Vocabulary
-from segue.datasets.catalogue import folder
+from segue.datasets.catalogue import SOURCES, folder
 from segue.errors import LanguageModelChanged, NotFetched
 from segue.language.encode import encode_texts
 from segue.language.encoder import TextConfig, TextEncoder
@@ -46,17 +47,21 @@ class ItemText:
 def wanted_model(text: str | None, items: pl.DataFrame | None, worth: bool = True) -> str | None:
     """The model that a setting ``text=`` means for a catalogue; None where there is none to read it, or no text.
 
-    ``worth`` says whether text is worth reading where nobody asked for it.
+    Where nobody asked for one it is that of ``$SEGUE_TEXT`` (``none`` for none), or minilm, if it has been fetched.
+
+    Args:
+        worth: whether text is worth reading where nobody asked for it.
     """
     if text != "auto":
         return text
-    if not worth or not text_columns(items) or importlib.util.find_spec("transformers") is None:
+    nothing = os.environ.get("SEGUE_TEXT") == "none"
+    if nothing or not worth or not text_columns(items) or importlib.util.find_spec("transformers") is None:
         return None
+    usual = os.environ.get("SEGUE_TEXT", DEFAULT_MODEL)
     try:
-        folder(DEFAULT_MODEL)
+        return usual if usual not in SOURCES or folder(usual) else None
     except NotFetched:
         return None
-    return DEFAULT_MODEL
 
 
 def read_item_text(

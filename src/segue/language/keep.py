@@ -22,6 +22,8 @@ ORIGIN = "segue.json"
 def keep(path: str | Path, language: LanguageModel, document: dict[str, Any]) -> None:
     """Write configuration, weights, tokenizer and ``segue.json``; an earlier one of ours is replaced.
 
+    A machine that dies between the two renames of a replacement leaves the earlier one whole, as ``.NAME.*.old``.
+
     Raises:
         ArtefactInTheWay: ``path`` holds something else.
         ArtefactNotWritten: the disk is full or not writable; what was there stays.
@@ -56,7 +58,11 @@ def keep(path: str | Path, language: LanguageModel, document: dict[str, Any]) ->
 def refuse_in_the_way(path: str | Path) -> Path:
     """The path, if a model may be written there; raises ``ArtefactInTheWay`` otherwise."""
     target = Path(path)
-    if target.exists() and not (target.is_dir() and ((target / ORIGIN).exists() or not any(target.iterdir()))):
+    try:
+        free = not target.exists() or (target.is_dir() and ((target / ORIGIN).exists() or not any(target.iterdir())))
+    except OSError as error:
+        raise ArtefactNotWritten(path=target, reason=error.strerror or error) from None
+    if not free:
         raise ArtefactInTheWay(path=target)
     return target
 

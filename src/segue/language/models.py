@@ -95,7 +95,7 @@ def load_language_model(name: str, head: Head = "none", labels: int = 1) -> Lang
         except Exception as error:  # noqa: BLE001 - a folder can be wrong in as many ways as libraries read it
             if is_out_of_memory(error):
                 size = sum(file.stat().st_size for pattern in _WEIGHTS for file in path.glob(pattern))
-                raise LanguageModelTooLarge(name=name, gigabytes=size / 1e9) from None
+                raise LanguageModelTooLarge(name=name, gigabytes=round(size / 1e9, 1)) from None
             reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
             raise LanguageModelBroken(name=name, reason=reason) from None
     _make_whole(name, tokenizer, model, found["missing_keys"])

@@ -23,6 +23,7 @@ _SENSITIVE = ("value", "v_proj", "v_lin")  # names of the values of attention
 _SHARE = 0.5  # of an input's width that is moved into the weights
 _ROWS, _WIDTH = 64, 16  # random tokens that activations are measured on
 _TINY = 1e-5
+_CUTS = (1.0, 0.97, 0.94, 0.9, 0.86, 0.82)  # the largest weights of an output may be cut to these shares
 
 
 def lowered(backbone: nn.Module, precision: Precision) -> nn.Module:
@@ -50,6 +51,8 @@ class Int8Linear(nn.Module):
         width: (D in,) the largest distance of an input from its mean.
     """
 
+    weight: Tensor
+
     def __init__(self, linear: Any, mean: Tensor, width: Tensor) -> None:
         super().__init__()
         weight = linear.weight.detach().float()
@@ -57,8 +60,7 @@ class Int8Linear(nn.Module):
         reach = weight.abs().amax(0).clamp_min(_TINY)
         smooth = width.clamp_min(_TINY) ** _SHARE / reach ** (1 - _SHARE)
         scaled = weight * smooth
-        scale = (scaled.abs().amax(1) / 127).clamp_min(torch.finfo(torch.float32).tiny)
-        whole = (scaled / scale[:, None]).round()
+        scale, whole = _nearest(scaled)
         self.register_buffer("weight", whole.to(torch.int8).t())
         self._in = (1 / smooth).numpy(), (mean / smooth).numpy()
         self._out = scale.numpy(), (whole.sum(1) * scale).numpy(), (bias + weight @ mean).numpy()
@@ -73,6 +75,16 @@ class Int8Linear(nn.Module):
         found = torch.empty(product.shape, dtype=torch.float32)
         _from_whole(product.numpy(), steps, *self._out, found.numpy())
         return found.view(*hidden.shape[:-1], -1)
+
+
+def _nearest(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The scale of each output, of some around the largest weight's, whose whole numbers are nearest in squares."""
+    most = weight.abs().amax(1, keepdim=True).clamp_min(_TINY * _TINY) / 127
+    tried = [most * cut for cut in _CUTS]
+    whole = [(weight / scale).round().clamp(-127, 127) for scale in tried]
+    apart = torch.stack([(each * scale - weight).square().sum(1) for each, scale in zip(whole, tried, strict=True)])
+    best, rows = apart.argmin(0), torch.arange(len(weight))
+    return torch.stack(tried)[best, rows, 0], torch.stack(whole)[best, rows]
 
 
 def _measured(backbone: Any) -> dict[str, tuple[Tensor, Tensor]]:

@@ -26,7 +26,7 @@ from torch import nn
 from segue import progress as bars
 from segue.config import Config
 from segue.data.dataset import Dataset
-from segue.errors import OutOfMemory, PretrainingRefused, TrainingDiverged
+from segue.errors import ConfigValue, OutOfMemory, PretrainingRefused, TrainingDiverged
 from segue.language.encode import batches
 from segue.language.encoder import Pooling, TextConfig, TextEncoder
 from segue.language.keep import keep, refuse_in_the_way
@@ -58,11 +58,11 @@ class PretrainingConfig(Config):
     batch_size: int = Field(128, ge=2)
     """Events (behaviour), texts (masked) or views of texts (contrast) per step: the memory of a step, and from how
     many others a text is told."""
-    epochs: int = Field(4, ge=1)
+    epochs: int = Field(3, ge=1)
     """At most, of each task."""
     patience: int = Field(1, ge=1)
     """Epochs without a gain on what is held out after which a task ends; its best epoch is kept."""
-    learning_rate: float = Field(5e-5, gt=0)
+    learning_rate: float = Field(1e-4, gt=0)
     """At its height, of AdamW; it falls to 0 linearly."""
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of the steps over which the learning rate rises."""
@@ -72,6 +72,9 @@ class PretrainingConfig(Config):
     """Divides the cosines, for contrast and behaviour."""
     window: int = Field(3, ge=1)
     """How many steps apart two events of a history may be to be a pair."""
+    log_q: float = Field(1.0, ge=0, le=1)
+    """How far behaviour corrects for popular texts being in more batches: 1 makes what is popular near, as it is likely
+    next; 0 leaves popularity out of the vectors, for rare and cold items."""
     mask_share: float = Field(0.15, gt=0, lt=1)
     """Of the words, hidden in the task masked."""
     layers: int | None = Field(None, ge=1)
@@ -208,7 +211,8 @@ class _Run:
         """By its name."""
         config = self.config
         if name == "behaviour":
-            return Behaviour(self.encoder, self.rows, self.learnt, config.batch_size, config.window, config.temperature)
+            size, window, temperature = config.batch_size, config.window, config.temperature
+            return Behaviour(self.encoder, self.rows, self.learnt, size, window, temperature, config.log_q)
         if name == "contrast":
             return Contrast(self.encoder, self.rows, config.batch_size, config.temperature)
         held = rng.permutation(len(self.rows))[: min(int(config.held_out * len(self.rows)), _MOST_HELD_OUT)]
@@ -297,7 +301,7 @@ def _loaded(name: str, config: PretrainingConfig) -> LanguageModel:
         else:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=kwargs)
     if config.layers is not None:
-        layers = _layers(model)
+        layers = _layers(model, config.layers)
         for parameter in model.base_model.parameters():
             parameter.requires_grad = False
         for layer in layers[-config.layers :]:
@@ -306,9 +310,12 @@ def _loaded(name: str, config: PretrainingConfig) -> LanguageModel:
     return language
 
 
-def _layers(model: Any) -> nn.ModuleList:
+def _layers(model: Any, wanted: int) -> nn.ModuleList:
     count = model.config.num_hidden_layers
     found = [part for part in model.base_model.modules() if isinstance(part, nn.ModuleList) and len(part) == count]
+    if not found:
+        reason = f"the layers of a {model.config.model_type} model cannot be told apart"
+        raise ConfigValue(name="layers", owner="Pretraining", value=wanted, reason=reason)
     return found[0]
 
 

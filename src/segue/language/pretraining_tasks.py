@@ -53,14 +53,21 @@ class Behaviour(Task):
     """
 
     def __init__(
-        self, encoder: TextEncoder, rows: list[np.ndarray], log: TextLog, size: int, window: int, temperature: float
+        self,
+        encoder: TextEncoder,
+        rows: list[np.ndarray],
+        log: TextLog,
+        size: int,
+        window: int,
+        temperature: float,
+        log_q: float = 1.0,
     ) -> None:
         self.encoder, self.rows, self.log, self.size = encoder, rows, log, size
         self.window, self.temperature = window, temperature
         self.known = known_pairs(log.pairs(window), len(log.texts))
         # How likely a text is at least once in a batch.
         included = -np.expm1(size * np.log1p(-np.minimum(log.shares, 1 - 1e-9)))
-        self.correction = np.log(np.maximum(included, 1e-12)).astype(np.float32)
+        self.correction = (log_q * np.log(np.maximum(included, 1e-12))).astype(np.float32)
         self.steps = log.steps(size)
 
     def batches(self, rng: np.random.Generator) -> Iterator[Any]:
@@ -79,7 +86,7 @@ class Behaviour(Task):
         vectors = read(self.encoder, [self.rows[text] for text in texts])
         device = vectors.device
         correction = torch.from_numpy(self.correction[texts]).to(device)
-        logits = vectors @ vectors.T / self.temperature - correction
+        logits = cosines(vectors, vectors) / self.temperature - correction
         at, of = torch.from_numpy(anchors).to(device), torch.from_numpy(positives).to(device)
         positive = logits[at, of]
         others = logits.masked_fill(~torch.from_numpy(wrong).to(device), -torch.inf).logsumexp(1)[at]
@@ -104,7 +111,7 @@ class Contrast(Task):
             return None
         vectors = read(self.encoder, [self.rows[text] for text in batch] * 2)
         one, other = vectors.chunk(2)
-        return F.cross_entropy(one @ other.T / self.temperature, torch.arange(len(batch), device=one.device))
+        return F.cross_entropy(cosines(one, other) / self.temperature, torch.arange(len(batch), device=one.device))
 
 
 @dataclass(frozen=True)
@@ -192,6 +199,12 @@ def read(encoder: TextEncoder, rows: list[np.ndarray]) -> Tensor:
     device = next(encoder.parameters()).device
     tokens = encoder.padded(rows)
     return F.normalize(encoder(Tokens(tokens.ids.to(device), tokens.mask.to(device))).float(), dim=-1)
+
+
+def cosines(one: Tensor, other: Tensor) -> Tensor:
+    """(n, m) of (n, D) and (m, D) unit vectors, in fp32: a temperature would magnify what bf16 rounds off."""
+    with torch.autocast(one.device.type, enabled=False):
+        return one @ other.T
 
 
 def _dropped(module: nn.Module, _: Any, vectors: Tensor) -> Tensor:

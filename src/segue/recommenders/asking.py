@@ -151,14 +151,19 @@ def _moment(model: Recommender, value: Any) -> int:
     return int(stamps[0])
 
 
-def answer(model: Recommender, asked: Asked, codes: np.ndarray, scores: np.ndarray, ranked: bool = True) -> Any:
-    """``user_id, item_id, score``, the ``action`` where kinds were asked for, and for lists ``rank``."""
+def answer(
+    model: Recommender, asked: Asked, codes: np.ndarray, scores: np.ndarray, ranked: bool = True, score: str = "score"
+) -> Any:
+    """``user_id, item_id, score``, the ``action`` where kinds were asked for, and for lists ``rank``.
+
+    ``score`` is what that column is called.
+    """
     kept = codes > 0
     rows = np.repeat(np.arange(len(codes)), kept.sum(1))
     columns = {
         "user_id": asked.users.gather(rows),
         "item_id": model.item_vocabulary.decode(codes[kept]),
-        "score": pl.Series(scores[kept], dtype=pl.Float32),
+        score: pl.Series(scores[kept], dtype=pl.Float32),
     }
     if asked.kinds:
         kind = np.repeat(asked.kinds, len(codes) // len(asked.kinds))

@@ -9,10 +9,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from segue import artefacts, progress
 from segue.config import Config
@@ -23,6 +23,7 @@ from segue.errors import ConfigValue, DistilRefused, MembersDiffer
 from segue.ranking.fusion import reciprocal_ranks, standardised
 from segue.recommenders.base import Recommender
 from segue.recommenders.growing import Growth
+from segue.recommenders.spec import Spec
 from segue.recommenders.store import recommender_class
 
 if TYPE_CHECKING:
@@ -31,47 +32,13 @@ if TYPE_CHECKING:
 _SCORES = 1_000_000  # floats of one member's scores that are being brought onto the common scale
 
 
-class Member(Config):
-    """One member of an :class:`Ensemble`: its class, its settings, and what it weighs.
+class Member(Spec):
+    """One member of an :class:`Ensemble`: a recommender, and what it weighs."""
 
-    Read from a mapping (settings may also stand beside ``recommender`` and ``weight``), from the name of a class, or
-    from a recommender.
-    """
+    refused: ClassVar[dict[str, str]] = {"Ensemble": "an ensemble is no member of another; list its members instead"}
 
-    recommender: str = "SequenceRecommender"
-    """Class of the member."""
-    settings: dict[str, Any] = Field(default_factory=dict)
-    """Those of its settings that are not the default."""
     weight: float = Field(1.0, ge=0)
     """Its share of the average, relative to the others."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read(cls, given: Any) -> Any:
-        if isinstance(given, Recommender):
-            settings = given.config.model_dump(mode="json", exclude_defaults=True)
-            given = {"recommender": type(given).__name__, "settings": settings}
-        if isinstance(given, str):
-            given = {"recommender": given}
-        if not isinstance(given, Mapping) or not isinstance(given.get("settings", {}), Mapping):
-            return given
-        own = {name: value for name, value in given.items() if name in cls.model_fields}
-        beside = {name: value for name, value in given.items() if name not in cls.model_fields}
-        own["settings"] = {**own.get("settings", {}), **beside}
-        if own.get("recommender") == Ensemble.__name__:
-            raise ValueError("an ensemble is no member of another; list its members instead")
-        if isinstance(name := own.get("recommender", "SequenceRecommender"), str):
-            parsed = recommender_class(name).Settings.parse(own["settings"], owner=name)
-            own["settings"] = parsed.model_dump(mode="json", include=set(own["settings"]))
-        return own
-
-    def build(self, seed: int) -> Recommender:
-        """The recommender, not fitted; ``seed`` is added to its own."""
-        cls = recommender_class(self.recommender)
-        config = cls.Settings.parse(self.settings, owner=self.recommender)
-        if seed and "seed" in cls.Settings.model_fields:
-            config = config.model_copy(update={"seed": config.model_dump()["seed"] + seed})
-        return cls(config)
 
 
 class EnsembleConfig(Config):

@@ -26,6 +26,7 @@ CLASSES = {
     "ALS": "als",
     "SequenceRecommender": "sequence",
     "Ensemble": "ensemble",
+    "LanguageRanker": "language_ranker",
 }
 
 

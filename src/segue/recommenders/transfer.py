@@ -21,6 +21,7 @@ from segue.data.dataset import Dataset
 from segue.data.split import Holdout
 from segue.data.vocabulary import Vocabulary
 from segue.errors import LanguageModelChanged, TransferRefused
+from segue.language.encode import encode_texts
 from segue.language.item_text import ItemText
 from segue.nn.text_path import TextVectors
 from segue.training.build import LogShape, build_model
@@ -88,6 +89,9 @@ class Source:
             TransferRefused: settings that were given say otherwise.
         """
         theirs = self.model.plan
+        if self.model.language_tuned is not None:
+            reason = f"the language model of {self.name} was tuned with it, and goes with transfer() alone"
+            raise TransferRefused(reason=reason)
         differ = [
             f"{name} is {getattr(config, name)!r} here and {getattr(theirs, name)!r} in {self.name}"
             for name in _SHAPE
@@ -122,7 +126,8 @@ class Source:
             return None
         if (wanted := self.model.report["text"]["sha256"]) != read.sha256:
             raise LanguageModelChanged(name=self.model.plan.text, found=read.sha256, wanted=wanted)
-        return text.with_items(read.vectors)
+        raw = read.vectors if self.model.language_tuned is None else encode_texts(self.model.text_encoder(), read.texts)
+        return text.with_items(raw)
 
     def shaped(self, log: LogShape) -> LogShape:
         """The other log as the source's weights read it."""
@@ -139,6 +144,7 @@ def transferred(source: Source, data: Dataset, show: bool) -> SequenceRecommende
     made = type(theirs)(theirs.config)
     data = source.in_its_words(data)
     made._know(data, data)
+    made.language_tuned = theirs.language_tuned
     made.plan = theirs.plan.model_copy(update={"text_columns": None})
     vocabulary = made.item_vocabulary
     text = None if theirs.log.text is None else source.text(made._read_text(made.plan, show))

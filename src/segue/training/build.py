@@ -86,7 +86,11 @@ def text_config(plan: Plan) -> TextConfig:
     """How the text of items is read by this plan, which has a language model."""
     assert plan.text is not None
     return TextConfig(
-        model=plan.text, pooling=plan.text_pooling or "auto", prompt=plan.text_prompt, max_tokens=plan.text_max_tokens
+        model=plan.text,
+        pooling=plan.text_pooling or "auto",
+        prompt=plan.text_prompt,
+        max_tokens=plan.text_max_tokens,
+        precision=plan.text_precision,
     )
 
 

@@ -85,7 +85,8 @@ def learn_on(
     """The model after some epochs on new events and replayed ones.
 
     Args:
-        model: trained, and grown to the catalogue of ``log``; it stays as it is.
+        model: trained, and grown to the catalogue of ``log``; it stays as it is, and a language model that was tuned
+            with it stays what it is too.
         histories: all events, the new ones among them.
         new: (events,) mask.
         counted: (events,) what an event counts for as a target; None where all count alike.
@@ -93,7 +94,7 @@ def learn_on(
     Raises:
         TrainingDiverged: the loss is not a number.
     """
-    plan = plan.model_copy(
+    plan = plan.untuned.model_copy(
         update={
             "epochs": config.epochs,
             "learning_rate": config.learning_rate,

@@ -18,6 +18,7 @@ from segue.data.histories import Histories
 from segue.data.long import LongHistory
 from segue.errors import ConfigValue
 from segue.language.encoder import Pooling
+from segue.language.precision import Precision
 from segue.language.tuning import Mode, TuningConfig
 from segue.nn.encoders import ENCODERS
 from segue.nn.text_path import Projection
@@ -66,6 +67,8 @@ class SequenceConfig(Config):
     """What is put before every text."""
     text_max_tokens: int = Field(64, ge=2)
     """Tokens that are read of a text; the title stands first and stays."""
+    text_precision: Precision = "fp32"
+    """In which numbers a frozen language model computes: fp32, bf16 or int8 (see docs/language.md)."""
     text_normalise: bool = True
     """Only the directions of the text's vectors count."""
     text_whiten: bool = True

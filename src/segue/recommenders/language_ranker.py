@@ -1,0 +1,389 @@
+"""``LanguageRanker``: a language model that reads histories and items as text, and re-ranks what another recommends.
+
+How text is told is in ``language.prompts``, what reads it in ``language.classifier``, how that is trained in
+``training.ranker_fit``, and what its answers weigh beside the base's score in ``ranker_weights``. What single
+answers are worth is measured by ``evaluation.answers``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from segue import artefacts, progress
+from segue.data.dataset import Dataset
+from segue.data.histories import Histories
+from segue.data.questions import Questions, of_holdout, of_training
+from segue.data.split import Holdout
+from segue.errors import LanguageModelChanged
+from segue.language.noise import neighbours
+from segue.ranking.topk import top_k
+from segue.recommenders import asking
+from segue.recommenders.base import Recommender
+from segue.recommenders.growing import Growth
+from segue.recommenders.ranker_weights import SIGNALS, Weights, known_of_items
+from segue.recommenders.sequence import _inner_validation, _run_options
+from segue.recommenders.spec import Spec
+from segue.recommenders.store import recommender_class
+from segue.training.fit import RunOptions
+from segue.training.ranker_build import build_ranker, refuse_what_cannot_be_learnt, told_titles
+from segue.training.ranker_fit import RankerData, fit_ranker, refit, rescaled
+from segue.training.ranker_plan import RankerPlan
+from segue.training.ranker_task import Ranker
+
+_FEW = 20  # answers from which nothing is learnt yet
+_LISTS = 300  # validation lists from which the re-ranking's weights are learnt
+_HARD = 50  # best items of the base from which hard negatives are drawn
+
+
+class Base(Spec):
+    """The recommender whose list is re-ranked."""
+
+    refused: ClassVar[dict[str, str]] = {"LanguageRanker": "a language ranker is no base of another"}
+
+
+class LanguageRankerConfig(RankerPlan):
+    """Settings of :class:`LanguageRanker`."""
+
+    base: Base = Field(default_factory=Base)
+    """The recommender whose list is re-ranked: its class, or a mapping with its settings."""
+    candidates: int = Field(50, ge=1)
+    """How many of its best are re-ranked."""
+
+
+class LanguageRanker(Recommender):
+    """A BERT- or GPT-like model that answers whether an item comes next (is bought, how it is rated).
+
+    The history is told by a template (titles, actions, gaps in words), each candidate after it, and a head answers. The
+    first ``candidates`` of the base are re-ranked by a weighted sum of that answer, the base's score, the item's
+    log-popularity and its freshness; :meth:`predict` gives probabilities or ratings of any items. The weights are
+    learnt on the validation events, by a model that has not learnt from them. Re-ranking and probabilities have weights
+    of their own: a probability is against items drawn by popularity, an order is among the base's best.
+
+    A ranker of ratings orders the candidates by the rating alone.
+
+    Args:
+        settings: see :class:`LanguageRankerConfig` and :class:`segue.training.ranker_plan.RankerPlan`.
+
+    Attributes:
+        base: the fitted recommender beneath.
+        ranker: the language model with its prompts.
+        weights: of its answers beside the base's score.
+    """
+
+    Settings = LanguageRankerConfig
+    base: Recommender
+    ranker: Ranker
+    weights: Weights
+    _scale: tuple[float, float, float, float]  # of ratings: mean, deviation, lowest, highest
+
+    @property
+    def target(self) -> str | None:
+        """The kind of action of the setting ``target``, where it says what comes next."""
+        target: str | None = self.config.target if self.config.answer == "next" else None
+        return target
+
+    # -- learning ----------------------------------------------------------------------------------------------
+
+    def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
+        plan: LanguageRankerConfig = self.config
+        options = _run_options(run)
+        refuse_what_cannot_be_learnt(plan, data)
+        given = validation
+        if validation is None:
+            data, validation = _inner_validation(data, self.target)
+        self.ranker = self._build(len(data.histories.items))
+        questions = of_training(data, plan.answer, self._kind(plan.target), plan.events)
+        held = None if validation is None else self._held(validation)
+        if plan.answer == "rating":
+            self._scale = _scale_of(questions)
+        searched = validation if held is not None or plan.negatives_from == "hard" else None
+        base = self._fit_base(data, searched, run)
+        learnt = RankerData(
+            self._scaled(questions), data.item_counts, self._synonyms(), self._hard(base, questions, options)
+        )
+        self.report["language"] = {"model": plan.model, "sha256": self.ranker.classifier.sha256, **self._read()}
+        if plan.tuning != "none":
+            check = None if held is None or plan.epochs == 1 else self._validation(held, data)
+            self.report["training"] = fit_ranker(self.ranker, plan, learnt, _within(options, "ranker"), check)
+        self.weights = Weights.untaught(plan.answer == "rating")
+        if held is not None and base is not None:
+            self._learn_weights(base, held, data)
+        if validation is not None and plan.refit and plan.tuning != "none":
+            newest = self._scaled(of_holdout(validation, plan.answer, self._kind(plan.target)))
+            more = RankerData(newest, data.item_counts, learnt.synonyms)
+            self.report["training"]["refit"] = refit(self.ranker, plan, more, _within(options, "ranker"))
+        with progress.part("Base"):
+            everything = validation.all if given is None and validation is not None else data
+            self.base = plan.base.build().fit(everything, given, **_base_run(run, "base"))
+        self.report["base"] = self.base.report
+
+    def _build(self, examples: int = 0) -> Ranker:
+        """The language model as it is before any training, from the seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            return build_ranker(
+                self.config, self.items, self.item_vocabulary, self.action_names, self.clock == "time", examples
+            )
+
+    def _read(self) -> dict[str, Any]:
+        """What the language model is told, for the report."""
+        titles = self.ranker.prompts.titles[1:]
+        described = {"distinct_texts": len(set(titles)), "items": len(titles)}
+        return described | {"trainable": self.ranker.tuning.trainable, "example": self._example()}
+
+    def _example(self) -> str:
+        rows = np.flatnonzero(self.histories.lengths)[:1]
+        some = self.histories.take(rows, last=3)
+        begin = self.ranker.prompts.histories(some, [self.ranker.template] * len(rows))
+        offers = self.ranker.prompts.offers(some.items[-1:][None], [self.ranker.template]) if len(rows) else [[""]]
+        return "".join(begin) + offers[0][0]
+
+    def _held(self, validation: Holdout) -> Questions | None:
+        """Some of the questions of the validation events; None where they could teach nothing."""
+        questions = of_holdout(validation, self.config.answer, self._kind(self.config.target))
+        if len(questions) > self.config.validation_questions:
+            rng = np.random.default_rng(self.config.seed)
+            rows = rng.choice(len(questions), self.config.validation_questions, replace=False)
+            questions = questions.take(np.sort(rows))
+        return questions if len(questions) >= _FEW else None
+
+    def _scaled(self, questions: Questions) -> Questions:
+        return rescaled(questions, *self._scale[:2]) if self.config.answer == "rating" else questions
+
+    def _synonyms(self) -> np.ndarray | None:
+        if "synonyms" not in self.config.augment:
+            return None
+        classifier = self.ranker.classifier
+        tokens = [token for ids in classifier.tokenise(self.ranker.prompts.titles) for token in ids]
+        found = np.unique(np.array(tokens, dtype=np.int64))
+        return neighbours(classifier.backbone.get_input_embeddings(), classifier.tokenizer, found)
+
+    def _fit_base(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> Recommender | None:
+        """The base as it is without the validation events, to learn the weights and hard negatives with."""
+        if validation is None:
+            return None
+        with progress.part("Base, for the weights"):
+            base: Recommender = self.config.base.build(refit=False)
+            searches = "refit" in type(base).Settings.model_fields
+            return base.fit(data, validation if searches else None, **_base_run(run, "base-search"))
+
+    def _hard(self, base: Recommender | None, questions: Questions, options: RunOptions) -> np.ndarray | None:
+        if self.config.negatives_from != "hard" or base is None or questions.answers is not None:
+            return None
+        return base.recommend_codes(questions.contexts, _HARD, exclude_seen=False, progress=options.progress)[0]
+
+    def _validation(self, held: Questions, data: Dataset) -> Any:
+        """How well held-out events are answered after an epoch: minus the loss."""
+        items = held.offered(data.item_counts, self.config.seed)
+        answers = self._scaled(held).answers
+
+        def measure() -> float:
+            logits = self.ranker.answer(held.contexts, items).astype(np.float64)
+            if self.config.answer == "rating":
+                assert answers is not None
+                return -float(((logits[:, 0] - answers) ** 2).mean())
+            sign = np.where(held.truth(items), 1.0, -1.0)
+            return -float(np.logaddexp(0, -sign * logits).mean())
+
+        return measure
+
+    # -- weights -----------------------------------------------------------------------------------------------
+
+    def _learn_weights(self, base: Recommender, held: Questions, data: Dataset) -> None:
+        rating = self.config.answer == "rating"
+        items = held.offered(data.item_counts, self.config.seed)
+        known = known_of_items(data.histories, data.item_counts)
+        signals = self._signals(base, held.contexts, items, known).reshape(-1, len(SIGNALS))
+        truth = self._scaled(held).answers if rating else held.truth(items).ravel()
+        assert truth is not None
+        self.weights = self.weights.learnt(signals, truth, rating, alone=self.config.tuning != "none")
+        if self.config.answer == "next":
+            self._learn_order(base, held, known)
+        self.report["weights"] = self.weights.described()
+
+    def _learn_order(self, base: Recommender, held: Questions, known: np.ndarray) -> None:
+        """From lists of the base that hold what came."""
+        count = self.config.candidates
+        listed, _ = base.recommend_codes(held.contexts, count, exclude_seen=self.exclude_seen, progress=False)
+        rows, places = (part[:_LISTS] for part in np.nonzero(listed == held.items[:, None]))
+        if len(rows) < _FEW:
+            return
+        items = listed[rows]
+        # A short list is filled up by its first item; for the softmax that is one more of the same.
+        items = np.where(items > 0, items, items[:, :1])
+        signals = self._signals(base, held.contexts.take(rows), items, known)
+        self.weights = self.weights.ordered(signals, places)
+
+    def _signals(self, base: Recommender, contexts: Histories, items: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """(rows, n, signals), in the order of ``SIGNALS``."""
+        scores = np.zeros(items.shape, dtype=np.float32)
+        for part, block in base._blocks(contexts, show=False):
+            scores[part] = np.take_along_axis(block, items[part], axis=1)
+        told = self.ranker.answer(contexts, items)
+        return np.concatenate([told[..., None], scores[..., None], known[items]], axis=-1)
+
+    # -- answering ---------------------------------------------------------------------------------------------
+
+    def _score_block(self, histories: Histories) -> np.ndarray:
+        """The base's scores, with its best re-ranked above the others."""
+        scores = np.array(self.base._score_block(histories), dtype=np.float32)
+        seen = histories.of_the_kind_wanted() if self.exclude_seen else None
+        count = min(self.config.candidates, scores.shape[1] - 1)
+        offsets, codes = (seen.offsets, seen.items) if seen is not None else (None, None)
+        items, found = top_k(scores.copy(), count, self.item_counts.astype(np.float32), offsets, codes)
+        there = items > 0
+        filled = np.where(there, items, np.where(there[:, :1], items[:, :1], 1))
+        told = self.ranker.answer(histories, filled)
+        signals = [told[..., None], np.where(there, found, 0)[..., None], self._known_of_items[filled]]
+        blended = self.weights.order(np.concatenate(signals, axis=-1)).astype(np.float32)
+        rows, places = np.nonzero(there)
+        rest = scores.copy()
+        rest[:, 0] = -np.inf
+        rest[rows, items[rows, places]] = -np.inf
+        best = rest.max(1, initial=-np.inf)
+        best = np.where(np.isfinite(best), best, 0)
+        worst = np.where(there, blended, np.inf).min(1, initial=np.inf)
+        scores += np.where(np.isfinite(worst), worst - 1 - best, 0)[:, None].astype(np.float32)
+        scores[rows, items[rows, places]] = blended[rows, places]
+        return scores
+
+    def _score_empty(self, histories: Histories) -> np.ndarray:
+        return self.base._score_empty(histories)
+
+    @cached_property
+    def _known_of_items(self) -> np.ndarray:
+        return known_of_items(self.histories, self.item_counts)
+
+    def answer_codes(self, contexts: Histories, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, n) probabilities or ratings of the (rows, n) codes asked about, and the language model's own."""
+        contexts = self._about_target(contexts)
+        signals = self._signals(self.base, contexts, items, self._known_of_items)
+        together, alone = self.weights.together(signals), self.weights.alone(signals[..., :1])
+        if self.config.answer == "rating":
+            mean, deviation, lowest, highest = self._scale
+            return np.clip(mean + deviation * together, lowest, highest), np.clip(
+                mean + deviation * alone, lowest, highest
+            )
+        return _probability(together), _probability(alone)
+
+    def predict(
+        self,
+        users: Sequence[Any] | Any | None = None,
+        *,
+        histories: Any = None,
+        items: Sequence[Any],
+        at: Any = None,
+        action: str | Sequence[str] | None = None,
+        alone: bool = False,
+    ) -> Any:
+        """What each user or history would answer about chosen items.
+
+        Args:
+            users, histories, at, action: as for :meth:`recommend`.
+            items: external ids.
+            alone: ask the language model alone, without the base's score and what is known of the item.
+
+        Returns:
+            A frame ``user_id, item_id`` and ``probability`` (from 0 to 1; that the item comes next and not another
+            drawn by popularity, or that what is done with it is ``target``) or ``rating`` (within those of the log).
+
+        Raises:
+            NotFitted, NothingAsked, UnknownItems, HistoryMalformed, MomentUnreadable, ActionUnknown, ActionNotLearnt.
+        """
+        self._require_fitted()
+        wanted = self._encode_items(items)
+        asked = asking.about(self, asking.resolve(self, users, histories), at, action)
+        codes = np.tile(wanted, (len(asked.histories), 1))
+        together, own = self.answer_codes(asked.histories, codes) if codes.size else (codes, codes)
+        answers = own if alone else together
+        name = "rating" if self.config.answer == "rating" else "probability"
+        return asking.answer(self, asked, codes, answers.astype(np.float32), ranked=False, score=name)
+
+    # -- new items ---------------------------------------------------------------------------------------------
+
+    def _grow(self, growth: Growth) -> None:
+        base = copy.copy(self.base)
+        base.report = dict(base.report)
+        base.know_as(self)
+        base._forget_answers()
+        base._grow(growth)
+        self.base = base
+        prompts = copy.copy(self.ranker.prompts)
+        prompts.titles = told_titles(self.config, growth.items, growth.vocabulary)
+        self.ranker = replace(self.ranker, prompts=prompts)
+
+    def _forget_answers(self) -> None:
+        super()._forget_answers()
+        self.__dict__.pop("_known_of_items", None)
+
+    # -- disk --------------------------------------------------------------------------------------------------
+
+    def _save(self, artefact: artefacts.Writer) -> None:
+        described = {"recommender": type(self.base).__name__, "settings": self.base.config.model_dump()}
+        artefact.document("base", described)
+        self.base._save(artefact.within("base"))
+        classifier = self.ranker.classifier
+        artefact.document(
+            "ranker",
+            {
+                "sha256": classifier.sha256,
+                "weights": self.weights.document(),
+                "scale": getattr(self, "_scale", None),
+            },
+        )
+        artefact.tensors("tuned", self.ranker.tuning.state())
+        artefact.tensors("head", {name: value.numpy() for name, value in classifier.head.state_dict().items()})
+
+    def _load(self, artefact: artefacts.Reader) -> None:
+        described = artefact.document("base")
+        cls = recommender_class(described["recommender"])
+        self.base = cls(cls.Settings.parse(described["settings"], owner=cls.__name__))
+        self.base.know_as(self)
+        self.base.report = self.report["base"]
+        self.base._load(artefact.within("base"))
+        self.base._fitted = True
+        known = artefact.document("ranker")
+        self.ranker = self._build()
+        classifier = self.ranker.classifier
+        if classifier.sha256 != known["sha256"]:
+            raise LanguageModelChanged(name=self.config.model, found=classifier.sha256, wanted=known["sha256"])
+        self.ranker.tuning.load(artefact.tensors("tuned"))
+        head = {name: torch.from_numpy(array) for name, array in artefact.tensors("head").items()}
+        try:
+            classifier.head.load_state_dict(head)
+        except RuntimeError as error:
+            raise ValueError(str(error).splitlines()[0]) from None
+        classifier.eval()
+        self.weights = Weights.from_document(known["weights"])
+        if known["scale"] is not None:
+            self._scale = tuple(known["scale"])
+
+
+def _probability(log_odds: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -50, 50))))
+
+
+def _scale_of(questions: Questions) -> tuple[float, float, float, float]:
+    answers = questions.answers if questions.answers is not None and len(questions) else np.zeros(1)
+    deviation = float(answers.std())
+    return float(answers.mean()), deviation if deviation > 1e-6 else 1.0, float(answers.min()), float(answers.max())
+
+
+def _within(options: RunOptions, name: str) -> RunOptions:
+    return options if options.checkpoint is None else replace(options, checkpoint=options.checkpoint / name)
+
+
+def _base_run(run: Mapping[str, Any], name: str) -> dict[str, Any]:
+    own = dict(run)
+    if own.get("checkpoint") is not None:
+        own["checkpoint"] = Path(own["checkpoint"]) / name
+    return own
