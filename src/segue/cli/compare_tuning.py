@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
+import polars as pl
 import typer
 from rich.markup import escape
 
@@ -50,9 +51,10 @@ def compare_tuning(
         shutil.rmtree(home, ignore_errors=True)
     wanted = [mode.strip() for mode in modes.split(",")]
     table = compared(made, given, wanted, checkpoint=home, progress=not quiet)
-    print_frame(table)
+    print_frame(_narrow(table))
     console.print(
-        "memory: MB beyond what was held before; the metric is of the validation holdout, with its 95 % interval",
+        "MB: at the peak, beyond what was held before. s/step and s: of a tuning step, and in all. The metric is of "
+        "the validation holdout. Where tuning did not help, what is kept is the frozen model.",
         style="dim",
         highlight=False,
     )
@@ -62,6 +64,27 @@ def compare_tuning(
         artefacts.write_atomically(out, (text_of + "\n").encode())
         shutil.rmtree(home, ignore_errors=True)
         console.print(f"Wrote {escape(str(out))}", highlight=False, soft_wrap=True)
+
+
+def _narrow(table: pl.DataFrame) -> pl.DataFrame:
+    """What a terminal of 80 columns has room for."""
+    metric = next(name for name in table.columns if "@" in name)
+
+    def number(value: float | None, digits: int) -> str:
+        return "" if value is None else f"{value:.{digits}f}"
+
+    return pl.DataFrame(
+        {
+            "mode": row["mode"],
+            "trainable": f"{row['trainable']:,} {row['share']:.1%}",
+            "MB": number(row["memory"], 0),
+            "s/step": number(row["step_seconds"], 2),
+            "s": number(row["seconds"], 0),
+            metric: number(row[metric], 4),
+            "95 %": f"{row['low']:.3f} to {row['high']:.3f}",
+        }
+        for row in table.to_dicts()
+    )
 
 
 def _markdown(rows: list[dict[str, Any]]) -> str:

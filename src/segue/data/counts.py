@@ -10,10 +10,10 @@ import threading
 from dataclasses import dataclass
 from functools import cached_property
 
-import numba
 import numpy as np
 
 from segue.data.histories import UNKNOWN_TIME
+from segue.data.jit import numba
 
 _NEVER = np.iinfo(np.int64).max
 

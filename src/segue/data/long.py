@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numba
 import numpy as np
 
 from segue.data.histories import Histories
+from segue.data.jit import numba
 
 LongHistory = Literal["newest", "representatives"]
 OLDER_SHARE = 4

@@ -12,10 +12,11 @@ from __future__ import annotations
 import copy
 from typing import Any, Literal
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from segue.data.jit import numba
 
 Precision = Literal["fp32", "bf16", "int8"]
 

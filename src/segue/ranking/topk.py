@@ -6,17 +6,12 @@ the same list on any machine. Scores of minus infinity are never listed; NaN is 
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import cache
 
 import numpy as np
 
-# Where the user gives OpenMP a number of threads it holds here too; numba reads a name of its own when imported.
-if os.environ.get("OMP_NUM_THREADS", "").isdigit():
-    os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
-
-import numba
+from segue.data.jit import numba
 
 _FEW = 128  # up to this k insertion into a short list beats sorting the row
 
