@@ -49,7 +49,8 @@ def test_the_test_does_not_decide(split: segue.Split) -> None:
 def test_the_command_writes_the_table(
     log: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
-    row = {"mode": "lora", "trainable": 9, "share": 0.5, "ndcg@10": 0.25, "low": 0.1, "high": None}
+    row = {"mode": "lora", "trainable": 9, "share": 0.5, "memory": 12, "step_seconds": None, "seconds": 3.0}
+    row |= {"ndcg@10": 0.25, "low": 0.1, "high": None}
     asked: list[object] = []
 
     def compared(split: segue.Split, settings: dict[str, object], modes: list[str], **_: object) -> pl.DataFrame:
@@ -69,7 +70,9 @@ def test_the_command_writes_the_table(
         "--out",
         str(out),
     ]
-    assert CliRunner().invoke(app, [*given, "--text", "tiny"]).exit_code == 0
+    done = CliRunner().invoke(app, [*given, "--text", "tiny"])
+    assert done.exit_code == 0
+    assert "0.2500" in done.output, "quality is seen in 80 columns too"
     assert asked == ["tiny", 2, "lora", "full"]
     written = out.read_text()
-    assert json.loads(written) == [row] if ending == "json" else "| lora | 9 | 0.5000 | 0.2500 |" in written
+    assert json.loads(written) == [row] if ending == "json" else "| lora | 9 | 0.5000 | 12 |" in written

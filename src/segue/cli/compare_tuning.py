@@ -81,7 +81,7 @@ def _narrow(table: pl.DataFrame) -> pl.DataFrame:
             "s/step": number(row["step_seconds"], 2),
             "s": number(row["seconds"], 0),
             metric: number(row[metric], 4),
-            "95 %": f"{row['low']:.3f} to {row['high']:.3f}",
+            "95 %": " to ".join(number(row[name], 3) for name in ("low", "high") if row[name] is not None),
         }
         for row in table.to_dicts()
     )
