@@ -87,7 +87,7 @@ def feature_of(column: pl.Series, insisted: bool = False) -> Feature | None:
             return Feature(column.name, "numeric", edges=tuple(float(edge) for edge in np.unique(quantiles)))
         return _categorical(column, None, insisted)
     several = isinstance(column.dtype, pl.List | pl.Array | pl.Struct) or column.dtype == pl.Object
-    return _categorical(column, None if several else _separator(text_of(column)), insisted)
+    return _categorical(column, None if several else find_separator(text_of(column)), insisted)
 
 
 def entries_of(column: pl.Series, separator: str | None) -> pl.DataFrame:
@@ -181,7 +181,7 @@ def _categorical(column: pl.Series, separator: str | None, insisted: bool) -> Fe
     return feature if says else None
 
 
-def _separator(texts: pl.Series) -> str | None:
+def find_separator(texts: pl.Series) -> str | None:
     """What separates the values inside a text, where taking them apart finds values that are shared more."""
     texts = texts.str.strip_chars()
     texts = texts.filter((texts != "") & (texts.str.len_chars() <= 10 * LONGEST))

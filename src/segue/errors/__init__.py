@@ -11,4 +11,5 @@ from segue.errors.base import nearest as nearest
 from segue.errors.data import *
 from segue.errors.files import *
 from segue.errors.measuring import *
+from segue.errors.mining import *
 from segue.errors.models import *

@@ -1,0 +1,33 @@
+"""Errors of mining habits (M...)."""
+
+from segue.errors.base import SegueError
+
+
+class MiningError(SegueError):
+    """A mistake in what is to be mined."""
+
+    code = "M000"
+
+
+class SymbolsMissing(MiningError):
+    code = "M001"
+    template = "Cannot mine over {of!r}: {reason}.{hint}"
+    remedy = "Mine over item, action, action+item, or a column of the catalogue."
+
+
+class SupportUnusable(MiningError):
+    code = "M002"
+    template = "min_support is {value}, not {reason}."
+    remedy = "Give a share of the users, above 0 and up to 1, or a whole number of users from 1; or ask for top=n."
+
+
+class ConstraintsContradict(MiningError):
+    code = "M003"
+    template = "No pattern can meet these constraints: {reason}."
+    remedy = "Change one of the two."
+
+
+class NoClock(MiningError):
+    code = "M004"
+    template = "{what} needs moments, and the log's timestamps are an order alone."
+    remedy = "Leave it out, or give timestamps that are times (datetimes, ISO 8601, or seconds since 1970)."

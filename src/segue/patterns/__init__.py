@@ -1,0 +1,1 @@
+"""Habits found by counting: windows, sequential patterns, association rules, contrasts, regularity, classification."""
