@@ -83,15 +83,95 @@ def longer(array, least):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def grow(symbols, later, ends, before, starts, firsts, roots, least, longest, room, space, state):  # type: ignore[no-untyped-def]
+def rows_ended(offsets, symbols, places, size):  # type: ignore[no-untyped-def]
+    """The rows one after the other, each ended by a 0: symbols, places, and where a symbol stood before (or -1).
+
+    Also the entries where each symbol stands first in a row: flat, with offsets (size + 1,).
+    """
+    rows = len(offsets) - 1
+    word = np.zeros(len(symbols) + rows, np.int32)
+    place = np.full(len(word), -1, np.int32)
+    before = np.full(len(word), -1, np.int32)
+    starts = np.zeros(size + 1, np.int64)
+    starts[1:] = np.cumsum(supports(offsets, symbols, size))
+    free = starts[:-1].copy()
+    firsts = np.empty(starts[size], np.int32)
+    last = np.full(size, -1, np.int32)
+    for row in range(rows):
+        for i in range(offsets[row], offsets[row + 1]):
+            x, at = symbols[i], i + row
+            word[at], place[at] = x, places[i]
+            if last[x] >= offsets[row] + row:
+                before[at] = last[x]
+            else:
+                firsts[free[x]] = at
+                free[x] += 1
+            last[x] = at
+    return word, place, before, starts, firsts
+
+
+@numba.njit(cache=True, nogil=True)
+def _counted(word, place, before, shared, ends, count, met):  # type: ignore[no-untyped-def]
+    """Count in how many rows each symbol follows a match that ``ends`` there; which, and the entries read."""
+    several, read = 0, 0
+    for k in range(len(ends)):
+        s = ends[k] + 1
+        while shared and place[s] == place[ends[k]]:
+            s += 1
+        i = s
+        while word[i]:
+            if before[i] < s:
+                x = word[i]
+                if count[x] == 0:
+                    met[several] = x
+                    several += 1
+                count[x] += 1
+            i += 1
+        read += i - s + 1
+    return several, read
+
+
+@numba.njit(cache=True, nogil=True)
+def _followed(word, place, before, shared, ends, count, free, last, words, places_, befores, projected, top):  # type: ignore[no-untyped-def]
+    """Copy what follows to the end of ``words``, frequent symbols alone, and note where each first matches."""
+    for k in range(len(ends)):
+        i = ends[k] + 1
+        while shared and place[i] == place[ends[k]]:
+            i += 1
+        begin = top
+        while word[i]:
+            x = word[i]
+            if count[x]:
+                words[top] = x
+                if shared:
+                    places_[top] = place[i]
+                if last[x] >= begin:
+                    befores[top] = last[x]
+                else:
+                    befores[top] = -1
+                    projected[free[x]] = top
+                    free[x] += 1
+                last[x] = top
+                top += 1
+            i += 1
+        if top > begin:
+            words[top] = 0
+            if shared:
+                places_[top] = -1
+            top += 1
+    return top
+
+
+@numba.njit(cache=True, nogil=True)
+def grow(word, place, before, shared, starts, firsts, roots, least, longest, room, space, state):  # type: ignore[no-untyped-def]
     """All frequent patterns that begin with one of the ``roots``, with no bound on gaps.
 
-    Where a match ends first is all that counts: whatever follows a later match follows that one.
+    Where a match ends first is all that counts: whatever follows a later match follows that one. What follows is copied
+    at every node without the symbols that are not frequent there, since no longer pattern can hold them.
 
     Args:
-        symbols: (entries,) codes; those that are not frequent need not be there.
-        later, ends, before: of :func:`links`.
-        starts, firsts: of :func:`first_places`.
+        word, place, before, starts, firsts: of :func:`rows_ended`.
+        shared: whether several entries of a row may have one place.
         roots: codes to begin with, each frequent.
         least: rows that a pattern needs.
         longest: symbols in a pattern, at most.
@@ -105,43 +185,35 @@ def grow(symbols, later, ends, before, starts, firsts, roots, least, longest, ro
     """
     size = len(starts) - 1
     count = np.zeros(size, np.int32)
-    place = np.zeros(size, np.int64)
+    free = np.zeros(size, np.int64)
+    last = np.full(size, -1, np.int32)
     met = np.empty(size, np.int32)
-    parents = np.empty(1024, np.int32)
-    codes = np.empty(1024, np.int32)
-    counts = np.empty(1024, np.int32)
+    parents, codes, counts = np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.int32)
     found = 0
+    words, befores = np.empty(1024, np.int32), np.empty(1024, np.int32)  # what follows: one region per open family
+    places_ = np.empty(1024 if shared else 0, np.int32)
     projected = np.empty(1024, np.int32)  # entries where matches end: one slice per open node
-    open_node = np.empty(256, np.int32)  # open nodes, the next one to grow at the top
-    open_depth = np.empty(256, np.int32)
-    open_start = np.empty(256, np.int64)
-    open_end = np.empty(256, np.int64)
+    open_node, open_depth = np.empty(256, np.int32), np.empty(256, np.int32)  # the next one to grow at the top
+    open_start, open_end, open_top = np.empty(256, np.int64), np.empty(256, np.int64), np.empty(256, np.int64)
     for number in range(len(roots)):
         root = roots[number]
         kept = found
         held = starts[root + 1] - starts[root]
         parents, codes, counts = longer(parents, found + 1), longer(codes, found + 1), longer(counts, found + 1)
         parents[found], codes[found], counts[found] = -1, root, held
-        projected = longer(projected, held)
-        projected[:held] = firsts[starts[root] : starts[root + 1]]
-        open_node[0], open_depth[0], open_start[0], open_end[0] = found, 1, 0, held
+        open_node[0], open_depth[0], open_start[0], open_end[0], open_top[0] = found, 1, 0, 0, 0
         found += 1
         top = 1 if longest > 1 else 0
         while top:
             top -= 1
-            node, depth, a, b = open_node[top], open_depth[top], open_start[top], open_end[top]
-            several = 0
-            for k in range(a, b):
-                s = later[projected[k]]
-                for i in range(s, ends[projected[k]]):
-                    if before[i] < s:
-                        x = symbols[i]
-                        if count[x] == 0:
-                            met[several] = x
-                            several += 1
-                        count[x] += 1
-            frequent = 0
-            total = 0
+            node, depth, b, words_top = open_node[top], open_depth[top], open_end[top], open_top[top]
+            if depth == 1:
+                ends = firsts[starts[root] : starts[root + 1]]
+                several, read = _counted(word, place, before, shared, ends, count, met)
+            else:
+                ends = projected[open_start[top] : b]
+                several, read = _counted(words, places_, befores, shared, ends, count, met)
+            frequent, total = 0, 0
             for m in range(several):
                 x = met[m]
                 if count[x] >= least:
@@ -151,7 +223,7 @@ def grow(symbols, later, ends, before, starts, firsts, roots, least, longest, ro
                 else:
                     count[x] = 0
             children = np.sort(met[:frequent])
-            if found + frequent - kept > room or b + total > space or state[0] == STOPPED:
+            if found + frequent - kept > room or words_top + read > space or state[0] == STOPPED:
                 return parents[:kept].copy(), codes[:kept].copy(), counts[:kept].copy(), number
             parents, codes = longer(parents, found + frequent), longer(codes, found + frequent)
             counts = longer(counts, found + frequent)
@@ -159,25 +231,30 @@ def grow(symbols, later, ends, before, starts, firsts, roots, least, longest, ro
                 parents[found], codes[found], counts[found] = node, x, count[x]
                 found += 1
             if depth + 1 < longest and frequent:
-                projected = longer(projected, b + total)
+                grown = longer(projected, b + total)
+                words, befores = longer(words, words_top + read), longer(befores, words_top + read)
+                if shared:
+                    places_ = longer(places_, words_top + read)
                 if top + frequent > len(open_node):
                     open_node, open_depth = longer(open_node, top + frequent), longer(open_depth, top + frequent)
                     open_start, open_end = longer(open_start, top + frequent), longer(open_end, top + frequent)
+                    open_top = longer(open_top, top + frequent)
                 end = b
+                for x in children:
+                    free[x] = end
+                    last[x] = -1
+                    end += count[x]
+                where = (words, places_, befores, grown, words_top)
+                if depth == 1:
+                    after = _followed(word, place, before, shared, ends, count, free, last, *where)
+                else:
+                    after = _followed(words, places_, befores, shared, ends, count, free, last, *where)
+                projected = grown
                 for c in range(frequent):
                     x = children[c]
-                    place[x] = end
                     open_node[top], open_depth[top] = found - frequent + c, depth + 1
-                    open_start[top], open_end[top] = end, end + count[x]
-                    end += count[x]
+                    open_start[top], open_end[top], open_top[top] = free[x] - count[x], free[x], after
                     top += 1
-                for k in range(a, b):
-                    s = later[projected[k]]
-                    for i in range(s, ends[projected[k]]):
-                        if before[i] < s and count[symbols[i]]:
-                            x = symbols[i]
-                            projected[place[x]] = i
-                            place[x] += 1
             for x in children:
                 count[x] = 0
         room -= found - kept

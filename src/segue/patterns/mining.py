@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from segue.data.jit import numba
-from segue.patterns.growth import STOPPED, first_places, grow, grow_bounded, links, supports
+from segue.patterns.growth import STOPPED, grow, grow_bounded, links, rows_ended, supports
 from segue.patterns.sequences import Sequences
 
 FOREVER = np.iinfo(np.int64).max // 4
@@ -182,23 +182,27 @@ class _Search:
 
     def __init__(self, made: Sequences, size: int, least: int, longest: int, bounds: Bounds) -> None:
         self.made, self.size, self.least, self.longest, self.bounds = made, size, least, longest, bounds
-        symbols = made.symbols
-        self.later, self.ends, self.before = links(made.offsets, symbols, made.places, size)
+        symbols, offsets = made.symbols, made.offsets
         self.state = np.zeros(1, dtype=np.int64)
         self.space = FOREVER
+        self.follow = np.repeat(offsets[1:], np.diff(offsets)) - np.arange(len(symbols))  # entries from here on
         if bounds.any:
+            self.later, self.ends, _ = links(offsets, symbols, made.places, size)
             self.rows = made.rows().astype(np.int32)
             self.times = np.zeros(len(symbols), np.int64) if made.times is None else made.times
             self.firsts = np.argsort(symbols, kind="stable").astype(np.int32)
             self.starts = np.concatenate([[0], np.cumsum(np.bincount(symbols, minlength=size))])
         else:
-            self.starts, self.firsts = first_places(made.offsets, symbols, size)
+            found = rows_ended(offsets, symbols, made.places, size)
+            self.word, self.place, self.before, self.starts, self.firsts = found
+            same = (made.places[1:] == made.places[:-1]) & (made.rows()[1:] == made.rows()[:-1])
+            self.shared = bool(same.any())
 
     def tasks(self) -> list[np.ndarray]:
         """Groups of first symbols with about as much to read, the largest first."""
         if self.size < 2:
             return []
-        follow = np.add.reduceat((self.ends - self.later)[self.firsts], self.starts[1:-1])
+        follow = np.bincount(self.made.symbols, weights=self.follow, minlength=self.size)[1:]
         order = np.argsort(-follow, kind="stable").astype(np.int32)
         group = np.cumsum(follow[order]) // _WORK
         return np.split(order + 1, np.flatnonzero(np.diff(group)) + 1)
@@ -208,7 +212,7 @@ class _Search:
         roots = roots.astype(np.int32)
         symbols, common = self.made.symbols, (self.starts, self.firsts, roots, self.least, self.longest)
         if not self.bounds.any:
-            return grow(symbols, self.later, self.ends, self.before, *common, room, self.space, self.state)
+            return grow(self.word, self.place, self.before, self.shared, *common, room, self.space, self.state)
         where = (self.rows, self.later, self.ends, self.made.places, self.times)
         return grow_bounded(symbols, *where, *common, self.bounds.array, room, self.space, self.state)
 
