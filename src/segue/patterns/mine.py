@@ -212,24 +212,24 @@ def _most_frequent(
     """A tree that holds the ``top`` patterns; longer ones must beat what shorter ones reach."""
     assert config.top is not None
     options: dict[str, Any] = {"limit": config.limit, "memory": config.memory, "threads": threads}
-    least, tree = made.users, None
-    length = longest if config.keep == "closed" else min(config.min_length, longest)
-    while tree is None or length < longest:
+    counted = config.model_copy(update={"top": None})
+    least = made.users
+    tree = frequent(made, least, 1, bounds, **options)
+    for length in range(longest if config.keep == "closed" else min(config.min_length, longest), longest + 1):
         found = frequent(made, least, length, bounds, **options)
-        if not found.complete and tree is not None:
+        several = _chosen(found, counted, bounds, wanted)
+        while found.complete and len(several) < config.top and least > 1:
+            least = max(1, least // 2)
+            found = frequent(made, least, length, bounds, **options)
+            several = _chosen(found, counted, bounds, wanted)
+        if not found.complete:
             _warn("limit or memory was reached", f"the patterns of up to {length - 1} symbols are complete")
             break
-        chosen = _chosen(found, config.model_copy(update={"top": None}), bounds, wanted)
         tree = found
-        if len(chosen) < config.top and least > 1:
-            least = max(1, least // 2)
-            tree = None
-            continue
-        if len(chosen) >= config.top:
-            least = max(1, int(np.sort(found.supports[chosen])[-config.top]))
+        if len(several) >= config.top:
+            least = max(1, int(np.sort(found.supports[several])[-config.top]))
         if found.lengths.max(initial=0) < length:
             break
-        length += 1
     return tree
 
 
