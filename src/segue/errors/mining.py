@@ -6,8 +6,6 @@ from segue.errors.base import SegueError
 class MiningError(SegueError):
     """A mistake in what is to be mined."""
 
-    code = "M000"
-
 
 class SymbolsMissing(MiningError):
     code = "M001"
@@ -31,3 +29,9 @@ class NoClock(MiningError):
     code = "M004"
     template = "{what} needs moments, and the log's timestamps are an order alone."
     remedy = "Leave it out, or give timestamps that are times (datetimes, ISO 8601, or seconds since 1970)."
+
+
+class SpanUnreadable(MiningError):
+    code = "M020"
+    template = "{value!r} is {reason}."
+    remedy = "Write text such as '7d', '36h' or '1d 12h', a timedelta, or a number of days."
