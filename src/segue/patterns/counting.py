@@ -52,7 +52,7 @@ def numbered(keys: np.ndarray, rows: np.ndarray) -> Numbered:
 
 def stretches(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The indices ``starts[i], starts[i] + 1, ...``, ``counts[i]`` of them, one stretch after the other."""
-    return np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts)
+    return np.asarray(np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts))
 
 
 def pattern_column(labels: pl.Series, codes: np.ndarray) -> pl.Series:
