@@ -62,3 +62,9 @@ class DateUnreadable(MiningError):
     code = "M024"
     template = "{name} is {value!r}, which is no {wanted}."
     remedy = "Give a date, a datetime or ISO 8601 text; for a log that knows an order alone, a whole number of it."
+
+
+class NumberUnusable(MiningError):
+    code = "M025"
+    template = "{name} is {value!r}, not {wanted}."
+    remedy = "Give {wanted}."
