@@ -51,6 +51,17 @@ def text_rows() -> list[str]:
         low, high = other["zero-shot"]["interval"]
         title = "NDCG@10 in a department never trained on (the catalogue cut in two by its text)"
         rows.append(f"| {title} | **{other['zero-shot']['ndcg@10']:.4f}** (95 % {low:.4f} to {high:.4f}) | {figures} |")
+    if ranker := read("language-ranker-answers"):
+        report = ranker["report"]
+        low, high = report["intervals"]["auc"]
+        beside = ", ".join(
+            f"{name} {report['beside'][name]['figures']['auc']:.3f}"
+            for name in ("language model alone", "sequence model", "item neighbours")
+        )
+        rows.append(
+            "| AUC of the language ranker, the true next item against one drawn by popularity "
+            f"| **{report['figures']['auc']:.3f}** (95 % {low:.3f} to {high:.3f}) | {beside} |"
+        )
     if steps := read("tuning-steps"):
         lora = steps["lora (3 of 6 layers)"]
         rows.append(

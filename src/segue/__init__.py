@@ -35,6 +35,7 @@ _ROOMS = {
     "compare": "segue.evaluation.compare",
     "few_shot": "segue.evaluation.few_shot",
     "Report": "segue.evaluation.report",
+    "mine": "segue.patterns.mine",
     "tune": "segue.tuning.tune",
     "TuningResult": "segue.tuning.result",
 }
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from segue.evaluation.evaluate import evaluate
     from segue.evaluation.few_shot import few_shot
     from segue.evaluation.report import Report
+    from segue.patterns.mine import mine
     from segue.recommenders.als import ALS
     from segue.recommenders.base import Recommender
     from segue.recommenders.ease import EASE

@@ -29,3 +29,11 @@ class TrackerFailed(SegueWarning):
 
 class VectorsNotKept(SegueWarning):
     """Vectors of item text could not be kept on disk; they are made again the next time."""
+
+
+class ManyPatterns(SegueWarning):
+    """There are more patterns than were asked to be found; a higher support, or ``top=``, finds the telling ones."""
+
+
+class PatternsCut(SegueWarning):
+    """The search for patterns ended early; those that are there are complete for the first symbols told."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import itertools
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import segue
+from segue.cautions import PatternsCut
 from segue.data.frames import from_polars
 from segue.errors import (
     ActionUnknown,
@@ -272,3 +275,10 @@ def test_supports_are_those_of_brute_force(
     expected = {p: tuple(sum(holds(row, p, within) for row in side) for side in sides) for p in every}
     found = told(contrast(data, **options), "support_a", "support_b")
     assert found == {pattern: counts for pattern, counts in expected.items() if max(counts) >= least}
+
+
+def test_a_search_that_ends_early_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules[contrast.__module__]
+    monkeypatch.setattr(module, "frequent", functools.partial(module.frequent, limit=1))
+    with pytest.warns(PatternsCut, match="min_support"):
+        contrast(LOG, groups=GROUPS, min_support=1)

@@ -31,6 +31,12 @@ class NoClock(MiningError):
     remedy = "Leave it out, or give timestamps that are times (datetimes, ISO 8601, or seconds since 1970)."
 
 
+class SymbolsUnknown(MiningError):
+    code = "M005"
+    template = "{count} of the symbols of {name} are not in the log, for example {example!r}.{hint}"
+    remedy = "Name them as they stand in the log or the catalogue."
+
+
 class SpanUnreadable(MiningError):
     code = "M020"
     template = "{value!r} is {reason}."

@@ -6,17 +6,20 @@ and compared (emerging patterns, Dong and Li, KDD 1999). How groups are made is 
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, cast
 
 import numpy as np
 import polars as pl
 from scipy import special, stats
 
+from segue.cautions import PatternsCut
 from segue.data.frames import from_polars
 from segue.data.jit import numba
 from segue.errors import NoClock
-from segue.patterns.counting import by_label, need_choice, need_whole, numbered, pattern_column, stretches
+from segue.patterns.counting import by_label, need_choice, need_whole, pattern_column
 from segue.patterns.groups import two_groups
+from segue.patterns.mining import Bounds, frequent
 from segue.patterns.sequences import Sequences, dataset_of
 from segue.patterns.spans import Span, microseconds
 from segue.patterns.support import least_users
@@ -159,44 +162,18 @@ def _count(offsets, symbols, places, times, first, holders, codes, lengths, rare
 
 
 def _candidates(made: Sequences, least: int, longest: int, span: int | None) -> np.ndarray:
-    """(patterns, longest) codes, padded by 0, of the subsequences that at least so many rows have; breadth first.
-
-    An occurrence is held by where it begins and the earliest place where it can end: without a span only the first
-    beginning in a row matters. The number of occurrences is held in memory at once.
-    """
-    rows, entries = made.rows(), np.arange(len(made.symbols))
-    fresh = np.ones(len(rows), dtype=np.bool_)
-    fresh[1:] = (rows[1:] != rows[:-1]) | (made.places[1:] != made.places[:-1])
-    number = np.cumsum(fresh) - 1  # of the place, over all rows
-    firsts = np.append(np.flatnonzero(fresh), len(rows))
-    after = firsts[number + 1] if len(rows) else entries  # the first entry at a later place, perhaps of the next row
-    ends = made.offsets[rows + 1]
-    before = np.full(len(rows), -1)  # the place where the row had the symbol last
-    order = np.lexsort((entries, made.symbols, rows))
-    same = (rows[order][1:] == rows[order][:-1]) & (made.symbols[order][1:] == made.symbols[order][:-1])
-    before[order[1:][same]] = number[order[:-1][same]]
-    last = np.flatnonzero((before < 0) if span is None else (before < number))
-    begin, ids = last, np.zeros(len(last), dtype=np.int64)
-    codes, found = np.zeros((1, longest), dtype=np.int32), []
-    for length in range(1, longest + 1):
-        if length > 1:
-            counts = ends[last] - after[last]
-            step = stretches(after[last], counts)
-            origin = np.repeat(np.arange(len(last)), counts)
-            kept = before[step] <= number[last][origin]  # the earliest of its symbol after the place
-            if span is not None and made.times is not None:
-                kept &= made.times[step] - made.times[begin[origin]] <= span
-            last, origin = step[kept], origin[kept]
-            begin, ids = begin[origin], ids[origin]
-        pairs = numbered(ids * made.size + made.symbols[last], rows[last])
-        frequent = pairs.support >= least
-        kept = frequent[pairs.numbers]
-        ids = (np.cumsum(frequent) - 1)[pairs.numbers][kept]
-        begin, last = begin[kept], last[kept]
-        codes = codes[pairs.keys[frequent] // made.size]
-        codes[:, length - 1] = pairs.keys[frequent] % made.size
-        found.append(codes)
-    return np.concatenate(found)
+    """(patterns, longest) codes, padded by 0, of the subsequences that at least so many rows have."""
+    tree = frequent(made, least, longest, Bounds(span_time=span))
+    if not tree.complete:
+        message = (
+            f"The search for candidates ended early: the patterns that begin with {tree.done:,} of {tree.roots:,} "
+            f"symbols are complete, all others are missing. A higher min_support or a lower max_length finds all."
+        )
+        warnings.warn(message, PatternsCut, stacklevel=3)
+    codes = np.zeros((len(tree), longest), dtype=np.int64)
+    offsets, symbols = tree.flat()
+    codes[np.arange(longest) < np.diff(offsets)[:, None]] = symbols
+    return codes
 
 
 def _compared(support: np.ndarray, sizes: list[int], correction: str) -> dict[str, np.ndarray]:
