@@ -7,12 +7,14 @@ import math
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segue.errors import SpanUnreadable, SupportUnusable
-from segue.patterns.spans import DAY, microseconds
+from segue.data.dataset import Dataset
+from segue.errors import DateUnreadable, SpanUnreadable, SupportUnusable
+from segue.patterns.spans import DAY, microseconds, read_moment
 from segue.patterns.support import least_users
 
 HOUR = DAY // 24
@@ -103,3 +105,18 @@ def test_a_share_of_users_becomes_the_fewest_that_meet_it(min_support: float, us
 def test_a_support_that_is_no_share_and_no_number_is_refused(value: Any) -> None:
     with pytest.raises(SupportUnusable):
         least_users(value, 100)
+
+
+def test_a_moment_is_read_in_the_zone_of_the_log_or_as_a_place_in_its_order() -> None:
+    stamps = pl.Series([dt.datetime(2024, 1, 1)]).dt.replace_time_zone("Europe/Rome")
+    log = pl.DataFrame({"user_id": ["u"], "item_id": ["a"], "timestamp": stamps})
+    data = Dataset.from_frames(log)
+    midnight = int(dt.datetime(2023, 12, 31, 23, tzinfo=dt.UTC).timestamp() * 1e6)
+    assert read_moment(data, "2024-01-01", "at") == midnight
+    assert read_moment(data, dt.date(2024, 1, 1), "at") == midnight
+    assert read_moment(data, midnight // 1_000_000, "at") == midnight
+    order = Dataset.from_frames(log.with_columns(timestamp=pl.lit(5)))
+    assert read_moment(order, 7, "at") == 7
+    for wrong in ("2024-01-01", None, True, [1], 1.5e9):
+        with pytest.raises(DateUnreadable, match="at is"):
+            read_moment(order, wrong, "at")
