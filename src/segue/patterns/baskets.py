@@ -1,4 +1,4 @@
-"""The events of a log put into baskets: what one user takes at one moment, in one session, under one number, or ever."""
+"""The events of a log put into baskets: what one user takes at a moment, in a session, under a number, or ever."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def _ones(typing, word):  # type: ignore[no-untyped-def] # pragma: no cover - co
 
 @numba.njit(nogil=True, cache=True)
 def transposed(offsets, items, size):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """The baskets of every item, each basket once: (size + 1,) starts and int32 numbers; items may repeat in a basket."""
+    """The baskets of every item, each once: (size + 1,) starts and int32 numbers; items may repeat in a basket."""
     last = np.full(size, -1, dtype=np.int32)
     starts = np.zeros(size + 1, dtype=np.int64)
     for basket in range(offsets.shape[0] - 1):
@@ -99,7 +99,7 @@ def _dense(bits, names, prefix, depth, minimum, limit, rows, counts, used):  # t
         for other in range(item + 1, size):
             count = 0
             for word in range(words):
-                count += _ones(here[item, word] & here[other, word])
+                count += _ones(here[item, word] & here[other, word])  # type: ignore[call-arg]
             if count < minimum:
                 continue
             if used == rows.shape[0]:
@@ -159,9 +159,9 @@ def _projected(offsets, items, baskets, owners, item, number):  # type: ignore[n
 
 
 @numba.njit(nogil=True, cache=True)
-def below(
+def below(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     offsets, items, starts, lists, owners, single, names, first, end, longest, minimum, limit, rows, counts, used
-):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+):
     """Itemsets of an item of ``first:end`` and one or more items of higher numbers.
 
     Occurrence deliver (Uno, Kiyomi and Arimura, FIMI 2004): every basket that holds the prefix tells the items that

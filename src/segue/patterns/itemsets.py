@@ -48,11 +48,11 @@ class Itemsets:
             keys = place * len(self.symbols) + rows[:, length - 1]
             at = np.minimum(np.searchsorted(known, keys), max(len(known) - 1, 0))
             place = np.where((place >= 0) & (known[at] == keys), at, -1) if len(known) else np.full(len(rows), -1)
-        return place
+        return np.asarray(place)
 
     def support(self, rows: np.ndarray) -> np.ndarray:
         """The support of each row; all must be frequent."""
-        return self.counts[rows.shape[1] - 1][self.find(rows)]
+        return np.asarray(self.counts[rows.shape[1] - 1][self.find(rows)])
 
 
 def frequent_itemsets(
@@ -105,7 +105,7 @@ def in_pieces(mine: Callable[[int, int], Piece], work: np.ndarray, title: str, s
     """``mine(first, end)`` over ranges of about equal work, by as many threads as Numba would take, in order."""
     done = np.concatenate([[0], np.cumsum(work + 1)])
     ends = np.unique(np.searchsorted(done, np.linspace(0, done[-1], min(_PIECES, len(work)) + 1)))
-    with ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS) as pool:
+    with ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS) as pool:  # type: ignore[attr-defined]
         jobs = pool.map(mine, ends[:-1].tolist(), ends[1:].tolist())
         yield from progress.track(jobs, title, len(ends) - 1, show)
 

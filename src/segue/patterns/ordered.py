@@ -63,9 +63,9 @@ def _baskets(row, wanted, offsets, items, places, moments, within, latest, lows,
 
 
 @numba.njit(nogil=True, cache=True)
-def _mine(
+def _mine(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     consequents, first, end, starts, lists, offsets, items, places, moments, within, size, longest, minimum, limit
-):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+):
     rows = np.full((1_024, 1 + longest), -1, dtype=np.int32)
     counts = np.empty(1_024, dtype=np.int32)
     used = 0
@@ -137,7 +137,14 @@ def _mine(
 
 
 def ordered_rules(
-    found: Sequences, known: Itemsets, minimum: int, longest: int, length: int, within: int | None, timed: bool, show: bool
+    found: Sequences,
+    known: Itemsets,
+    minimum: int,
+    longest: int,
+    length: int,
+    within: int | None,
+    timed: bool,
+    show: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All ordered rules that ``minimum`` users or more follow, whose consequent has ``length`` items.
 

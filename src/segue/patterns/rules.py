@@ -109,10 +109,11 @@ def rules(
         rows, symbols, count, units = found.rows(), found.symbols, len(found), found.users
         minimum = asked.minimum(units, "users")
         known = frequent_itemsets(rows, symbols, count, minimum, max_length - 1, progress)
+        limits = (minimum, max_length)
         pairs = [
-            _Pairs.of_ordered(known, length, ordered_rules(found, known, minimum, max_length, length, span, timed, progress))
+            _Pairs.of_ordered(known, length, ordered_rules(found, known, *limits, length, span, timed, progress))
             for length in range(1, max_consequent + 1)
-        ]  # fmt: skip
+        ]
     else:
         found = sequences(data, of, level)
         baskets_, symbols, units = baskets_of(data, found, baskets, microseconds(session_gap))
@@ -241,7 +242,8 @@ class _Table:
     asked: _Asked
 
     def of(self, pairs: list[_Pairs]) -> pl.DataFrame:
-        pairs = [_Pairs(*[np.empty((0, 1), np.int32)] * 2, np.empty(0, np.int64)), *pairs]
+        nothing = np.empty((0, 1), np.int32)
+        pairs = [_Pairs(nothing, nothing, np.empty(0, np.int64)), *pairs]
         measures = pl.concat([self._measured(each) for each in pairs])
         if self.asked.significance is not None:
             corrected = adjusted(measures["p_value"].to_numpy(), self.asked.correction, self._tested())

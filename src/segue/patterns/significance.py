@@ -28,7 +28,7 @@ def _log_choose(total, some):  # type: ignore[no-untyped-def] # pragma: no cover
 
 
 @numba.njit(nogil=True, cache=True)
-def _fisher(both, left, right, total):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def _fisher(total, both, left, right):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     found = np.empty(both.shape[0])
     for each in range(both.shape[0]):
         k, a, c, n = float(both[each]), float(left[each]), float(right[each]), float(total)
@@ -63,7 +63,7 @@ def fisher(both: np.ndarray, left: np.ndarray, right: np.ndarray, total: int) ->
         (n,) p values, the upper tail of the hypergeometric distribution; to about 8 digits for a million baskets.
     """
     counts = [np.ascontiguousarray(part, dtype=np.int64) for part in (both, left, right)]
-    return np.asarray(_fisher(*counts, total))
+    return np.asarray(_fisher(total, *counts))
 
 
 def adjusted(p_values: np.ndarray, method: str = "benjamini-hochberg", hypotheses: int | None = None) -> np.ndarray:
@@ -86,7 +86,7 @@ def adjusted(p_values: np.ndarray, method: str = "benjamini-hochberg", hypothese
     if method == "none":
         return p_values
     if method == "bonferroni":
-        return np.minimum(p_values * tested, 1)
+        return np.minimum(p_values * tested, 1.0).astype(np.float64)
     order = np.argsort(p_values)
     scaled = p_values[order] * tested / np.arange(1, len(p_values) + 1)
     made = np.empty_like(p_values)
@@ -105,7 +105,7 @@ def _random(state):  # type: ignore[no-untyped-def] # pragma: no cover - compile
 
 
 @numba.njit(nogil=True, cache=True)
-def _count(offsets, symbols, places, size, pattern_offsets, pattern_symbols, starts, first, shuffled, seed):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def _count(shuffled, seed, offsets, symbols, places, size, pattern_offsets, pattern_symbols, starts, first):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """In how many rows each pattern stands; with ``shuffled`` the places of every row are put in a random order first.
 
     Every pattern waits for its next symbol: the first symbol of a row that it waits for moves it on, which is exact,
@@ -205,7 +205,7 @@ def support_of(found: Sequences, offsets: np.ndarray, symbols: np.ndarray) -> np
         (patterns,) int64, exact. Memory: some numbers per pattern and per symbol; time: the entries, and every step
         that a row goes along any pattern.
     """
-    return np.asarray(_count(*_asked(found, offsets, symbols), False, 0))
+    return np.asarray(_count(False, 0, *_asked(found, offsets, symbols)))
 
 
 def _asked(found: Sequences, offsets: np.ndarray, symbols: np.ndarray) -> tuple[Any, ...]:
@@ -249,8 +249,8 @@ def permutation_p_values(
 
     Null hypothesis: every order of a user's events is as likely as any other. Each permutation shuffles the events of
     every user, who keeps all items; symbols of one event (or one moment, where ties are together) stay together. A
-    pattern of one symbol has a p value of 1: it has no order. Exact tests of this kind: Phipson and Smyth (2010), Gionis
-    et al. (ACM TKDD 2007).
+    pattern of one symbol has a p value of 1: it has no order. The log counts as a permutation
+    too, so that no p value is 0 (Phipson and Smyth, 2010).
 
     Args:
         offsets, symbols: patterns as in ``support_of``.
@@ -268,11 +268,11 @@ def permutation_p_values(
     _whole("hypotheses", 1 if hypotheses is None else hypotheses)
     adjusted(np.empty(0), correction)
     asked = _asked(found, offsets, symbols)
-    support = np.asarray(_count(*asked, False, 0))
+    support = np.asarray(_count(False, 0, *asked))
     reached, total = np.zeros(len(support), dtype=np.int64), np.zeros(len(support), dtype=np.int64)
     seeds = np.random.SeedSequence(seed).generate_state(permutations, np.uint64)
-    with ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS) as pool:
-        counts = pool.map(lambda each: _count(*asked, True, each), seeds)
+    with ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS) as pool:  # type: ignore[attr-defined]
+        counts = pool.map(lambda each: _count(True, each, *asked), seeds)
         for count in track(counts, "Shuffling histories", permutations, progress):
             reached += count >= support
             total += count
