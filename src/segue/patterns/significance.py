@@ -86,7 +86,7 @@ def adjusted(p_values: np.ndarray, method: str = "benjamini-hochberg", hypothese
     if method == "none":
         return p_values
     if method == "bonferroni":
-        return np.minimum(p_values * tested, 1.0).astype(np.float64)
+        return np.asarray(np.minimum(p_values * tested, 1))
     order = np.argsort(p_values)
     scaled = p_values[order] * tested / np.arange(1, len(p_values) + 1)
     made = np.empty_like(p_values)
