@@ -122,21 +122,11 @@ def _dense(bits, names, prefix, depth, minimum, limit, rows, counts, used):  # t
 
 
 @numba.njit(nogil=True, cache=True)
-def _projected(offsets, items, baskets, owners, item, number):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Some baskets, of them the items above ``item`` that have a new number, where two or more are left."""
-    kept, entries = 0, 0
-    for basket in baskets:
-        held = 0
-        place = offsets[basket + 1] - 1
-        while items[place] > item:
-            held += number[items[place]] >= 0
-            place -= 1
-        if held > 1:
-            kept += 1
-            entries += held
-    new_offsets = np.zeros(kept + 1, dtype=np.int64)
-    new_items = np.empty(entries, dtype=np.int32)
-    new_owners = np.empty(kept, dtype=np.int32)
+def _projected(offsets, items, baskets, owners, item, number, room):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Some baskets, of them the items above ``item`` that have a new number (``room`` or fewer), where two are left."""
+    new_offsets = np.zeros(baskets.shape[0] + 1, dtype=np.int64)
+    new_items = np.empty(room, dtype=np.int32)
+    new_owners = np.empty(baskets.shape[0], dtype=np.int32)
     kept, at = 0, 0
     for basket in baskets:
         stop = offsets[basket + 1]
@@ -144,7 +134,7 @@ def _projected(offsets, items, baskets, owners, item, number):  # type: ignore[n
         while items[place - 1] > item:
             place -= 1
         begun = at
-        while place < stop and at < entries:
+        while place < stop:
             if number[items[place]] >= 0:
                 new_items[at] = number[items[place]]
                 at += 1
@@ -155,7 +145,7 @@ def _projected(offsets, items, baskets, owners, item, number):  # type: ignore[n
             new_offsets[kept] = at
         else:
             at = begun
-    return new_offsets, new_items, new_owners
+    return new_offsets[: kept + 1], new_items[:at], new_owners[:kept]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -194,16 +184,18 @@ def below(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
         size = starts.shape[0] - 1
         prefix[level] = names[item]
         baskets = lists[starts[item] : starts[item + 1]]
+        room = 0
         tally[item + 1 : size] = 0
         seen[item + 1 : size] = -1
         for basket in baskets:
-            owner = owners[basket]
+            owner = np.int32(0) if single else owners[basket]
             place = offsets[basket + 1] - 1
             while items[place] > item:
                 other = items[place]
                 if single or seen[other] != owner:
                     seen[other] = owner
                     tally[other] += 1
+                room += not single
                 place -= 1
         found = 0
         found_names = np.empty(size, dtype=np.int32)
@@ -213,6 +205,7 @@ def below(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
                 continue
             number[other] = found
             found_names[found] = names[other]
+            room += tally[other] if single else 0
             found += 1
             if used == rows.shape[0]:
                 rows, counts = _larger(rows, counts, used)
@@ -223,7 +216,7 @@ def below(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
         if found < 2 or level + 2 >= longest:
             continue
         found_names = found_names[:found].copy()
-        inner_offsets, inner_items, inner_owners = _projected(offsets, items, baskets, owners, item, number)
+        inner_offsets, inner_items, inner_owners = _projected(offsets, items, baskets, owners, item, number, room)
         count = inner_owners.shape[0]
         if single and inner_items.shape[0] > _DENSE * count * found:
             bits = np.zeros((found, (count + 63) // 64), dtype=np.uint64)
