@@ -29,3 +29,7 @@ class TrackerFailed(SegueWarning):
 
 class VectorsNotKept(SegueWarning):
     """Vectors of item text could not be kept on disk; they are made again the next time."""
+
+
+class LabelsSkipped(SegueWarning):
+    """Some labels have no user in the log, or some users no label; they are left out."""

@@ -1,0 +1,155 @@
+"""Which patterns are worth a column: frequent in a class, telling of it, and not said by another one already.
+
+Everything here learns from labels. Whoever measures a classifier calls it on training histories alone: chosen on all of
+them, patterns of pure noise look telling. Counting patterns into features is ``features``' work.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from segue.data.jit import numba
+from segue.errors import NothingFrequent
+from segue.patterns.features import Patterns, occurrences
+from segue.patterns.sequences import Sequences
+
+_STEP = 0.8
+
+
+def candidates(found: Sequences, classes: np.ndarray, min_support: float, enough: int, max_length: int) -> Patterns:
+    """Frequent subsequences of each class, all together.
+
+    A class is mined from high support down, until there are ``enough`` patterns of it or support is at
+    ``min_support``: dense logs have millions of frequent triples, and what nearly everybody or nobody does tells little
+    anyway (the bound of Cheng et al. on what support can tell).
+
+    Args:
+        classes: (rows,) from 0.
+        min_support: least share of the users of a class.
+        enough: patterns of a class after which no lower support is tried.
+
+    Raises:
+        NothingFrequent: no pattern reaches ``min_support`` in any class.
+    """
+    together: dict[tuple[int, ...], None] = {}
+    for number in np.unique(classes):
+        part = found.take(np.flatnonzero(classes == number))
+        least = max(2, int(np.ceil(min_support * len(part))))
+        bound, mined = max(len(part), least), Patterns.of([])
+        while True:
+            mined = _frequent(part, bound, max_length)
+            if bound == least or len(mined) >= enough:
+                break
+            bound = max(least, int(bound * _STEP))
+        together.update(dict.fromkeys(mined.rows()))
+    if not together:
+        raise NothingFrequent(min_support=min_support, users=len(found))
+    return Patterns.of(sorted(together, key=lambda row: (len(row), row)))
+
+
+def telling(present: sparse.csr_array, classes: np.ndarray, keep: int) -> tuple[np.ndarray, np.ndarray]:
+    """The patterns that tell the classes apart, each beyond what those before it told.
+
+    Maximal marginal relevance (Cheng, Yan, Han and Hsu, ICDE 2007): relevance is the information gain of a pattern's
+    presence about the class, and from it goes the largest redundancy with a pattern chosen before: the share of their
+    users that they have in common (Jaccard), times the smaller of both gains. Ties go to the shorter pattern.
+
+    Args:
+        present: (users, patterns) 1 where a user has a pattern.
+        classes: (users,) from 0.
+        keep: how many at most.
+
+    Returns:
+        Numbers of the patterns chosen, best first, and the information gain of every pattern, in bits.
+    """
+    gains = information_gain(present, classes)
+    columns = present.tocsc()
+    support = np.asarray(columns.sum(0)).ravel()
+    redundancy, left = np.zeros(len(gains)), gains > 1e-12
+    chosen: list[int] = []
+    while len(chosen) < keep and left.any():
+        marginal = np.where(left, gains - redundancy, -np.inf)
+        best = int(marginal.argmax())
+        if marginal[best] <= 0:
+            break
+        chosen.append(best)
+        left[best] = False
+        shared = np.asarray(columns.T @ columns[:, [best]].toarray()).ravel()
+        jaccard = shared / np.maximum(support + support[best] - shared, 1)
+        np.maximum(redundancy, jaccard * np.minimum(gains, gains[best]), out=redundancy)
+    # Where nothing tells anything the best is as good as any.
+    return np.array(chosen or [int(gains.argmax())], dtype=np.int64), gains
+
+
+def information_gain(present: sparse.csr_array, classes: np.ndarray) -> np.ndarray:
+    """(patterns,) bits that a pattern's presence tells about the class (Quinlan, 1986)."""
+    sizes = np.bincount(classes).astype(np.float64)
+    which = sparse.csr_array((np.ones(len(classes)), (classes, np.arange(len(classes)))))
+    having = np.asarray((which @ present).todense())  # (classes, patterns)
+    lacking = sizes[:, None] - having
+    total = sizes.sum()
+    left = having.sum(0) / total * _entropy(having) + lacking.sum(0) / total * _entropy(lacking)
+    return np.asarray(_entropy(sizes[:, None]) - left)
+
+
+def presence(found: Sequences, patterns: Patterns, max_gap: float | None, max_span: float | None) -> sparse.csr_array:
+    """(rows, patterns) 1 where a history has a pattern."""
+    count, _, _ = occurrences(found, patterns, max_gap, max_span)
+    return (count > 0).astype(np.float64).tocsr()
+
+
+def _entropy(counts: np.ndarray) -> np.ndarray:
+    share = counts / np.maximum(counts.sum(0), 1)
+    return np.asarray(-(share * np.log2(np.where(share > 0, share, 1))).sum(0))
+
+
+def _frequent(found: Sequences, least: int, max_length: int) -> Patterns:
+    """Every subsequence of up to ``max_length`` symbols that ``least`` rows have: pattern growth over projections
+    (PrefixSpan; Pei et al., ICDE 2001), with nothing but what is needed here."""
+    mined: list[tuple[int, ...]] = []
+    last = np.full(found.size, -1, dtype=np.int64)
+
+    def grow(prefix: tuple[int, ...], rows: np.ndarray, starts: np.ndarray) -> None:
+        last[:] = -1
+        support = _supports(found.offsets, found.symbols, rows, starts, last)
+        for symbol in np.flatnonzero(support >= least):
+            pattern = (*prefix, int(symbol))
+            mined.append(pattern)
+            if len(pattern) < max_length:
+                kept, after = _project(found.offsets, found.symbols, found.places, rows, starts, symbol)
+                grow(pattern, kept, after)
+
+    grow((), np.arange(len(found)), found.offsets[:-1].astype(np.int64))
+    return Patterns.of(mined)
+
+
+@numba.njit(cache=True, nogil=True)
+def _supports(offsets, symbols, rows, starts, last):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """(symbols,) how many of the rows have each symbol from their start on."""
+    support = np.zeros(last.shape[0], np.int64)
+    for number in range(rows.shape[0]):
+        for entry in range(starts[number], offsets[rows[number] + 1]):
+            symbol = symbols[entry]
+            if last[symbol] != number:
+                last[symbol] = number
+                support[symbol] += 1
+    return support
+
+
+@numba.njit(cache=True, nogil=True)
+def _project(offsets, symbols, places, rows, starts, symbol):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """The rows that have a symbol from their start on, and the entry of the first later place."""
+    kept, after, size = np.empty_like(rows), np.empty_like(starts), 0
+    for number in range(rows.shape[0]):
+        end = offsets[rows[number] + 1]
+        entry = starts[number]
+        while entry < end and symbols[entry] != symbol:
+            entry += 1
+        if entry < end:
+            place = places[entry]
+            while entry < end and places[entry] == place:
+                entry += 1
+            kept[size], after[size] = rows[number], entry
+            size += 1
+    return kept[:size], after[:size]
