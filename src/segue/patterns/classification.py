@@ -52,8 +52,10 @@ class SequenceClassifierConfig(Config):
     """Levels of a taxonomy that count."""
     min_support: float = Field(0.05, gt=0, le=1)
     """Least share of the users of a class that have a pattern."""
-    candidates: int = Field(5_000, ge=1)
+    candidates: int = Field(2_000, ge=1)
     """About how many frequent patterns of each class to choose from."""
+    false_discoveries: float = Field(0.1, gt=0, le=1)
+    """Largest expected share of patterns that tell nothing, among those that are chosen from; 1 is all."""
     max_gap: float | None = Field(None, gt=0)
     """Days between neighbouring elements of a pattern, at most."""
     max_span: float | None = Field(None, gt=0)
@@ -72,7 +74,7 @@ class SequenceClassifierConfig(Config):
     """With a ready target, learn of users alone who have an event in so many days before the cut-off."""
     folds: int = Field(5, ge=2)
     """Of the cross-validation."""
-    regularisation: float = Field(1.0, gt=0)
+    regularisation: float = Field(10.0, gt=0)
     """Of the logistic regression and of LightGBM (L2)."""
     trees: int = Field(200, ge=1)
     """Of the forest and of LightGBM."""

@@ -150,7 +150,7 @@ def learn_reading(made: Labelled, rows: np.ndarray, settings: Any) -> tuple[Read
     if settings.patterns:
         mined = candidates(found, classes, settings.min_support, settings.candidates, settings.max_length)
         present = presence(found, mined, settings.max_gap, settings.max_span)
-        index, told = telling(present, classes, settings.patterns)
+        index, told = telling(present, classes, settings.patterns, settings.false_discoveries)
         chosen, gains = mined.take(index), told[index]
     # Codes of our own: the same for any other log.
     codes = np.unique(chosen.symbols)

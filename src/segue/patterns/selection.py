@@ -7,7 +7,7 @@ them, patterns of pure noise look telling. Counting patterns into features is ``
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
+from scipy import sparse, stats
 
 from segue.data.jit import numba
 from segue.errors import NothingFrequent
@@ -48,17 +48,24 @@ def candidates(found: Sequences, classes: np.ndarray, min_support: float, enough
     return Patterns.of(sorted(together, key=lambda row: (len(row), row)))
 
 
-def telling(present: sparse.csr_array, classes: np.ndarray, keep: int) -> tuple[np.ndarray, np.ndarray]:
+def telling(
+    present: sparse.csr_array, classes: np.ndarray, keep: int, false_discoveries: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """The patterns that tell the classes apart, each beyond what those before it told.
 
     Maximal marginal relevance (Cheng, Yan, Han and Hsu, ICDE 2007): relevance is the information gain of a pattern's
     presence about the class, and from it goes the largest redundancy with a pattern chosen before: the share of their
     users that they have in common (Jaccard), times the smaller of both gains. Ties go to the shorter pattern.
 
+    Of thousands of candidates the best of pure noise have some gain too, so those beyond a false discovery rate are
+    not looked at (Benjamini and Hochberg, 1995, on the chi-square limit of the likelihood ratio, which is the gain
+    times ``2 ln 2`` times the users). Where nothing is left the one of largest gain is chosen.
+
     Args:
         present: (users, patterns) 1 where a user has a pattern.
         classes: (users,) from 0.
         keep: how many at most.
+        false_discoveries: largest expected share, among the patterns looked at, of those that tell nothing; 1 is all.
 
     Returns:
         Numbers of the patterns chosen, best first, and the information gain of every pattern, in bits.
@@ -66,7 +73,7 @@ def telling(present: sparse.csr_array, classes: np.ndarray, keep: int) -> tuple[
     gains = information_gain(present, classes)
     columns = present.tocsc()
     support = np.asarray(columns.sum(0)).ravel()
-    redundancy, left = np.zeros(len(gains)), gains > 1e-12
+    redundancy, left = np.zeros(len(gains)), (gains > 1e-12) & _discovered(gains, classes, false_discoveries)
     chosen: list[int] = []
     while len(chosen) < keep and left.any():
         marginal = np.where(left, gains - redundancy, -np.inf)
@@ -97,6 +104,15 @@ def presence(found: Sequences, patterns: Patterns, max_gap: float | None, max_sp
     """(rows, patterns) 1 where a history has a pattern."""
     count, _, _ = occurrences(found, patterns, max_gap, max_span)
     return (count > 0).astype(np.float64).tocsr()
+
+
+def _discovered(gains: np.ndarray, classes: np.ndarray, rate: float) -> np.ndarray:
+    """(patterns,) which gains are beyond chance at a false discovery rate."""
+    ratio = 2 * np.log(2) * len(classes) * np.maximum(gains, 0)
+    chance = stats.chi2.sf(ratio, len(np.unique(classes)) - 1)
+    ranked = np.sort(chance)
+    passed = np.flatnonzero(ranked <= rate * np.arange(1, len(ranked) + 1) / len(ranked))
+    return np.asarray(chance <= (ranked[passed[-1]] if len(passed) else -1.0))
 
 
 def _entropy(counts: np.ndarray) -> np.ndarray:
