@@ -54,7 +54,9 @@ def by_hand(row: list[tuple[int, int]], pattern: tuple[int, ...], gap: float, sp
     return count
 
 
-ROWS = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 9)), max_size=9).map(lambda row: sorted(row, key=lambda p: p[1]))
+ROWS = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 9)), max_size=9).map(
+    lambda row: sorted(row, key=lambda p: p[1])
+)
 
 
 @given(
@@ -74,7 +76,15 @@ def test_the_count_is_the_most_that_fit_whatever_bounds_gap_and_span(rows, patte
 def test_each_pattern_has_readable_columns_with_days():
     found = made_of([(1, 0), (3, 1), (2, 4), (1, 5), (2, 7)], [(2, 3), (1, 6)])
     made = pattern_features(found, Patterns.of([(1, 2), (1,)]), at=int(10 * DAY))
-    assert made.names == ["a > b: present", "a: present", "a > b: count", "a: count", "a > b: gap", "a > b: since", "a: since"]
+    assert made.names == [
+        "a > b: present",
+        "a: present",
+        "a > b: count",
+        "a: count",
+        "a > b: gap",
+        "a > b: since",
+        "a: since",
+    ]
     # a > b twice, 4 and 2 days apart, the last three days before the asking
     np.testing.assert_allclose(made.matrix.toarray(), [[1, 1, 2, 2, 3, 3, 5], [0, 1, 0, 1, 0, 0, 4]])
     assert made.patterns.tolist() == [0, 1, 0, 1, 0, 0, 1]

@@ -24,7 +24,9 @@ def classify(
     ] = None,
     items: Annotated[Path | None, typer.Option(help="Catalogue, with item_id.", show_default=False)] = None,
     classifier: Annotated[str, typer.Option(help="logistic, forest or lightgbm.")] = "logistic",
-    of: Annotated[str, typer.Option(help="Mine over item, action, action+item, or a column of the catalogue.")] = "item",
+    of: Annotated[
+        str, typer.Option(help="Mine over item, action, action+item, or a column of the catalogue.")
+    ] = "item",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, such as horizon=14.", show_default=False)
     ] = None,

@@ -65,7 +65,7 @@ class LabelsContradict(MiningError):
 
 class NothingFrequent(MiningError):
     code = "M035"
-    template = "No pattern is had by a share of {min_support:g} of any class ({users} users)."
+    template = "No pattern is had by a share of {min_support} of any class ({users} users)."
     remedy = "Lower min_support, or mine over something coarser, such as of='action' or a column of the catalogue."
 
 

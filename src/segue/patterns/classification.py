@@ -25,7 +25,15 @@ from segue.config import Config
 from segue.data.dataset import Dataset
 from segue.data.frames import FrameKind, from_polars, to_polars
 from segue.data.schema import rename
-from segue.errors import ArtefactCorrupt, ArtefactForeign, HistoryMalformed, MomentsMissing, NotFitted, NothingAsked, SegueError
+from segue.errors import (
+    ArtefactCorrupt,
+    ArtefactForeign,
+    HistoryMalformed,
+    MomentsMissing,
+    NotFitted,
+    NothingAsked,
+    SegueError,
+)
 from segue.patterns import kept_log
 from segue.patterns.classification_report import ClassificationReport
 from segue.patterns.features import bag
@@ -190,7 +198,8 @@ class SequenceClassifier:
 
         Returns:
             A frame ``pattern`` (its labels; null for plain features), ``feature``, ``support`` (users of the training
-            that have the pattern), ``users_share``, ``information_gain`` (bits of its presence about the label), and
+            that have the pattern), ``users_share``, ``information_gain`` (bits of its presence about
+            the label, among histories of about one length), and
 
             - of a logistic regression ``label``, ``weight`` and ``odds``: the factor on the odds of that label when the
               feature goes from 0 to its largest value, for ``present`` from absent to present;
@@ -314,7 +323,9 @@ def cross_validate(made: Labelled, settings: SequenceClassifierConfig, show: boo
         asked = reading.features(made.known, made.users[test], made.at).matrix
         said[settings.classifier][test] = learner.proba(asked)
         said["majority"][test] = np.bincount(classes, minlength=kinds) / len(classes)
-        said["bag of items"][test] = Logistic().fit(_part(symbols, train), classes, settings).proba(_part(symbols, test))
+        said["bag of items"][test] = (
+            Logistic().fit(_part(symbols, train), classes, settings).proba(_part(symbols, test))
+        )
         chosen.append(len(reading.patterns))
     return ClassificationReport(said, made.classes, fold, made.labels.to_list(), chosen, settings.seed)
 

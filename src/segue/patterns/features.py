@@ -162,8 +162,8 @@ def occurrences(
     for first in range(0, max(len(found), 1), step):
         shape = (min(step, len(found) - first), len(patterns))
         counts, gaps, lasts = np.zeros(shape, np.int32), np.zeros(shape), np.zeros(shape)
-        flat = (found.offsets, found.symbols, found.places, times, patterns.offsets, patterns.symbols)
-        _count(*flat, *bounds, first, seen, counts, gaps, lasts)
+        history = (found.offsets, found.symbols, found.places, times)
+        _count(*history, patterns.offsets, patterns.symbols, *bounds, first, seen, counts, gaps, lasts)
         rows, columns = np.nonzero(counts)
         for kept, block in zip(parts, (counts, gaps, lasts), strict=True):
             kept.append(sparse.csr_array((block[rows, columns].astype(np.float64), (rows, columns)), shape=shape))

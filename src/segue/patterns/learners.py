@@ -96,7 +96,9 @@ class Forest(Learner):
 
         def children(name: str) -> np.ndarray:
             sides = [getattr(tree, name) for tree in trees]
-            return np.concatenate([np.where(side >= 0, side + root, -1) for side, root in zip(sides, roots, strict=True)])
+            return np.concatenate(
+                [np.where(side >= 0, side + root, -1) for side, root in zip(sides, roots, strict=True)]
+            )
 
         self.arrays = {
             "roots": roots.astype(np.int64),

@@ -19,7 +19,7 @@ from segue.data.schema import Clock
 from segue.patterns.features import Features, Patterns, label_key, pattern_features, plain_features, relabelled
 from segue.patterns.labels import Labelled
 from segue.patterns.learners import Learner, Logistic
-from segue.patterns.selection import candidates, presence, telling
+from segue.patterns.selection import candidates, lengths_alike, presence, telling
 from segue.patterns.sequences import Sequences, sequences
 
 _MOST_CATEGORIES = 100
@@ -34,7 +34,7 @@ class Reading:
         clock: of the log that it was learnt on.
         patterns: the patterns chosen, most telling first, in codes of ``symbols``.
         symbols: labels of the symbols of the patterns; entry 0 is none.
-        gains: (patterns,) bits of information about the label, on the users learnt from.
+        gains: (patterns,) bits about the label among histories of one length, on the users learnt from.
         actions: kinds of action that are counted.
         categories: labels of the categories whose shares are told, entry 0 is none; or None.
     """
@@ -118,9 +118,7 @@ class Reading:
             assert name is not None
             categories = relabelled(sequences(data, name).take(users), self.categories)
         moments, clocked = self.settings.moments, self.clock == "time"
-        return plain_features(
-            histories, clocked, at, actions=self.actions, categories=categories, moments=moments
-        )
+        return plain_features(histories, clocked, at, actions=self.actions, categories=categories, moments=moments)
 
     def _about(self, number: np.ndarray, present: sparse.csr_array, made: Labelled) -> pl.DataFrame:
         """A row for each number of a pattern, -1 for none: the pattern, its support and what it tells."""
@@ -136,7 +134,9 @@ class Reading:
         lists = [self.symbols.gather(list(row)).to_list() for row in self.patterns.rows()]
         named = pl.Series("pattern", lists, dtype=pl.List(self.symbols.dtype))
         frame = pl.DataFrame([named, *(pl.Series(name, values) for name, values in columns.items())])
-        return frame.select(pl.all().gather(pl.Series([int(each) if each >= 0 else None for each in number], dtype=pl.Int64)))
+        return frame.select(
+            pl.all().gather(pl.Series([int(each) if each >= 0 else None for each in number], dtype=pl.Int64))
+        )
 
 
 def learn_reading(made: Labelled, rows: np.ndarray, settings: Any) -> tuple[Reading, sparse.csr_array]:
@@ -150,7 +150,8 @@ def learn_reading(made: Labelled, rows: np.ndarray, settings: Any) -> tuple[Read
     if settings.patterns:
         mined = candidates(found, classes, settings.min_support, settings.candidates, settings.max_length)
         present = presence(found, mined, settings.max_gap, settings.max_span)
-        index, told = telling(present, classes, settings.patterns, settings.false_discoveries)
+        alike = lengths_alike(found)
+        index, told = telling(present, classes, settings.patterns, settings.false_discoveries, alike)
         chosen, gains = mined.take(index), told[index]
     # Codes of our own: the same for any other log.
     codes = np.unique(chosen.symbols)
