@@ -36,6 +36,7 @@ _ROOMS = {
     "compare": "segue.evaluation.compare",
     "few_shot": "segue.evaluation.few_shot",
     "Report": "segue.evaluation.report",
+    "mine": "segue.patterns.mine",
     "tune": "segue.tuning.tune",
     "TuningResult": "segue.tuning.result",
 }
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from segue.evaluation.few_shot import few_shot
     from segue.evaluation.report import Report
     from segue.patterns.classification import SequenceClassifier
+    from segue.patterns.mine import mine
     from segue.recommenders.als import ALS
     from segue.recommenders.base import Recommender
     from segue.recommenders.ease import EASE

@@ -33,3 +33,11 @@ class VectorsNotKept(SegueWarning):
 
 class LabelsSkipped(SegueWarning):
     """Some labels have no user in the log, or some users no label; they are left out."""
+
+
+class ManyPatterns(SegueWarning):
+    """There are more patterns than were asked to be found; a higher support, or ``top=``, finds the telling ones."""
+
+
+class PatternsCut(SegueWarning):
+    """The search for patterns ended early; those that are there are complete for the first symbols told."""

@@ -35,11 +35,10 @@ from segue.errors import (
 )
 from segue.patterns import classification
 from segue.patterns.classification import SequenceClassifierConfig, folds_of
-from segue.patterns.features import Patterns
 from segue.patterns.labels import labelled
 from segue.patterns.learners import Forest, LightGBM, Logistic
 from segue.patterns.reading import learn_reading
-from segue.patterns.selection import _frequent, candidates, information_gain, presence, telling
+from segue.patterns.selection import candidates, information_gain, telling
 from segue.patterns.sequences import sequences
 from tests.patterns.orders import DAY, FIRST, ordered_log, shop_log
 
@@ -160,22 +159,6 @@ def test_the_order_that_decides_is_named_first(ordered, fitted):
 def test_what_a_forest_uses_loses_most_when_shuffled(ordered):
     model = segue.SequenceClassifier(classifier="forest", trees=20, **SMALL).fit(*ordered)
     assert set(model.patterns_that_mattered()["feature"][:2]) == {"a > b", "b > a"}
-
-
-def test_patterns_are_mined_as_an_enumeration_finds_them():
-    rng = np.random.default_rng(3)
-    rows = [[f"i{n}" for n in rng.integers(0, 5, 7)] for _ in range(12)]
-    flat = [(user, item, place) for user, row in enumerate(rows) for place, item in enumerate(row)]
-    log = pl.DataFrame(flat, schema=["user_id", "item_id", "timestamp"], orient="row")
-    found = sequences(segue.Dataset.from_frames(log))
-    mined = _frequent(found, 4, 3)
-    count = np.asarray(presence(found, mined, None, None).sum(0)).ravel()
-    assert (count >= 4).all()
-    codes = range(1, found.size)
-    every = [(a,) for a in codes] + [(a, b) for a in codes for b in codes]
-    every += [(a, b, c) for a in codes for b in codes for c in codes]
-    kept = np.asarray(presence(found, Patterns.of(every), None, None).sum(0)).ravel() >= 4
-    assert set(mined.rows()) == {pattern for pattern, here in zip(every, kept, strict=True) if here}
 
 
 def test_a_pattern_that_says_the_same_again_is_passed_over():

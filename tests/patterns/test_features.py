@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 import segue
 from segue.errors import NoClock
 from segue.patterns.features import (
-    DAY,
     Patterns,
     bag,
     occurrences,
@@ -22,6 +21,7 @@ from segue.patterns.features import (
     relabelled,
 )
 from segue.patterns.sequences import Sequences, sequences
+from segue.patterns.spans import DAY
 
 
 def made_of(*rows: list[tuple[int, int]], clock: bool = True) -> Sequences:
@@ -67,7 +67,8 @@ ROWS = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 9)), max_size=9).map
 )
 @settings(max_examples=150)
 def test_the_count_is_the_most_that_fit_whatever_bounds_gap_and_span(rows, patterns, gap, span):
-    count, _, _ = occurrences(made_of(*rows), Patterns.of(patterns), gap, span)
+    far = [None if each is None else each * DAY for each in (gap, span)]
+    count, _, _ = occurrences(made_of(*rows), Patterns.of(patterns), *far)
     bounds = (np.inf if gap is None else gap, np.inf if span is None else span)
     wanted = [[by_hand(row, tuple(pattern), *bounds) for pattern in patterns] for row in rows]
     np.testing.assert_array_equal(count.toarray(), wanted)
@@ -75,7 +76,7 @@ def test_the_count_is_the_most_that_fit_whatever_bounds_gap_and_span(rows, patte
 
 def test_each_pattern_has_readable_columns_with_days():
     found = made_of([(1, 0), (3, 1), (2, 4), (1, 5), (2, 7)], [(2, 3), (1, 6)])
-    made = pattern_features(found, Patterns.of([(1, 2), (1,)]), at=int(10 * DAY))
+    made = pattern_features(found, Patterns.of([(1, 2), (1,)]), at=10 * DAY)
     assert made.names == [
         "a > b: present",
         "a: present",
@@ -106,7 +107,7 @@ def test_without_a_clock_gaps_are_in_events_and_bounds_in_days_are_refused():
     assert dict(zip(made.names, made.matrix.toarray()[0], strict=True))["a > b: gap"] == 2
     assert dict(zip(made.names, made.matrix.toarray()[0], strict=True))["a > b: since"] == 1
     with pytest.raises(NoClock, match="M004"):
-        occurrences(found, Patterns.of([(1, 2)]), max_gap=3)
+        occurrences(found, Patterns.of([(1, 2)]), max_gap=3 * DAY)
 
 
 def test_blocks_of_rows_give_what_one_block_gives(monkeypatch):

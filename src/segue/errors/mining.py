@@ -6,8 +6,6 @@ from segue.errors.base import SegueError
 class MiningError(SegueError):
     """A mistake in what is to be mined."""
 
-    code = "M000"
-
 
 class SymbolsMissing(MiningError):
     code = "M001"
@@ -31,6 +29,18 @@ class NoClock(MiningError):
     code = "M004"
     template = "{what} needs moments, and the log's timestamps are an order alone."
     remedy = "Leave it out, or give timestamps that are times (datetimes, ISO 8601, or seconds since 1970)."
+
+
+class SymbolsUnknown(MiningError):
+    code = "M005"
+    template = "{count} of the symbols of {name} are not in the log, for example {example!r}.{hint}"
+    remedy = "Name them as they stand in the log or the catalogue."
+
+
+class SpanUnreadable(MiningError):
+    code = "M020"
+    template = "{value!r} is {reason}."
+    remedy = "Write text such as '7d', '36h' or '1d 12h', a timedelta, or a number of days."
 
 
 class LabelsUnclear(MiningError):

@@ -39,8 +39,10 @@ from segue.patterns.classification_report import ClassificationReport
 from segue.patterns.features import bag
 from segue.patterns.labels import Labelled, labelled, moment, newest, refuse_small
 from segue.patterns.learners import LEARNERS, Logistic
+from segue.patterns.mining import Bounds
 from segue.patterns.reading import Reading, learn_reading
 from segue.patterns.sequences import dataset_of, sequences
+from segue.patterns.spans import DAY, microseconds
 
 
 class SequenceClassifierConfig(Config):
@@ -64,10 +66,10 @@ class SequenceClassifierConfig(Config):
     """About how many frequent patterns of each class to choose from."""
     false_discoveries: float = Field(0.1, gt=0, le=1)
     """Largest expected share of patterns that tell nothing, among those that are chosen from; 1 is all."""
-    max_gap: float | None = Field(None, gt=0)
-    """Days between neighbouring elements of a pattern, at most."""
-    max_span: float | None = Field(None, gt=0)
-    """Days between the first and the last element, at most."""
+    max_gap_time: float | None = Field(None, gt=0)
+    """Time from one symbol of a pattern to the next, at most: ``"7d"``, a timedelta, or a number of days."""
+    max_span_time: float | None = Field(None, gt=0)
+    """Time from the first symbol to the last, at most."""
     moments: bool = True
     """Whether features tell gaps and how long ago things were."""
     plain: bool = True
@@ -75,11 +77,11 @@ class SequenceClassifierConfig(Config):
     categories: str | None = "auto"
     """Column whose shares are features; auto takes ``categories`` where the catalogue has it."""
     horizon: float = Field(30.0, gt=0)
-    """Days after the cut-off in which a ready target is looked for."""
+    """Time after the cut-off in which a ready target is looked for, as text, a timedelta or days."""
     cutoff: str | int | float | None = None
     """Features of a ready target see what is before; None is one horizon before the log ends."""
     active: float | None = Field(None, gt=0)
-    """With a ready target, learn of users alone who have an event in so many days before the cut-off."""
+    """With a ready target, learn of users alone who have an event in so long before the cut-off."""
     folds: int = Field(5, ge=2)
     """Of the cross-validation."""
     regularisation: float = Field(10.0, gt=0)
@@ -93,6 +95,17 @@ class SequenceClassifierConfig(Config):
     @classmethod
     def _as_text(cls, value: Any) -> Any:
         return value.isoformat() if isinstance(value, dt.date) else value
+
+    @field_validator("max_gap_time", "max_span_time", "horizon", "active", mode="before")
+    @classmethod
+    def _in_days(cls, value: Any) -> Any:
+        return None if value is None else microseconds(value) / DAY
+
+    @property
+    def bounds(self) -> Bounds:
+        """How far the symbols of a pattern may lie from each other."""
+        gap, span = (None if each is None else microseconds(each) for each in (self.max_gap_time, self.max_span_time))
+        return Bounds(gap_time=gap, span_time=span)
 
     @model_validator(mode="after")
     def _something_to_read(self) -> Self:
@@ -269,8 +282,7 @@ class SequenceClassifier:
         else:
             data, names, kind = self._given(histories)
             codes = data.user_vocabulary.encode(names)
-        timed = self.config.moments or self.config.max_gap is not None or self.config.max_span is not None
-        if timed and reading.clock == "time" and data.clock != "time":
+        if (self.config.moments or self.config.bounds.any) and reading.clock == "time" and data.clock != "time":
             raise MomentsMissing()
         when = newest(data) if at is None else moment(at, data)
         known = data if at is None else data.where(data.events["timestamp"] <= when)

@@ -18,10 +18,10 @@ from scipy import sparse
 from segue.data.histories import Histories
 from segue.data.jit import numba
 from segue.errors import NoClock
+from segue.patterns.mining import FOREVER
 from segue.patterns.sequences import Sequences
+from segue.patterns.spans import DAY
 
-DAY = 86_400e6
-"""Microseconds."""
 _CELLS = 4_000_000  # (rows x patterns) counted at once, 80 MB
 
 
@@ -84,7 +84,7 @@ def _count(offsets, symbols, places, times, starts, codes, max_gap, max_span, fi
         width = max(width, starts[pattern + 1] - starts[pattern])
     for row in range(first, first + counts.shape[0]):
         longest = max(longest, offsets[row + 1] - offsets[row])
-    ends, begins = np.empty((width, longest)), np.empty((width, longest))
+    ends, begins = np.empty((width, longest), np.int64), np.empty((width, longest), np.int64)
     spots, sizes = np.empty((width, longest), np.int32), np.zeros(width, np.int64)
     apart = np.empty(longest)
     for number in range(counts.shape[0]):
@@ -116,7 +116,7 @@ def _count(offsets, symbols, places, times, starts, codes, max_gap, max_span, fi
                             if spots[level - 1, before] < places[entry]:
                                 if not fits or begins[level - 1, before] > begin:
                                     fits, begin = True, begins[level - 1, before]
-                                if max_gap == np.inf:  # the newest has begun latest
+                                if max_gap == FOREVER:  # the newest has begun latest
                                     break
                     if not fits or now - begin > max_span:
                         continue
@@ -136,13 +136,13 @@ def _count(offsets, symbols, places, times, starts, codes, max_gap, max_span, fi
 
 
 def occurrences(
-    found: Sequences, patterns: Patterns, max_gap: float | None = None, max_span: float | None = None
+    found: Sequences, patterns: Patterns, max_gap: int | None = None, max_span: int | None = None
 ) -> tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array]:
     """How often, how spread and how late each pattern stands in each history.
 
     Args:
-        max_gap: days that neighbouring elements may be apart at most.
-        max_span: days that the first and the last element may be apart at most.
+        max_gap: microseconds that neighbouring elements may be apart at most.
+        max_span: microseconds that the first and the last element may be apart at most.
 
     Returns:
         Three (rows, patterns) matrices with the same cells: the number of non-overlapping occurrences; the median over
@@ -150,22 +150,23 @@ def occurrences(
         1970, or places in the history where the log knows order alone.
 
     Raises:
-        NoClock: a bound in days on a log without times.
+        NoClock: a bound on a log without times.
     """
     if found.times is None and (max_gap is not None or max_span is not None):
-        raise NoClock(what="A largest gap or span in days")
-    times = found.places.astype(np.float64) if found.times is None else found.times / DAY
+        raise NoClock(what="A largest gap or span")
+    times, unit = (found.places.astype(np.int64), 1) if found.times is None else (found.times, DAY)
     seen = np.full(found.size, -1, dtype=np.int64)
-    bounds = [np.inf if each is None else float(each) for each in (max_gap, max_span)]
+    far = (FOREVER if max_gap is None else max_gap, FOREVER if max_span is None else max_span)
     parts: list[list[sparse.csr_array]] = [[], [], []]
     step = max(1, _CELLS // max(len(patterns), 1))
     for first in range(0, max(len(found), 1), step):
-        shape = (min(step, len(found) - first), len(patterns))
+        shape: tuple[int, int] = (min(step, len(found) - first), len(patterns))
         counts, gaps, lasts = np.zeros(shape, np.int32), np.zeros(shape), np.zeros(shape)
         history = (found.offsets, found.symbols, found.places, times)
-        _count(*history, patterns.offsets, patterns.symbols, *bounds, first, seen, counts, gaps, lasts)
+        _count(*history, patterns.offsets, patterns.symbols, *far, first, seen, counts, gaps, lasts)
         rows, columns = np.nonzero(counts)
-        for kept, block in zip(parts, (counts, gaps, lasts), strict=True):
+        blocks: list[np.ndarray] = [counts, gaps / unit, lasts / unit]
+        for kept, block in zip(parts, blocks, strict=True):
             kept.append(sparse.csr_array((block[rows, columns].astype(np.float64), (rows, columns)), shape=shape))
     count, gap, last = (sparse.vstack(each, format="csr") for each in parts)
     return count, gap, last
@@ -177,8 +178,8 @@ def pattern_features(
     at: int | np.ndarray | None = None,
     *,
     moments: bool = True,
-    max_gap: float | None = None,
-    max_span: float | None = None,
+    max_gap: int | None = None,
+    max_span: int | None = None,
 ) -> Features:
     """What patterns say of each history.
 

@@ -31,9 +31,9 @@ from segue.errors import (
     TargetUnknown,
     nearest,
 )
+from segue.patterns.spans import DAY
 
 LEAVE, DO = "will_leave", "will_do:"
-_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,7 @@ def _from_log(data: Dataset, settings: Any) -> Labelled:
         raise ActionUnknown(name=action, known=known, hint=nearest(action, data.action_names))
     if data.clock != "time":
         raise NoClock(what=f"target={target!r}")
-    horizon, end = round(settings.horizon * _DAY), newest(data) + 1
+    horizon, end = round(settings.horizon * DAY), newest(data) + 1
     cut = end - horizon if settings.cutoff is None else moment(settings.cutoff, data)
     stamps = data.events["timestamp"]
     before = stamps < cut
@@ -147,9 +147,9 @@ def _from_log(data: Dataset, settings: Any) -> Labelled:
     if not before.any():
         raise CutOffUnusable(cutoff=told, reason="the log has no event before it")
     if cut + horizon > end:
-        days = (end - cut) / _DAY
+        days = (end - cut) / DAY
         raise CutOffUnusable(cutoff=told, reason=f"the log goes on for {days:.1f} days, not {settings.horizon:g}")
-    recent = before if settings.active is None else before & (stamps >= cut - round(settings.active * _DAY))
+    recent = before if settings.active is None else before & (stamps >= cut - round(settings.active * DAY))
     users = np.unique(data.events["user"].filter(recent).to_numpy().astype(np.int64))
     if not len(users):
         raise CutOffUnusable(cutoff=told, reason=f"nobody has an event in the {settings.active:g} days before it")

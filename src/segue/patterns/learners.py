@@ -111,10 +111,11 @@ class Forest(Learner):
         return self
 
     def proba(self, matrix: sparse.csr_array) -> np.ndarray:  # noqa: D102
-        names = ("roots", "left", "right", "feature", "threshold", "value")
+        nodes = self.arrays
+        trees = (nodes["roots"], nodes["left"], nodes["right"], nodes["feature"], nodes["threshold"], nodes["value"])
         rows = (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data.astype(np.float32))
         out = np.zeros((matrix.shape[0], self.arrays["value"].shape[1]))
-        _walk(*rows, np.zeros(matrix.shape[1], np.float32), *(self.arrays[name] for name in names), out)
+        _walk(*rows, np.zeros(matrix.shape[1], np.float32), *trees, out)
         return out
 
     def write(self, artefact: artefacts.Writer) -> None:  # noqa: D102

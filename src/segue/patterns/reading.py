@@ -54,9 +54,9 @@ class Reading:
             at: the moment of asking; there are no later events.
         """
         settings = self.settings
-        bounds = {"max_gap": settings.max_gap, "max_span": settings.max_span}
-        found = self._sequences(data, users)
-        made = pattern_features(found, self.patterns, at, moments=settings.moments, **bounds)
+        found, bounds = self._sequences(data, users), settings.bounds
+        far = {"max_gap": bounds.gap_time, "max_span": bounds.span_time}
+        made = pattern_features(found, self.patterns, at, moments=settings.moments, **far)
         if settings.plain:
             made = made.beside(self._plain(data, users, at))
         made.matrix.data = np.log1p(np.maximum(made.matrix.data, 0))
@@ -64,7 +64,7 @@ class Reading:
 
     def mattered(self, learner: Learner, matrix: sparse.csr_array, made: Labelled, seed: int) -> pl.DataFrame:
         """See ``SequenceClassifier.patterns_that_mattered``; ``matrix`` is that of the users in ``made``."""
-        present = presence(self._sequences(made.known, made.users), self.patterns, self.settings.max_gap, None)
+        present = presence(self._sequences(made.known, made.users), self.patterns, self.settings.bounds)
         own = self.features(made.known, made.users[:1], made.at)
         place, names = own.patterns, np.array(own.names, dtype=object)
         if isinstance(learner, Logistic):
@@ -148,8 +148,10 @@ def learn_reading(made: Labelled, rows: np.ndarray, settings: Any) -> tuple[Read
     found = sequences(data, settings.of, settings.level).take(users)
     chosen, gains = Patterns.of([]), np.zeros(0)
     if settings.patterns:
-        mined = candidates(found, classes, settings.min_support, settings.candidates, settings.max_length)
-        present = presence(found, mined, settings.max_gap, settings.max_span)
+        mined = candidates(
+            found, classes, settings.min_support, settings.candidates, settings.max_length, settings.bounds
+        )
+        present = presence(found, mined, settings.bounds)
         alike = lengths_alike(found)
         index, told = telling(present, classes, settings.patterns, settings.false_discoveries, alike)
         chosen, gains = mined.take(index), told[index]

@@ -9,16 +9,23 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse, stats
 
-from segue.data.jit import numba
 from segue.errors import NothingFrequent
 from segue.patterns.features import Patterns, occurrences
+from segue.patterns.mining import Bounds, frequent
 from segue.patterns.sequences import Sequences
 
 _STEP = 0.8
 _STRATA, _LEAST_ROWS = 5, 40
 
 
-def candidates(found: Sequences, classes: np.ndarray, min_support: float, enough: int, max_length: int) -> Patterns:
+def candidates(
+    found: Sequences,
+    classes: np.ndarray,
+    min_support: float,
+    enough: int,
+    max_length: int,
+    bounds: Bounds | None = None,
+) -> Patterns:
     """Frequent subsequences of each class, all together.
 
     A class is mined from high support down, until there are ``enough`` patterns of it or support is at
@@ -29,6 +36,7 @@ def candidates(found: Sequences, classes: np.ndarray, min_support: float, enough
         classes: (rows,) from 0.
         min_support: least share of the users of a class.
         enough: patterns of a class after which no lower support is tried.
+        bounds: how far the symbols of a pattern may lie from each other.
 
     Raises:
         NothingFrequent: no pattern reaches ``min_support`` in any class.
@@ -39,7 +47,7 @@ def candidates(found: Sequences, classes: np.ndarray, min_support: float, enough
         least = max(2, int(np.ceil(min_support * len(part))))
         bound, mined = max(len(part), least), Patterns.of([])
         while True:
-            mined = _frequent(part, bound, max_length)
+            mined = Patterns(*frequent(part, bound, max_length, bounds, threads=1).flat())
             if bound == least or len(mined) >= enough:
                 break
             bound = max(least, int(bound * _STEP))
@@ -122,9 +130,9 @@ def lengths_alike(found: Sequences) -> np.ndarray:
     return np.searchsorted(edges, lengths, side="left")
 
 
-def presence(found: Sequences, patterns: Patterns, max_gap: float | None, max_span: float | None) -> sparse.csr_array:
+def presence(found: Sequences, patterns: Patterns, bounds: Bounds) -> sparse.csr_array:
     """(rows, patterns) 1 where a history has a pattern."""
-    count, _, _ = occurrences(found, patterns, max_gap, max_span)
+    count, _, _ = occurrences(found, patterns, bounds.gap_time, bounds.span_time)
     return (count > 0).astype(np.float64).tocsr()
 
 
@@ -140,54 +148,3 @@ def _discovered(gains: np.ndarray, classes: np.ndarray, strata: np.ndarray, rate
 def _entropy(counts: np.ndarray) -> np.ndarray:
     share = counts / np.maximum(counts.sum(0), 1)
     return np.asarray(-(share * np.log2(np.where(share > 0, share, 1))).sum(0))
-
-
-def _frequent(found: Sequences, least: int, max_length: int) -> Patterns:
-    """Every subsequence of up to ``max_length`` symbols that ``least`` rows have: pattern growth over projections
-    (PrefixSpan; Pei et al., ICDE 2001), with nothing but what is needed here."""
-    mined: list[tuple[int, ...]] = []
-    last = np.full(found.size, -1, dtype=np.int64)
-
-    def grow(prefix: tuple[int, ...], rows: np.ndarray, starts: np.ndarray) -> None:
-        last[:] = -1
-        support = _supports(found.offsets, found.symbols, rows, starts, last)
-        for symbol in np.flatnonzero(support >= least):
-            pattern = (*prefix, int(symbol))
-            mined.append(pattern)
-            if len(pattern) < max_length:
-                kept, after = _project(found.offsets, found.symbols, found.places, rows, starts, symbol)
-                grow(pattern, kept, after)
-
-    grow((), np.arange(len(found)), found.offsets[:-1].astype(np.int64))
-    return Patterns.of(mined)
-
-
-@numba.njit(cache=True, nogil=True)
-def _supports(offsets, symbols, rows, starts, last):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """(symbols,) how many of the rows have each symbol from their start on."""
-    support = np.zeros(last.shape[0], np.int64)
-    for number in range(rows.shape[0]):
-        for entry in range(starts[number], offsets[rows[number] + 1]):
-            symbol = symbols[entry]
-            if last[symbol] != number:
-                last[symbol] = number
-                support[symbol] += 1
-    return support
-
-
-@numba.njit(cache=True, nogil=True)
-def _project(offsets, symbols, places, rows, starts, symbol):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """The rows that have a symbol from their start on, and the entry of the first later place."""
-    kept, after, size = np.empty_like(rows), np.empty_like(starts), 0
-    for number in range(rows.shape[0]):
-        end = offsets[rows[number] + 1]
-        entry = starts[number]
-        while entry < end and symbols[entry] != symbol:
-            entry += 1
-        if entry < end:
-            place = places[entry]
-            while entry < end and places[entry] == place:
-                entry += 1
-            kept[size], after[size] = rows[number], entry
-            size += 1
-    return kept[:size], after[:size]

@@ -1,0 +1,264 @@
+"""``segue.mine``: what people do one after the other, as a frame.
+
+Reads a log, checks what was asked, has ``mining`` search, and says what it found. Windows, rules, contrasts and
+regularity have doors of their own in this room.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from segue import progress as bars
+from segue.cautions import ManyPatterns, PatternsCut
+from segue.config import Config
+from segue.data.dataset import Dataset
+from segue.data.frames import from_polars
+from segue.errors import ConstraintsContradict, NoClock
+from segue.patterns.measures import MEASURES, Measure, measured
+from segue.patterns.mining import Bounds, PatternTree, expected, frequent
+from segue.patterns.redundancy import MOST, telling
+from segue.patterns.sequences import Sequences, dataset_of, sequences
+from segue.patterns.spans import Span, microseconds
+from segue.patterns.support import least_users
+from segue.patterns.wanted import Wanted
+
+_LONGEST = 64
+
+
+class MiningConfig(Config):
+    """Settings of :func:`mine`."""
+
+    min_support: float | int = 0.01
+    """Users who must have a pattern: a share (a float above 0 and up to 1) or a number (a whole number)."""
+    min_length: int = Field(1, ge=1)
+    """Symbols in a pattern, at least."""
+    max_length: int | None = Field(None, ge=1)
+    """Symbols in a pattern, at most."""
+    max_gap: int | None = Field(None, ge=1)
+    """Events from one symbol to the next, at most; 1: the very next."""
+    max_span: int | None = Field(None, ge=1)
+    """Events from the first symbol to the last, at most."""
+    max_gap_time: Any = None
+    """Time from one symbol to the next, at most: ``"7d"``, a timedelta or a number of days."""
+    max_span_time: Any = None
+    """Time from the first symbol to the last, at most."""
+    min_gap_time: Any = None
+    """Time from one symbol to the next, at least."""
+    of: str = "item"
+    """What a symbol is: ``"item"``, ``"action"``, ``"action+item"``, or a column of the catalogue."""
+    level: int | None = Field(None, ge=1)
+    """Of a column whose values are paths (``"Home > Kitchen"``): how many levels count."""
+    ties: Literal["log", "together"] = "log"
+    """Events of one moment follow each other as in the log, or are together: neither before the other."""
+    only: Any = None
+    """Symbols that count (a list), or items by their catalogue (``{"brand": ["Acme"]}``). None: all."""
+    excluding: Any = None
+    """Symbols that do not count, told as for ``only``."""
+    containing: Any = None
+    """Patterns must hold one of these symbols, told as for ``only``."""
+    keep: Literal["all", "closed", "maximal"] = "all"
+    """Closed: held by no longer pattern of the same support. Maximal: held by none."""
+    top: int | None = Field(None, ge=1)
+    """The most frequent patterns, so many, instead of all above ``min_support``."""
+    measures: list[Measure] = Field(default_factory=list)
+    """Columns to add: confidence, lift, leverage, days."""
+    limit: int = Field(1_000_000, ge=1)
+    """Patterns to find before giving up."""
+    memory: float = Field(2_000, gt=0)
+    """Megabytes that the search may take before giving up; the log comes on top."""
+
+
+def mine(
+    events: Any,
+    items: Any = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    time_zone: str | None = None,
+    progress: bool = True,
+    threads: int | None = None,
+    **settings: Any,
+) -> Any:
+    """Frequent sequential patterns: what many users do in the same order, not necessarily right after each other.
+
+    Support is counted once per user. Without bounds the result is that of PrefixSpan (Pei et al., ICDE 2001) over
+    sequences of single items, exact.
+
+    Args:
+        events, items: a log and a catalogue, as frames, files or a ``Dataset``.
+        columns, time_zone: as for ``Dataset.from_frames``.
+        threads: None: all cores.
+        settings: see :class:`MiningConfig`; for example ``min_support=0.01, max_length=3, max_gap_time="7d"``.
+
+    Returns:
+        A frame of the kind that came in: ``pattern`` (a list of ids), ``length``, ``support`` (users),
+        ``users_share``, and the ``measures`` asked for; the most frequent first. Ctrl-C, ``limit`` and ``memory`` end
+        the search early and return what is complete, with a warning.
+
+    Raises:
+        ConfigUnknown, ConfigValue, DataError.
+        SupportUnusable, SpanUnreadable, SymbolsMissing, SymbolsUnknown, NoClock.
+        ConstraintsContradict: no pattern could meet what is asked.
+    """
+    config = MiningConfig.parse(settings, owner="mine")
+    reading = {"columns": columns, "time_zone": time_zone} if not isinstance(events, Dataset) else {}
+    data = dataset_of(events, items, **reading)
+    made = sequences(data, config.of, config.level, config.ties)
+    bounds = bounds_of(config, made)
+    wanted = Wanted.of(config.only, config.excluding, config.containing, made, data)
+    made = made.keep(wanted.counts[made.symbols])
+    longest = min(_longest(config, made), _LONGEST)
+    if config.keep != "all" and config.max_gap is not None and longest > MOST:
+        longest = MOST
+    if config.top is not None:
+        tree = _most_frequent(made, config, longest, bounds, wanted, threads)
+    else:
+        least = least_users(config.min_support, max(data.histories.lengths.astype(bool).sum(), 1))
+        tree = _all(made, least, config, longest, bounds, threads, progress)
+    chosen = _chosen(tree, config, bounds, wanted)
+    return from_polars(_frame(tree, chosen, made, config, data), data.frame_kind)
+
+
+def bounds_of(config: MiningConfig, made: Sequences) -> Bounds:
+    """How far symbols may lie from each other; raises as :func:`mine`."""
+
+    def time(span: Span | None) -> int | None:
+        return None if span is None else microseconds(span)
+
+    gap, span, least = time(config.max_gap_time), time(config.max_span_time), time(config.min_gap_time)
+    bounds = Bounds(config.max_gap, config.max_span, gap, span, least)
+    if bounds.on_time and made.times is None:
+        raise NoClock(what="A bound on time")
+    shortest, longest = config.min_length, config.max_length
+    if longest is not None and shortest > longest:
+        raise ConstraintsContradict(reason=f"min_length is {shortest} and max_length {longest}")
+    if config.top is not None and config.keep == "maximal":
+        raise ConstraintsContradict(reason="which patterns are maximal depends on min_support, and top chooses it")
+    if bounds.span is not None and bounds.span < shortest - 1:
+        reason = f"a pattern of min_length {shortest} spans {shortest - 1} events, and max_span is {bounds.span}"
+        raise ConstraintsContradict(reason=reason)
+    if least is not None and gap is not None and least > gap:
+        reason = f"min_gap_time {config.min_gap_time!r} is longer than max_gap_time {config.max_gap_time!r}"
+        raise ConstraintsContradict(reason=reason)
+    if least is not None and span is not None and least * (shortest - 1) > span:
+        reason = f"{shortest - 1} times min_gap_time {config.min_gap_time!r} is longer than {config.max_span_time!r}"
+        raise ConstraintsContradict(reason=reason)
+    return bounds
+
+
+def _longest(config: MiningConfig, made: Sequences) -> int:
+    if config.max_length is not None:
+        return config.max_length
+    return int(np.diff(made.offsets).max(initial=1))
+
+
+def _all(
+    made: Sequences,
+    least: int,
+    config: MiningConfig,
+    longest: int,
+    bounds: Bounds,
+    threads: int | None,
+    progress: bool,
+) -> PatternTree:
+    """All patterns that enough users have, with a warning where they are too many."""
+    count, more = expected(made, least, longest, bounds)
+    if count > config.limit:
+        about = f"{'more than ' if more else 'about '}{count:,}"
+        message = (
+            f"A support of {least:,} users gives {about} patterns; the search ends at {config.limit:,}. Ask for "
+            f"top=1000, a higher min_support, or a max_length."
+        )
+        warnings.warn(message, ManyPatterns, stacklevel=4)
+    with bars.bar("Mining", 1, progress) as advance:
+        tell: Callable[[float, int], None] = lambda share, found: advance(share)  # noqa: E731
+        options: dict[str, Any] = {"limit": config.limit, "memory": config.memory, "threads": threads}
+        tree = frequent(made, least, longest, bounds, tell=tell, **options)
+    if tree.stopped:
+        _warn("you stopped it", f"the patterns that begin with {tree.done:,} of {tree.roots:,} symbols are complete")
+    elif not tree.complete:
+        tree = _up_to_a_length(made, least, longest, bounds, options)
+        reached = f"limit={config.limit:,} or memory={config.memory:,.0f} was reached"
+        _warn(reached, f"the patterns of up to {int(tree.lengths.max(initial=0))} symbols are complete")
+    return tree
+
+
+def _up_to_a_length(
+    made: Sequences, least: int, longest: int, bounds: Bounds, options: Mapping[str, Any]
+) -> PatternTree:
+    """All patterns up to the greatest length that is within the limits: worth more than all those of some symbols."""
+    tree = frequent(made, made.users + 1, 1, bounds)
+    for length in range(1, longest):
+        found = frequent(made, least, length, bounds, **options)
+        if not found.complete:
+            break
+        tree = found
+    return tree
+
+
+def _warn(why: str, what: str) -> None:
+    message = f"The search ended early ({why}): {what}, all others are missing."
+    warnings.warn(message, PatternsCut, stacklevel=5)
+
+
+def _most_frequent(
+    made: Sequences, config: MiningConfig, longest: int, bounds: Bounds, wanted: Wanted, threads: int | None
+) -> PatternTree:
+    """A tree that holds the ``top`` patterns; longer ones must beat what shorter ones reach."""
+    assert config.top is not None
+    options: dict[str, Any] = {"limit": config.limit, "memory": config.memory, "threads": threads}
+    least, tree = made.users, None
+    length = longest if config.keep == "closed" else min(config.min_length, longest)
+    while tree is None or length < longest:
+        found = frequent(made, least, length, bounds, **options)
+        if not found.complete and tree is not None:
+            _warn("limit or memory was reached", f"the patterns of up to {length - 1} symbols are complete")
+            break
+        chosen = _chosen(found, config.model_copy(update={"top": None}), bounds, wanted)
+        tree = found
+        if len(chosen) < config.top and least > 1:
+            least = max(1, least // 2)
+            tree = None
+            continue
+        if len(chosen) >= config.top:
+            least = max(1, int(np.sort(found.supports[chosen])[-config.top]))
+        if found.lengths.max(initial=0) < length:
+            break
+        length += 1
+    return tree
+
+
+def _chosen(tree: PatternTree, config: MiningConfig, bounds: Bounds, wanted: Wanted) -> np.ndarray:
+    """Which patterns of a tree are shown, in order."""
+    shown = tree.lengths >= config.min_length
+    shown &= wanted.held_by(tree)
+    if config.keep != "all":
+        shown &= telling(tree, config.keep, bounds.gap is not None or bounds.gap_time is not None)
+    return tree.order(np.flatnonzero(shown))[: config.top]
+
+
+def _frame(tree: PatternTree, chosen: np.ndarray, made: Sequences, config: MiningConfig, data: Dataset) -> pl.DataFrame:
+    offsets, symbols = tree.flat(chosen)
+    users = max(int((data.histories.lengths > 0).sum()), 1)
+    frame = pl.DataFrame(
+        {
+            "pattern": lists(made.labels.gather(symbols), offsets),
+            "length": np.diff(offsets),
+            "support": tree.supports[chosen],
+            "users_share": tree.supports[chosen] / users,
+        }
+    )
+    names = [name for name in MEASURES if name in config.measures]
+    return frame.with_columns(pl.Series(name, measured(name, tree, chosen, made, users)) for name in names)
+
+
+def lists(values: pl.Series, offsets: np.ndarray) -> pl.Series:
+    """A column of lists from flat values and where each list begins; no list is empty."""
+    rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    frame = pl.DataFrame({"row": rows, "pattern": values})
+    return frame.group_by("row", maintain_order=True).agg("pattern")["pattern"]

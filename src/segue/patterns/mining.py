@@ -1,0 +1,272 @@
+"""Frequent sequential patterns: from sequences and bounds to a tree of patterns, over all cores.
+
+The search is split by the first symbol of a pattern; threads take the parts one after the other and run the kernels of
+``growth``. What a user may ask for, and the frame that comes back, are ``mine``'s.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from segue.data.jit import numba
+from segue.patterns.growth import STOPPED, first_places, grow, grow_bounded, links, supports
+from segue.patterns.sequences import Sequences
+
+FOREVER = np.iinfo(np.int64).max // 4
+_WORK = 200_000  # entries of the log that one task reads, about
+_PATTERN, _PROJECTED = 48, 16  # bytes of a pattern, while parts are put together, and of an entry of a projection
+_NONE = np.zeros(0, np.int64)
+_LAYERS, _PROBED = 8, 20_000  # of an estimate: first symbols that are asked, and patterns of each at most
+_TICK = 0.1  # seconds between two looks at what has been found
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How far the symbols of a pattern may lie from each other; None is no bound.
+
+    Attributes:
+        gap, span: places from one symbol to the next, and from the first to the last.
+        gap_time, span_time: the same in microseconds.
+        least_time: microseconds from one symbol to the next, at least.
+    """
+
+    gap: int | None = None
+    span: int | None = None
+    gap_time: int | None = None
+    span_time: int | None = None
+    least_time: int | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is bounded."""
+        return any(bound is not None for bound in vars(self).values())
+
+    @property
+    def on_time(self) -> bool:
+        """Whether moments are needed."""
+        return any(bound is not None for bound in (self.gap_time, self.span_time, self.least_time))
+
+    @property
+    def array(self) -> np.ndarray:
+        """For the kernel."""
+        most = [self.gap, self.span, self.gap_time, self.span_time]
+        least = 0 if self.least_time is None else self.least_time
+        return np.array([*(FOREVER if bound is None else bound for bound in most), least], dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class PatternTree:
+    """Patterns as a tree of prefixes: every prefix of a pattern is a pattern, and stands before it.
+
+    Attributes:
+        parents: (patterns,) index of the pattern without its last symbol, -1 where it has one symbol alone.
+        codes: (patterns,) the last symbol.
+        supports: (patterns,) rows that hold the pattern.
+        users: rows that hold anything.
+        complete: whether nothing was cut off.
+        stopped: whether the user asked to stop.
+        roots, done: first symbols there are, and those whose patterns are all here.
+    """
+
+    parents: np.ndarray
+    codes: np.ndarray
+    supports: np.ndarray
+    users: int
+    complete: bool = True
+    stopped: bool = False
+    roots: int = 0
+    done: int = 0
+
+    def __len__(self) -> int:
+        return len(self.parents)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """(patterns,) symbols of each."""
+        lengths: np.ndarray = _lengths(self.parents)
+        return lengths
+
+    def flat(self, chosen: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets and symbols of some patterns, or of all."""
+        chosen = np.arange(len(self)) if chosen is None else chosen
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])])
+        return offsets, _spelt(self.parents, self.codes, chosen, offsets)
+
+    def order(self, chosen: np.ndarray) -> np.ndarray:
+        """Some patterns with the most frequent first; of equals the shorter, then by the codes of their symbols."""
+        offsets, symbols = self.flat(chosen)
+        lengths = np.diff(offsets)
+        width = int(lengths.max()) if len(lengths) else 0
+        keys = np.zeros((width, len(chosen)), dtype=np.int32)
+        for place in range(width):
+            there = lengths > place
+            keys[place, there] = symbols[offsets[:-1][there] + place]
+        return np.asarray(chosen[np.lexsort((*keys[::-1], lengths, -self.supports[chosen]))])
+
+
+def frequent(
+    made: Sequences,
+    least: int,
+    longest: int,
+    bounds: Bounds | None = None,
+    *,
+    limit: int | None = None,
+    memory: float = 2_000,
+    threads: int | None = None,
+    tell: Callable[[float, int], None] | None = None,
+) -> PatternTree:
+    """All patterns of up to ``longest`` symbols that at least ``least`` rows hold; support is counted once per row.
+
+    Args:
+        limit: patterns to find before giving up; what is complete by then is returned.
+        memory: megabytes that patterns and projections may take before giving up; the log itself comes on top.
+        threads: None: all cores, or ``$OMP_NUM_THREADS``.
+        tell: called with the share of the work done since the last call, and with the patterns found in all.
+
+    ``KeyboardInterrupt`` ends the search, and returns what is complete: the patterns of finished first symbols.
+    """
+    bounds = bounds or Bounds()
+    held = supports(made.offsets, made.symbols, made.size)
+    names = np.flatnonzero(held >= max(least, 1)).astype(np.int32)
+    short = np.zeros(made.size, dtype=np.int32)
+    short[names] = np.arange(1, len(names) + 1)
+    some = made.keep(short[made.symbols] > 0)
+    search = _Search(replace(some, symbols=short[some.symbols]), len(names) + 1, least, longest, bounds)
+    room = int(min(FOREVER if limit is None else limit, memory * 5e5 / _PATTERN))
+    workers = threads or int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+    search.space = int(memory * 5e5 / _PROJECTED / workers)
+    found, stopped = _searched(search, room, workers, tell)
+    found = [part for part in found if part is not None]
+    sizes = np.concatenate([[0], np.cumsum([len(part[0]) for part in found])]).astype(np.int64)
+    parents = np.concatenate([np.where(p < 0, -1, p + sizes[n]) for n, (p, _, _, _) in enumerate(found)] or [_NONE])
+    codes = np.concatenate([part[1] for part in found] or [_NONE]).astype(np.int64)
+    counts = np.concatenate([part[2] for part in found] or [_NONE]).astype(np.int64)
+    done = sum(part[3] for part in found)
+    names = np.concatenate([[0], names]).astype(np.int32)
+    users = made.users
+    complete = done == len(names) - 1
+    return PatternTree(parents.astype(np.int64), names[codes], counts, users, complete, stopped, len(names) - 1, done)
+
+
+def expected(made: Sequences, least: int, longest: int, bounds: Bounds | None = None) -> tuple[int, bool]:
+    """About how many patterns there are, from a few first symbols; and whether there may be many more.
+
+    First symbols are put in order of what follows them, cut into layers, and one of each layer is asked, up to 20,000
+    patterns (stratified sampling; an estimate of whether a search explodes, not of its exact size).
+    """
+    held = supports(made.offsets, made.symbols, made.size)
+    short = np.zeros(made.size, dtype=np.int32)
+    names = np.flatnonzero(held >= max(least, 1))
+    short[names] = np.arange(1, len(names) + 1)
+    some = made.keep(short[made.symbols] > 0)
+    search = _Search(replace(some, symbols=short[some.symbols]), len(names) + 1, least, longest, bounds or Bounds())
+    roots = np.concatenate(search.tasks() or [np.zeros(0, np.int32)])
+    total, more = 0, False
+    for layer in np.array_split(roots, min(_LAYERS, len(roots)) or 1):
+        if len(layer):
+            parents, _, _, done = search.run(layer[len(layer) // 2 : len(layer) // 2 + 1], _PROBED)
+            total += (len(parents) if done else _PROBED) * len(layer)
+            more |= not done
+    return total, more
+
+
+class _Search:
+    """What all threads read."""
+
+    def __init__(self, made: Sequences, size: int, least: int, longest: int, bounds: Bounds) -> None:
+        self.made, self.size, self.least, self.longest, self.bounds = made, size, least, longest, bounds
+        symbols = made.symbols
+        self.later, self.ends, self.before = links(made.offsets, symbols, made.places, size)
+        self.state = np.zeros(1, dtype=np.int64)
+        self.space = FOREVER
+        if bounds.any:
+            self.rows = made.rows().astype(np.int32)
+            self.times = np.zeros(len(symbols), np.int64) if made.times is None else made.times
+            self.firsts = np.argsort(symbols, kind="stable").astype(np.int32)
+            self.starts = np.concatenate([[0], np.cumsum(np.bincount(symbols, minlength=size))])
+        else:
+            self.starts, self.firsts = first_places(made.offsets, symbols, size)
+
+    def tasks(self) -> list[np.ndarray]:
+        """Groups of first symbols with about as much to read, the largest first."""
+        if self.size < 2:
+            return []
+        follow = np.add.reduceat((self.ends - self.later)[self.firsts], self.starts[1:-1])
+        order = np.argsort(-follow, kind="stable").astype(np.int32)
+        group = np.cumsum(follow[order]) // _WORK
+        return np.split(order + 1, np.flatnonzero(np.diff(group)) + 1)
+
+    def run(self, roots: np.ndarray, room: int) -> Any:
+        """One task; see the kernels."""
+        roots = roots.astype(np.int32)
+        symbols, common = self.made.symbols, (self.starts, self.firsts, roots, self.least, self.longest)
+        if not self.bounds.any:
+            return grow(symbols, self.later, self.ends, self.before, *common, room, self.space, self.state)
+        where = (self.rows, self.later, self.ends, self.made.places, self.times)
+        return grow_bounded(symbols, *where, *common, self.bounds.array, room, self.space, self.state)
+
+
+def _searched(
+    search: _Search, limit: int, workers: int, tell: Callable[[float, int], None] | None
+) -> tuple[list[Any], bool]:
+    """What each task found, in the order of the tasks; and whether the user stopped it."""
+    tasks = search.tasks()
+    results: list[Any] = [None] * len(tasks)
+    waiting = list(enumerate(tasks))[::-1]
+    running: dict[Future[Any], int] = {}
+    total, stopped = 0, False
+    pool = ThreadPoolExecutor(workers)
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers and total <= limit:
+                number, roots = waiting.pop()
+                running[pool.submit(search.run, roots, limit - total)] = number
+            done, _ = wait(running, timeout=_TICK, return_when=FIRST_COMPLETED)
+            for future in done:
+                number = running.pop(future)
+                results[number] = future.result()
+                total += len(results[number][0])
+                if results[number][3] < len(tasks[number]):
+                    total = max(total, limit + 1)
+                if tell is not None:
+                    tell(1 / len(tasks), min(total, limit))
+            if total > limit:
+                search.state[0] = STOPPED
+                waiting.clear()
+    except KeyboardInterrupt:
+        stopped = True
+        search.state[0] = STOPPED
+        for future in running:
+            results[running[future]] = future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return results, stopped
+
+
+@numba.njit(cache=True, nogil=True)
+def _lengths(parents):  # type: ignore[no-untyped-def]
+    lengths = np.ones(len(parents), np.int32)
+    for node in range(len(parents)):
+        if parents[node] >= 0:
+            lengths[node] = lengths[parents[node]] + 1
+    return lengths
+
+
+@numba.njit(cache=True, nogil=True)
+def _spelt(parents, codes, chosen, offsets):  # type: ignore[no-untyped-def]
+    symbols = np.empty(offsets[-1], np.int32)
+    for number in range(len(chosen)):
+        node = chosen[number]
+        place = offsets[number + 1]
+        while node >= 0:
+            place -= 1
+            symbols[place] = codes[node]
+            node = parents[node]
+    return symbols
