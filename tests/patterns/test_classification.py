@@ -154,6 +154,8 @@ def test_the_order_that_decides_is_named_first(ordered, fitted):
     assert (told["share no"], told["share yes"]) == (0, 1)
     plain = mattered.filter(pl.col("pattern").is_null())["feature"].to_list()
     assert "length" in plain
+    # Nobody has it twice: the count would be the presence again.
+    assert "a > b: count" not in set(mattered["feature"])
 
 
 def test_what_a_forest_uses_loses_most_when_shuffled(ordered):

@@ -65,7 +65,7 @@ ROWS = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 9)), max_size=9).map
     st.sampled_from([None, 1, 3]),
     st.sampled_from([None, 2, 5]),
 )
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_the_count_is_the_most_that_fit_whatever_bounds_gap_and_span(rows, patterns, gap, span):
     far = [None if each is None else each * DAY for each in (gap, span)]
     count, _, _ = occurrences(made_of(*rows), Patterns.of(patterns), *far)
@@ -89,6 +89,15 @@ def test_each_pattern_has_readable_columns_with_days():
     # a > b twice, 4 and 2 days apart, the last three days before the asking
     np.testing.assert_allclose(made.matrix.toarray(), [[1, 1, 2, 2, 3, 3, 5], [0, 1, 0, 1, 0, 0, 4]])
     assert made.patterns.tolist() == [0, 1, 0, 1, 0, 0, 1]
+
+
+def test_columns_that_would_say_the_same_twice_can_be_left_out():
+    made = pattern_features(
+        made_of([(1, 0), (2, 1), (2, 2)]), Patterns.of([(1,), (2,)]), counted=np.array([False, True])
+    )
+    assert made.names == ["a: present", "b: present", "b: count", "a: since", "b: since"]
+    assert made.patterns.tolist() == [0, 1, 1, 0, 1]
+    np.testing.assert_allclose(made.matrix.toarray(), [[1, 1, 2, 2, 0]])
 
 
 def test_of_a_long_wait_the_latest_start_counts():

@@ -178,6 +178,7 @@ def pattern_features(
     at: int | np.ndarray | None = None,
     *,
     moments: bool = True,
+    counted: np.ndarray | None = None,
     max_gap: int | None = None,
     max_span: int | None = None,
 ) -> Features:
@@ -189,6 +190,7 @@ def pattern_features(
 
     Args:
         at: microseconds; the moment of asking, one for all or one for each row. None: the end of each history.
+        counted: (patterns,) which have a column ``count``; all by default.
 
     Raises:
         NoClock: see :func:`occurrences`.
@@ -202,9 +204,9 @@ def pattern_features(
         kinds += [gap, since]
         words += ["gap", "since"]
     names = [pattern_name(found.labels.gather(list(row)).to_list()) for row in patterns.rows()]
-    several = np.diff(patterns.offsets) > 1
-    numbers = np.arange(len(patterns))
-    picked = [numbers[several] if word == "gap" else numbers for word in words]
+    every = np.ones(len(patterns), dtype=bool)
+    some = {"gap": np.diff(patterns.offsets) > 1, "count": every if counted is None else counted}
+    picked = [np.flatnonzero(some.get(word, every)) for word in words]
     matrix = sparse.hstack([kind.tocsc()[:, which] for kind, which in zip(kinds, picked, strict=True)], format="csr")
     told = [f"{names[number]}: {word}" for word, which in zip(words, picked, strict=True) for number in which]
     return Features(matrix, told, np.concatenate(picked))

@@ -16,7 +16,15 @@ from scipy import sparse
 from segue import artefacts
 from segue.data.dataset import Dataset
 from segue.data.schema import Clock
-from segue.patterns.features import Features, Patterns, label_key, pattern_features, plain_features, relabelled
+from segue.patterns.features import (
+    Features,
+    Patterns,
+    label_key,
+    occurrences,
+    pattern_features,
+    plain_features,
+    relabelled,
+)
 from segue.patterns.labels import Labelled
 from segue.patterns.learners import Learner, Logistic
 from segue.patterns.selection import candidates, lengths_alike, presence, telling
@@ -34,6 +42,7 @@ class Reading:
         clock: of the log that it was learnt on.
         patterns: the patterns chosen, most telling first, in codes of ``symbols``.
         symbols: labels of the symbols of the patterns; entry 0 is none.
+        counted: (patterns,) whether somebody learnt from has the pattern twice; else ``count`` is ``present``.
         gains: (patterns,) bits about the label among histories of one length, on the users learnt from.
         actions: kinds of action that are counted.
         categories: labels of the categories whose shares are told, entry 0 is none; or None.
@@ -43,6 +52,7 @@ class Reading:
     clock: Clock
     patterns: Patterns
     symbols: pl.Series
+    counted: np.ndarray
     gains: np.ndarray
     actions: tuple[str, ...]
     categories: pl.Series | None
@@ -56,7 +66,7 @@ class Reading:
         settings = self.settings
         found, bounds = self._sequences(data, users), settings.bounds
         far = {"max_gap": bounds.gap_time, "max_span": bounds.span_time}
-        made = pattern_features(found, self.patterns, at, moments=settings.moments, **far)
+        made = pattern_features(found, self.patterns, at, moments=settings.moments, counted=self.counted, **far)
         if settings.plain:
             made = made.beside(self._plain(data, users, at))
         made.matrix.data = np.log1p(np.maximum(made.matrix.data, 0))
@@ -87,8 +97,8 @@ class Reading:
 
     def write(self, artefact: artefacts.Writer) -> None:
         """Write what was chosen."""
-        arrays = {"offsets": self.patterns.offsets, "symbols": self.patterns.symbols, "gains": self.gains}
-        artefact.tensors("patterns", arrays)
+        arrays = {"offsets": self.patterns.offsets, "symbols": self.patterns.symbols}
+        artefact.tensors("patterns", arrays | {"gains": self.gains, "counted": self.counted})
         artefact.table("symbols", self.symbols.alias("symbol").to_frame())
         if self.categories is not None:
             artefact.table("categories", self.categories.alias("category").to_frame())
@@ -101,7 +111,8 @@ class Reading:
         chosen = Patterns(arrays["offsets"], arrays["symbols"])
         symbols = artefact.table("symbols")["symbol"].alias("pattern")
         categories = artefact.table("categories")["category"] if "categories" in artefact else None
-        return cls(settings, facts["clock"], chosen, symbols, arrays["gains"], tuple(facts["actions"]), categories)
+        told = (arrays["counted"], arrays["gains"], tuple(facts["actions"]), categories)
+        return cls(settings, facts["clock"], chosen, symbols, *told)
 
     def _sequences(self, data: Dataset, users: np.ndarray) -> Sequences:
         found = sequences(data, self.settings.of, self.settings.level).take(users)
@@ -159,7 +170,10 @@ def learn_reading(made: Labelled, rows: np.ndarray, settings: Any) -> tuple[Read
     codes = np.unique(chosen.symbols)
     own = Patterns(chosen.offsets, (np.searchsorted(codes, chosen.symbols) + 1).astype(np.int32))
     symbols = found.labels.gather(np.concatenate([[0], codes]))
-    reading = Reading(settings, data.clock, own, symbols, gains, data.action_names, _categories(data, users, settings))
+    count, _, _ = occurrences(found, chosen, settings.bounds.gap_time, settings.bounds.span_time)
+    counted = count.max(axis=0).toarray().ravel() > 1 if len(chosen) else np.zeros(0, dtype=bool)
+    categories = _categories(data, users, settings)
+    reading = Reading(settings, data.clock, own, symbols, counted, gains, data.action_names, categories)
     return reading, reading.features(data, users, made.at).matrix
 
 
