@@ -43,6 +43,8 @@ from segue.patterns.sequences import sequences
 from tests.patterns.orders import DAY, FIRST, ordered_log, shop_log
 
 SMALL = {"patterns": 40, "max_length": 2, "candidates": 300}
+# Patterns alone, and as many as can fit what means nothing.
+GREEDY = {"plain": False, "moments": False, "false_discoveries": 1, "candidates": 1_000, "patterns": 150}
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +88,14 @@ def shuffled_labels(ordered, seed: int) -> pl.DataFrame:
 
 
 def test_of_labels_that_mean_nothing_nothing_is_told(ordered):
-    model = segue.SequenceClassifier(plain=False, moments=False, false_discoveries=1, **SMALL)
+    model = segue.SequenceClassifier(**GREEDY)
     found = [model.cross_validate(ordered[0], shuffled_labels(ordered, seed))["auc"] for seed in range(4)]
     assert 0.4 < np.mean(found) < 0.6
 
 
 def test_patterns_chosen_on_all_users_would_seem_to_tell_what_means_nothing(ordered, monkeypatch):
     """The broken twin of the test above: it shows that the check can fail."""
-    settings = SequenceClassifierConfig(plain=False, moments=False, false_discoveries=1, **SMALL)
+    settings = SequenceClassifierConfig(**GREEDY)
     found = []
     for seed in range(3):
         made = labelled(segue.Dataset.from_frames(ordered[0]), shuffled_labels(ordered, seed), settings)
