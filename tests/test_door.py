@@ -40,6 +40,7 @@ NAMES = {
     "RecentlyPopular",
     "Recommender",
     "Report",
+    "SequenceClassifier",
     "SequenceRecommender",
     "Split",
     "TextNeighbours",

@@ -30,6 +30,7 @@ _ROOMS = {
     "SequenceRecommender": "segue.recommenders.sequence",
     "Ensemble": "segue.recommenders.ensemble",
     "LanguageRanker": "segue.recommenders.language_ranker",
+    "SequenceClassifier": "segue.patterns.classification",
     "load": "segue.recommenders.store",
     "evaluate": "segue.evaluation.evaluate",
     "compare": "segue.evaluation.compare",
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from segue.evaluation.evaluate import evaluate
     from segue.evaluation.few_shot import few_shot
     from segue.evaluation.report import Report
+    from segue.patterns.classification import SequenceClassifier
     from segue.patterns.mine import mine
     from segue.recommenders.als import ALS
     from segue.recommenders.base import Recommender

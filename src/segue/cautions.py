@@ -31,6 +31,10 @@ class VectorsNotKept(SegueWarning):
     """Vectors of item text could not be kept on disk; they are made again the next time."""
 
 
+class LabelsSkipped(SegueWarning):
+    """Some labels have no user in the log, or some users no label; they are left out."""
+
+
 class ManyPatterns(SegueWarning):
     """There are more patterns than were asked to be found; a higher support, or ``top=``, finds the telling ones."""
 

@@ -13,6 +13,7 @@ from segue import __version__
 from segue.cautions import SegueWarning
 from segue.cli import (
     add_items,
+    classify,
     compare,
     compare_tuning,
     evaluate,
@@ -42,6 +43,7 @@ for module in (
     tune,
     evaluate,
     recommend,
+    classify,
     compare,
     compare_tuning,
     add_items,

@@ -35,6 +35,8 @@ class SymbolsUnknown(MiningError):
     code = "M005"
     template = "{count} of the symbols of {name} are not in the log, for example {example!r}.{hint}"
     remedy = "Name them as they stand in the log or the catalogue."
+
+
 class RuleSupportUnusable(MiningError):
     code = "M010"
     template = "min_support is {value!r}, neither a share nor a number of {units}."
@@ -126,3 +128,57 @@ class NumberUnusable(MiningError):
     code = "M025"
     template = "{name} is {value!r}, not {wanted}."
     remedy = "Give {wanted}."
+
+
+class LabelsUnclear(MiningError):
+    code = "M030"
+    template = "{given}."
+    remedy = "Give fit(data, labels) a frame of user_id and label, or set target= to will_leave or will_do:ACTION."
+
+
+class OneClass(MiningError):
+    code = "M031"
+    template = "All {users} users have the label {label!r}."
+    remedy = "Give labels of at least two kinds; of a ready target, change horizon, cutoff or active."
+
+
+class ClassTooSmall(MiningError):
+    code = "M032"
+    template = "The label {label!r} has {users} users, fewer than the {folds} folds."
+    remedy = "Set folds= to at most that number, or join the label with another."
+
+
+class LabelsOfNobody(MiningError):
+    code = "M033"
+    template = "None of the {count} labels belongs to a user of the log.{hint}"
+    remedy = "Give user_id as the log has them, each with a label."
+
+
+class LabelsContradict(MiningError):
+    code = "M034"
+    template = "The user {user!r} has two labels, {left!r} and {right!r}."
+    remedy = "Give each user one label."
+
+
+class NothingFrequent(MiningError):
+    code = "M035"
+    template = "No pattern is had by a share of {min_support} of any class ({users} users)."
+    remedy = "Lower min_support, or mine over something coarser, such as of='action' or a column of the catalogue."
+
+
+class TargetUnknown(MiningError):
+    code = "M036"
+    template = "There is no target {target!r}.{hint}"
+    remedy = "Set target= to will_leave or will_do:ACTION, or leave it out and give labels."
+
+
+class CutOffUnusable(MiningError):
+    code = "M037"
+    template = "The cut-off {cutoff} leaves nothing to learn from: {reason}."
+    remedy = "Move cutoff= into the log, or set a shorter horizon= (days) or a longer active=."
+
+
+class MomentsMissing(MiningError):
+    code = "M038"
+    template = "This classifier reads moments, and the histories have none."
+    remedy = "Give a frame with a column timestamp, or train with moments=False."
