@@ -7,9 +7,9 @@ for what comes next, and how loudly, is left to ``recommenders.patterns``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +20,7 @@ from segue.data.histories import Histories
 from segue.data.jit import numba
 
 ENTRIES = 8_000_000  # occurrences that are counted at a time (about 200 MB)
+Walk = Callable[..., Any]
 _LEARNT = ("keys", "of", "offsets", "items", "support", "weights", "days")
 
 
@@ -151,11 +152,12 @@ def count_habits(
     first = 0  # context of this level
     for level in range(1, 2 if backward else max_length):
         children = np.searchsorted(keys, np.arange(size + len(keys) + 1) * size)
-        log: Any = (histories.offsets, histories.items, times, children, keys, size, level, fading, backward)
+        log = (histories.offsets, histories.items, times, children, keys, size, level, fading, backward)
+        walk: Walk = partial(_occurrences, *log)
         last = size + len(keys)
         found, counts, longer = [], [], []
-        for low, high in _parts(log, size):
-            part, support = _counted(log, low, high)
+        for low, high in _parts(walk, size):
+            part, support = _counted(walk, low, high, size)
             longer.append(part[0][support >= min_support])
             counts.append(support[support >= min_support])
             found.append(_weightiest(part, followers, size))
@@ -183,25 +185,25 @@ def match(habits: Habits, histories: Histories, last: int, window: int, spread: 
     return Matches(rows, contexts, back, nearness, len(histories))
 
 
-def _parts(log: Any, size: int) -> list[tuple[int, int]]:
+def _parts(walk: Walk, size: int) -> list[tuple[int, int]]:
     """Ranges of first items with about ``ENTRIES`` occurrences each."""
     counts = np.zeros(size, dtype=np.int64)
     nothing = np.zeros(0, dtype=np.int64)
-    _occurrences(*log, 0, size, counts, nothing, nothing, np.zeros(0, np.float32), np.zeros(0, np.float32))
+    walk(0, size, counts, nothing, nothing, np.zeros(0, np.float32), np.zeros(0, np.float32))
     part = np.concatenate([[0], np.cumsum(counts)[:-1]]) // ENTRIES
     cuts = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), size]
     return list(pairwise(cuts))
 
 
-def _counted(log: Any, low: int, high: int) -> tuple[list[np.ndarray], np.ndarray]:
+def _counted(walk: Walk, low: int, high: int, size: int) -> tuple[list[np.ndarray], np.ndarray]:
     """Keys (context * size + follower, ascending), support, weights and days of one part, and the support again."""
-    counts = np.zeros(log[5], dtype=np.int64)
+    counts = np.zeros(size, dtype=np.int64)
     nothing, none = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
-    _occurrences(*log, low, high, counts, nothing, nothing, none, none)
+    walk(low, high, counts, nothing, nothing, none, none)
     total = int(counts.sum())
     keys, users = np.empty(total, dtype=np.int64), np.empty(total, dtype=np.int64)
     nearness, days = np.empty(total, dtype=np.float32), np.empty(total, dtype=np.float32)
-    _occurrences(*log, low, high, counts, keys, users, nearness, days)
+    walk(low, high, counts, keys, users, nearness, days)
     order = np.argsort(keys, kind="stable")  # users stay in order within a key
     keys = keys[order]
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
