@@ -20,6 +20,7 @@ from benchmarks import (
     continual,
     cross_domain,
     few_shot,
+    hybrid,
     item_text,
     language_ranker,
     patterns_recommender,
@@ -93,6 +94,9 @@ def main() -> None:
         item_text.run(asked.data, asked.again)
     if (not asked.only or "language-ranker" in asked.only) and (asked.data / language_ranker.LOG).exists():
         language_ranker.run(asked.data)
+    if not asked.only or "hybrid" in asked.only:
+        there = (name for name in hybrid.LOGS if name in READY or (asked.data / name).exists())
+        hybrid.run(asked.data, tuple(there), asked.again)
     for name, seeds in LOGS.items():
         if (not asked.only or name in asked.only) and (name in READY or (asked.data / name).exists()):
             quality.run(name, asked.data, seeds)

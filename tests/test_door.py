@@ -34,6 +34,7 @@ NAMES = {
     "Ensemble",
     "FirstOrder",
     "Holdout",
+    "Hybrid",
     "ItemNeighbours",
     "LanguageRanker",
     "PatternRecommender",

@@ -30,6 +30,7 @@ _ROOMS = {
     "ALS": "segue.recommenders.als",
     "SequenceRecommender": "segue.recommenders.sequence",
     "Ensemble": "segue.recommenders.ensemble",
+    "Hybrid": "segue.recommenders.hybrid",
     "LanguageRanker": "segue.recommenders.language_ranker",
     "load": "segue.recommenders.store",
     "evaluate": "segue.evaluation.evaluate",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from segue.recommenders.base import Recommender
     from segue.recommenders.ease import EASE
     from segue.recommenders.ensemble import Ensemble
+    from segue.recommenders.hybrid import Hybrid
     from segue.recommenders.language_ranker import LanguageRanker
     from segue.recommenders.neighbours import ItemNeighbours
     from segue.recommenders.patterns import PatternRecommender

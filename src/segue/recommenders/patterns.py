@@ -18,13 +18,13 @@ from segue import artefacts
 from segue.config import Config
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
-from segue.data.split import Holdout, leave_last_out
-from segue.errors import SplitEmpty
+from segue.data.split import Holdout
 from segue.patterns.habits import Habits
 from segue.recommenders import pattern_reasons
 from segue.recommenders.base import Recommender
 from segue.recommenders.growing import Growth, longer
 from segue.recommenders.pattern_weights import SPREADS, Evidence, Weights, chosen
+from segue.recommenders.stages import inner_validation
 
 _USERS = 4_000  # at most so many users decide about the weights
 
@@ -89,7 +89,7 @@ class PatternRecommender(Recommender):
             if (value := getattr(self.config, field.name)) != "auto"
         }
         self.weights, quality = Weights(**given), None
-        holdout = validation or _last_events(data)
+        holdout = validation or inner_validation(data)[1]
         if holdout is not None and len(given) < len(fields(Weights)):
             self.weights, quality = self._chosen(holdout, given)
         self.report["weights"] = self.weights.document()
@@ -187,11 +187,3 @@ class PatternRecommender(Recommender):
             self.config.window,
         )
         self._ready()
-
-
-def _last_events(data: Dataset) -> Holdout | None:
-    """Each user's last event, to choose on where no holdout is given."""
-    try:
-        return leave_last_out(data).test
-    except SplitEmpty:
-        return None

@@ -27,6 +27,7 @@ CLASSES = {
     "ALS": "als",
     "SequenceRecommender": "sequence",
     "Ensemble": "ensemble",
+    "Hybrid": "hybrid",
     "LanguageRanker": "language_ranker",
 }
 
