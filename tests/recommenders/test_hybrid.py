@@ -187,7 +187,7 @@ def test_trees_without_their_package_say_what_to_install(monkeypatch: pytest.Mon
         segue.Hybrid(["FirstOrder"], blend="lambdamart")
 
 
-@pytest.mark.parametrize(("blend", "part"), [("logistic", "linear"), ("lambdamart", "trees")])
+@pytest.mark.parametrize(("blend", "part"), [("logistic", "linear"), ("lambdamart", "linear"), ("lambdamart", "trees")])
 def test_a_blend_of_other_members_is_refused(split: segue.Split, tmp_path: Path, blend: str, part: str) -> None:
     one, two = fitted(split, ["FirstOrder"], blend=blend), fitted(split, CHEAP, blend=blend)
     assert one._learnt is not None

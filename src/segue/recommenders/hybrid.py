@@ -59,7 +59,8 @@ class Hybrid(Several):
     standardised scores; they learn nothing. ``"logistic"`` (multinomial logistic regression, the first choice of
     Plackett and Luce) and ``"lambdamart"`` (Burges, 2010; LightGBM, ``pip install segue[hybrid]``) learn from the
     validation events, never from a test, what each member's standardised score, reciprocal rank and listing of an item
-    is worth, beside popularity and the length of the history. Their candidates are the union of the members' best.
+    is worth, beside popularity and the length of the history; the trees go on from where the regression ends. Their
+    candidates are the union of the members' best.
 
     What that costs: the blend is learnt with members that know the training events alone, and kept for members that
     learn from the validation events too. So every member is fitted twice, except sequence models, whose search is the
@@ -119,7 +120,9 @@ class Hybrid(Several):
                 raise MembersDiffer(what=what)
         model = cls(list(members), **settings)
         model._adopt(list(members))
-        model._learn(list(first), validation, show=True)
+        model.report["blend"] = {"blend": model.config.blend}
+        if model.config.blend in LEARNT:
+            model._learn(list(first), validation, show=True)
         return model
 
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
