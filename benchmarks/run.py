@@ -20,8 +20,10 @@ from benchmarks import (
     continual,
     cross_domain,
     few_shot,
+    hybrid,
     item_text,
     language_ranker,
+    patterns_recommender,
     pretraining,
     quality,
     rules,
@@ -77,6 +79,8 @@ def main() -> None:
         "cross-domain-movies": cross_domain.movies,
     }.items():
         measures[name] = partial(measure_on, asked.data)
+    if all(name in READY or (asked.data / name).exists() for name in patterns_recommender.LOGS):
+        measures["pattern-recommender"] = partial(patterns_recommender.habits, asked.data)
     if (asked.data / modes_of_tuning.LOG).exists():
         measures |= {name: partial(part, asked.data) for name, part in modes_of_tuning.PARTS.items()}
     for name, measure in measures.items():
@@ -92,6 +96,9 @@ def main() -> None:
         item_text.run(asked.data, asked.again)
     if (not asked.only or "language-ranker" in asked.only) and (asked.data / language_ranker.LOG).exists():
         language_ranker.run(asked.data)
+    if not asked.only or "hybrid" in asked.only:
+        there = (name for name in hybrid.LOGS if name in READY or (asked.data / name).exists())
+        hybrid.run(asked.data, tuple(there), asked.again)
     for name, seeds in LOGS.items():
         if (not asked.only or name in asked.only) and (name in READY or (asked.data / name).exists()):
             quality.run(name, asked.data, seeds)

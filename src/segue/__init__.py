@@ -23,12 +23,14 @@ _ROOMS = {
     "Popular": "segue.recommenders.popular",
     "RecentlyPopular": "segue.recommenders.popular",
     "FirstOrder": "segue.recommenders.transitions",
+    "PatternRecommender": "segue.recommenders.patterns",
     "ItemNeighbours": "segue.recommenders.neighbours",
     "TextNeighbours": "segue.recommenders.text_neighbours",
     "EASE": "segue.recommenders.ease",
     "ALS": "segue.recommenders.als",
     "SequenceRecommender": "segue.recommenders.sequence",
     "Ensemble": "segue.recommenders.ensemble",
+    "Hybrid": "segue.recommenders.hybrid",
     "LanguageRanker": "segue.recommenders.language_ranker",
     "SequenceClassifier": "segue.patterns.classification",
     "load": "segue.recommenders.store",
@@ -60,8 +62,10 @@ if TYPE_CHECKING:
     from segue.recommenders.base import Recommender
     from segue.recommenders.ease import EASE
     from segue.recommenders.ensemble import Ensemble
+    from segue.recommenders.hybrid import Hybrid
     from segue.recommenders.language_ranker import LanguageRanker
     from segue.recommenders.neighbours import ItemNeighbours
+    from segue.recommenders.patterns import PatternRecommender
     from segue.recommenders.popular import Popular, RecentlyPopular
     from segue.recommenders.sequence import SequenceRecommender
     from segue.recommenders.store import load

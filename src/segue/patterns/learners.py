@@ -197,5 +197,5 @@ def _lightgbm() -> Any:
     try:
         import lightgbm
     except ModuleNotFoundError:
-        raise ExtraMissing(what="classifier='lightgbm'", package="lightgbm", extra="lightgbm") from None
+        raise ExtraMissing(what="classifier='lightgbm'", package="lightgbm", extra="boosting") from None
     return lightgbm

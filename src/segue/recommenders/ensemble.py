@@ -6,15 +6,14 @@ Builds and keeps the members, and averages what they score. How scores are broug
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
-from segue import artefacts, progress
+from segue import progress
 from segue.config import Config
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
@@ -22,9 +21,7 @@ from segue.data.split import Holdout
 from segue.errors import ConfigValue, DistilRefused, MembersDiffer
 from segue.ranking.fusion import reciprocal_ranks, standardised
 from segue.recommenders.base import Recommender
-from segue.recommenders.growing import Growth
-from segue.recommenders.spec import Spec
-from segue.recommenders.store import recommender_class
+from segue.recommenders.several import MemberSpec, Several, difference, name_of
 
 if TYPE_CHECKING:
     from segue.recommenders.sequence import SequenceRecommender
@@ -32,10 +29,8 @@ if TYPE_CHECKING:
 _SCORES = 1_000_000  # floats of one member's scores that are being brought onto the common scale
 
 
-class Member(Spec):
+class Member(MemberSpec):
     """One member of an :class:`Ensemble`: a recommender, and what it weighs."""
-
-    refused: ClassVar[dict[str, str]] = {"Ensemble": "an ensemble is no member of another; list its members instead"}
 
     weight: float = Field(1.0, ge=0)
     """Its share of the average, relative to the others."""
@@ -61,7 +56,7 @@ class EnsembleConfig(Config):
         return members
 
 
-class Ensemble(Recommender):
+class Ensemble(Several):
     """The average of several recommenders, for example of several seeds or encoders.
 
     ``average="score"`` averages z-scores: each member's scores of a row are brought to mean 0 and deviation 1 over the
@@ -86,22 +81,14 @@ class Ensemble(Recommender):
     """
 
     Settings = EnsembleConfig
-    members: list[Recommender]
 
     def __init__(
         self, members: Config | Sequence[Any] | None = None, *, weights: Sequence[float] | None = None, **settings: Any
     ) -> None:
-        if isinstance(members, Config) or members is None:
-            super().__init__(members, **settings)
-        else:
-            super().__init__(members=members, **settings)
+        super().__init__(members, **settings)
         if weights is not None:
             self.config = _weighted(self.config, weights)
-        self.members = []
-        if isinstance(members, Sequence):
-            fitted = [each for each in members if isinstance(each, Recommender) and each._fitted]
-            if len(fitted) == len(members):
-                self._adopt(fitted)
+        self._adopt_fitted(members)
 
     @classmethod
     def of(
@@ -116,23 +103,13 @@ class Ensemble(Recommender):
         members = [{"recommender": recommender, "settings": {**settings, "seed": seed}} for seed in seeds]
         return cls(members, average=average)
 
-    def _adopt(self, members: list[Recommender]) -> None:
-        for member in members[1:]:
-            if (what := _difference(members[0], member)) is not None:
-                raise MembersDiffer(what=what)
-        self.know_as(members[0])
-        self.members = members
-        self.report = {"recommender": type(self).__name__, "exclude_seen": self.exclude_seen}
-        self.report["members"] = [member.report for member in members]
-        self._fitted = True
-
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         self.members = []
         count = len(self.config.members)
         for number, spec in enumerate(self.config.members):
             own = dict(run)
             if own.get("checkpoint") is not None:
-                own["checkpoint"] = Path(own["checkpoint"]) / _name(number)
+                own["checkpoint"] = Path(own["checkpoint"]) / name_of(number)
             with progress.part(f"Member {number + 1} of {count}"):
                 self.members.append(spec.build(self.config.seed).fit(data, validation, **own))
         self.report["members"] = [member.report for member in self.members]
@@ -157,38 +134,6 @@ class Ensemble(Recommender):
         weights = [spec.weight for spec in self.config.members]
         pairs = zip(self.members, weights, strict=True)
         return [(member, np.float32(weight / sum(weights))) for member, weight in pairs if weight]
-
-    def _grow(self, growth: Growth) -> None:
-        grown = []
-        for member in self.members:
-            member = copy.copy(member)
-            member.report = dict(member.report)
-            member.know_as(self)
-            member._forget_answers()
-            member._grow(growth)
-            grown.append(member)
-        self.members = grown
-
-    def _save(self, artefact: artefacts.Writer) -> None:
-        # What is known of the log is in the artefact once; each member adds only what it learnt.
-        described = [
-            {"recommender": type(member).__name__, "settings": member.config.model_dump()} for member in self.members
-        ]
-        artefact.document("members", described)
-        for number, member in enumerate(self.members):
-            member._save(artefact.within(_name(number)))
-
-    def _load(self, artefact: artefacts.Reader) -> None:
-        described = artefact.document("members")
-        # The report follows; zip refuses numbers of members that differ.
-        for number, (each, _) in enumerate(zip(described, self.config.members, strict=True)):
-            cls = recommender_class(each["recommender"])
-            member = cls(cls.Settings.parse(each["settings"], owner=cls.__name__))
-            member.know_as(self)
-            member.report = self.report["members"][number]
-            member._load(artefact.within(_name(number)))
-            member._fitted = True
-            self.members.append(member)
 
     def distil(
         self,
@@ -236,7 +181,7 @@ class Ensemble(Recommender):
         teachers = [(member, weight) for member, weight in self._weights() if isinstance(member, SequenceRecommender)]
         if others := [type(each).__name__ for each, _ in self._weights() if not isinstance(each, SequenceRecommender)]:
             raise DistilRefused(reason=f"{', '.join(others)} scores whole histories, not each position of one")
-        if (what := _difference(self, data)) is not None:
+        if (what := difference(self, data)) is not None:
             raise MembersDiffer(what=what)
         run = {name: settings.pop(name) for name in RUN_OPTIONS if name in settings}
         settings.setdefault("max_length", min(member.plan.max_length for member, _ in teachers))
@@ -255,10 +200,6 @@ class Ensemble(Recommender):
         return student
 
 
-def _name(number: int) -> str:
-    return f"member-{number}"
-
-
 def _weighted(config: EnsembleConfig, weights: Sequence[float]) -> EnsembleConfig:
     def refuse(reason: str) -> ConfigValue:
         return ConfigValue(name="weights", owner=Ensemble.__name__, value=weights, reason=reason)
@@ -269,22 +210,3 @@ def _weighted(config: EnsembleConfig, weights: Sequence[float]) -> EnsembleConfi
         raise refuse("weights are numbers from 0, and one of them at least is above")
     pairs = zip(config.members, weights, strict=True)
     return config.model_copy(update={"members": [each.model_copy(update={"weight": float(w)}) for each, w in pairs]})
-
-
-def _difference(one: Any, other: Any) -> str | None:
-    """Where codes of one recommender mean something else in another, or in a data set; None where they do not.
-
-    Recommenders must also know the same users: an ensemble has one history for each.
-    """
-    if not one.item_vocabulary.ids.equals(other.item_vocabulary.ids):
-        counts = f"{len(one.item_vocabulary):,} and {len(other.item_vocabulary):,} items"
-        return f"their catalogues differ ({counts})"
-    for name in ("clock", "time_zone", "action_names"):
-        if getattr(one, name) != getattr(other, name):
-            return f"{name} is {getattr(one, name)!r} and {getattr(other, name)!r}"
-    if not isinstance(other, Recommender):
-        return None
-    same = one.user_vocabulary.ids.equals(other.user_vocabulary.ids) and all(
-        np.array_equal(getattr(one.histories, name), getattr(other.histories, name)) for name in ("offsets", "items")
-    )
-    return None if same else "their users or histories differ"

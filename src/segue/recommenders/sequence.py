@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +22,8 @@ from segue.data.attributes import ItemFeatures, item_features
 from segue.data.batches import inference_batches
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
-from segue.data.split import Holdout, leave_last_out
-from segue.errors import ConfigUnknown, SplitEmpty, nearest
+from segue.data.split import Holdout
+from segue.errors import ConfigUnknown, nearest
 from segue.language.encode import encode_texts
 from segue.language.encoder import TextEncoder
 from segue.language.item_text import ItemText, read_item_text, tuned_encoder, wanted_model
@@ -34,6 +34,7 @@ from segue.nn.text_path import TextVectors
 from segue.recommenders.base import Recommender
 from segue.recommenders.growing import Growth
 from segue.recommenders.kinds import rarely_again
+from segue.recommenders.stages import as_searched, inner_validation
 from segue.recommenders.transfer import Source, transferred
 from segue.recommenders.updating import Updated, update
 from segue.training.build import LogShape, build_model, readable, text_config
@@ -67,6 +68,7 @@ class SequenceRecommender(Recommender):
     language_tuned: dict[str, np.ndarray] | None = None  # what a language model has learnt, by its name there
     distillation: Distillation | None = None  # while a student is being fitted (see Ensemble.distil)
     source: Source | None = None  # while a fit begins from another model
+    before_refit: Callable[[SequenceRecommender], None] | None = None  # while a blend is learnt (see stages)
 
     @property
     def target(self) -> str | None:
@@ -134,7 +136,7 @@ class SequenceRecommender(Recommender):
         if validation is not None and self.target is not None and not len(validation.about(self.target).users):
             data, validation = validation.all, None  # it holds none of what is to be told
         if validation is None and self.config.epochs == "auto":
-            data, validation = _inner_validation(data, self.target)
+            data, validation = inner_validation(data, self.target)
         histories = self._timed(data.histories)
         source = self.source
         features = (
@@ -170,6 +172,8 @@ class SequenceRecommender(Recommender):
                 self.model = model
                 self._forget_vectors()
                 weights, self.report["trend"] = fit_trend(held, self._plain_scores)
+            if self.before_refit is not None:
+                self.before_refit(as_searched(self, model, data, weights))
 
         self.trend = None
         self.model, report = fit(plan, search, everything, options, searched)
@@ -371,16 +375,6 @@ class SequenceRecommender(Recommender):
         self.model.eval()
         trend = TrendWeights.from_document(artefact.document("trend")) if "trend" in artefact else None
         self.trend = self._trend_of(trend)
-
-
-def _inner_validation(data: Dataset, target: str | None) -> tuple[Dataset, Holdout | None]:
-    """Hold the last event of each user out for early stopping when the caller gave nothing to validate on."""
-    try:
-        inner = leave_last_out(data, target)
-    except SplitEmpty:
-        return data, None
-    context = inner.test.context
-    return (context, Holdout(context, inner.test.targets, until=data)) if len(context) else (data, None)
 
 
 def _run_options(run: Mapping[str, Any]) -> RunOptions:

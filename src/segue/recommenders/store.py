@@ -20,12 +20,14 @@ CLASSES = {
     "Popular": "popular",
     "RecentlyPopular": "popular",
     "FirstOrder": "transitions",
+    "PatternRecommender": "patterns",
     "ItemNeighbours": "neighbours",
     "TextNeighbours": "text_neighbours",
     "EASE": "ease",
     "ALS": "als",
     "SequenceRecommender": "sequence",
     "Ensemble": "ensemble",
+    "Hybrid": "hybrid",
     "LanguageRanker": "language_ranker",
 }
 
