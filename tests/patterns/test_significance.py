@@ -14,8 +14,9 @@ from scipy import stats
 
 import segue
 from segue import errors
+from segue.patterns.chance import adjusted, fisher
 from segue.patterns.sequences import Sequences, sequences
-from segue.patterns.significance import adjusted, fisher, patterns_of, permutation_p_values, support_of
+from segue.patterns.significance import patterns_of, permutation_p_values, support_of
 
 SYMBOLS = 4
 PATTERNS = [list(p) for k in (1, 2, 3) for p in itertools.product(range(1, SYMBOLS + 1), repeat=k)]
@@ -183,5 +184,5 @@ def test_numbers_that_are_none_are_refused(wrong: Any) -> None:
 
 
 def test_a_correction_that_is_none_is_refused() -> None:
-    with pytest.raises(errors.RuleChoiceUnknown):
+    with pytest.raises(errors.ChoiceUnknown):
         permutation_p_values(made([[(0, 1)]]), *flat([[1]]), correction="holm")

@@ -61,12 +61,6 @@ class BasketsUnknown(MiningError):
     remedy = "Use moment, session, user, or a column of the log such as an order number: {known}."
 
 
-class RuleChoiceUnknown(MiningError):
-    code = "M014"
-    template = "{name} is {value!r}, which is no choice.{hint}"
-    remedy = "Choose one of {known}."
-
-
 class RuleSpanUnusable(MiningError):
     code = "M015"
     template = "within is {value!r}: {reason}."

@@ -7,16 +7,16 @@ and compared (emerging patterns, Dong and Li, KDD 1999). How groups are made is 
 from __future__ import annotations
 
 import warnings
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy import special, stats
 
 from segue.cautions import PatternsCut
 from segue.data.frames import from_polars
 from segue.data.jit import numba
 from segue.errors import NoClock
+from segue.patterns.chance import CORRECTIONS, adjusted, fisher_two_sided
 from segue.patterns.counting import by_label, need_choice, need_whole, pattern_column
 from segue.patterns.groups import two_groups
 from segue.patterns.mining import Bounds, frequent
@@ -25,7 +25,6 @@ from segue.patterns.spans import Span, microseconds
 from segue.patterns.support import least_users
 from segue.patterns.windows import TIES
 
-CORRECTIONS = ("benjamini-hochberg", "benjamini-yekutieli", "bonferroni", "none")
 _ENDLESS = np.iinfo(np.int64).max
 
 
@@ -182,7 +181,7 @@ def _compared(support: np.ndarray, sizes: list[int], correction: str) -> dict[st
     lack = np.array(sizes, dtype=np.float64)[:, None] - have
     share = have / np.array(sizes)[:, None]
     half = np.where((have == 0).any(axis=0) | (lack == 0).any(axis=0), 0.5, 0.0)
-    p_value = fisher(support[0], support[1], sizes[0], sizes[1])
+    p_value = fisher_two_sided(support[0], support[1], sizes[0], sizes[1])
     with np.errstate(divide="ignore"):
         growth = share[0] / share[1]
     return {
@@ -192,39 +191,3 @@ def _compared(support: np.ndarray, sizes: list[int], correction: str) -> dict[st
         "p_value": p_value,
         "adjusted_p_value": adjusted(p_value, correction),
     }
-
-
-def fisher(left: np.ndarray, right: np.ndarray, left_size: int, right_size: int) -> np.ndarray:
-    """(n,) two-sided p values of Fisher's exact test: of the tables with the same margins, all as unlikely or more.
-
-    Args:
-        left, right: (n,) how many of each side have something; the sizes are how many there are.
-    """
-    total = left + right
-    out = np.ones(len(left))
-    for together in np.unique(total):
-        cells = np.arange(max(0, together - right_size), min(together, left_size) + 1)
-        log = _log_choose(left_size, cells) + _log_choose(right_size, together - cells)
-        log -= _log_choose(left_size + right_size, np.array([together]))
-        order = np.argsort(log, kind="stable")
-        sums = np.cumsum(np.exp(log[order]))
-        mine = total == together
-        # Equally likely tables differ by rounding alone.
-        place = np.searchsorted(log[order], log[left[mine] - cells[0]] + 1e-7, side="right")
-        out[mine] = sums[place - 1]
-    return np.asarray(np.minimum(out, 1.0))
-
-
-def _log_choose(size: int, chosen: np.ndarray) -> np.ndarray:
-    found = special.gammaln(size + 1) - special.gammaln(chosen + 1) - special.gammaln(size - chosen + 1)
-    return np.asarray(found)
-
-
-def adjusted(p_values: np.ndarray, correction: str) -> np.ndarray:
-    """P values corrected for their number; one of ``CORRECTIONS``."""
-    if correction == "none" or not len(p_values):
-        return p_values
-    if correction == "bonferroni":
-        return np.asarray(np.minimum(p_values * len(p_values), 1.0))
-    method = {"benjamini-hochberg": "bh", "benjamini-yekutieli": "by"}[correction]
-    return np.asarray(stats.false_discovery_control(p_values, method=cast(Any, method)))

@@ -18,20 +18,19 @@ from segue.data.frames import from_polars
 from segue.errors import (
     ConstraintsContradict,
     NoClock,
-    RuleChoiceUnknown,
     RuleLengthUnusable,
     RuleShareUnusable,
     RuleSpanUnusable,
     RuleSupportUnusable,
     SpanUnreadable,
     SupportUnusable,
-    nearest,
 )
 from segue.patterns.baskets import baskets_of
+from segue.patterns.chance import CORRECTIONS, adjusted, fisher
+from segue.patterns.counting import need_choice
 from segue.patterns.itemsets import Itemsets, frequent_itemsets
 from segue.patterns.ordered import ordered_rules
 from segue.patterns.sequences import Sequences, dataset_of, sequences
-from segue.patterns.significance import CORRECTIONS, adjusted, fisher
 from segue.patterns.spans import microseconds
 from segue.patterns.support import least_users
 
@@ -146,8 +145,7 @@ class _Asked:
             "ties": (ties, ("together", "log")),
         }
         for name, (value, known) in choices.items():
-            if value not in known:
-                raise RuleChoiceUnknown(name=name, value=value, hint=nearest(str(value), known), known=", ".join(known))
+            need_choice(name, value, known)
         for name, share in {"min_confidence": self.min_confidence, "level_of_significance": self.level}.items():
             if isinstance(share, bool) or not isinstance(share, int | float | np.number) or not 0 <= share <= 1:
                 raise RuleShareUnusable(name=name, value=share)

@@ -1,11 +1,10 @@
-"""How likely chance alone makes a habit: Fisher's exact test, many hypotheses at once, and shuffled orders.
+"""Whether an order is more than chance: the supports of patterns, also in histories whose events are shuffled.
 
-Which habits are tested is left to the miners; they say how many hypotheses that makes.
+Which habits are tested is left to the miners; tests of what goes together are in ``chance``.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,83 +14,10 @@ import numpy as np
 import polars as pl
 
 from segue.data.jit import numba
-from segue.errors import PatternsUnknown, PermutationsUnusable, RuleChoiceUnknown, nearest
+from segue.errors import PatternsUnknown, PermutationsUnusable
+from segue.patterns.chance import adjusted
 from segue.patterns.sequences import Sequences
 from segue.progress import track
-
-CORRECTIONS = ("benjamini-hochberg", "bonferroni", "none")
-
-
-@numba.njit(nogil=True, cache=True)
-def _log_choose(total, some):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    return math.lgamma(total + 1.0) - math.lgamma(some + 1.0) - math.lgamma(total - some + 1.0)
-
-
-@numba.njit(nogil=True, cache=True)
-def _fisher(total, both, left, right):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    found = np.empty(both.shape[0])
-    for each in range(both.shape[0]):
-        k, a, c, n = float(both[each]), float(left[each]), float(right[each]), float(total)
-        low, high = max(0.0, a + c - n), min(a, c)
-        if k <= low:
-            found[each] = 1.0
-            continue
-        # The shorter tail is summed from its largest term on, until what is left adds nothing.
-        upper = k > (a + 1) * (c + 1) / (n + 2)
-        at = k if upper else k - 1
-        term = math.exp(_log_choose(a, at) + _log_choose(n - a, c - at) - _log_choose(n, c))
-        tail = 0.0
-        while low <= at <= high and term > tail * 1e-17:
-            tail += term
-            if upper:
-                term *= (a - at) * (c - at) / ((at + 1) * (n - a - c + at + 1))
-                at += 1
-            else:
-                term *= at * (n - a - c + at) / ((a - at + 1) * (c - at + 1))
-                at -= 1
-        found[each] = min(1.0, tail) if upper else max(0.0, 1 - tail)
-    return found
-
-
-def fisher(both: np.ndarray, left: np.ndarray, right: np.ndarray, total: int) -> np.ndarray:
-    """Fisher's exact test, one-sided: how likely are as many together, or more, were the two sides independent?
-
-    Args:
-        both, left, right: (n,) how many of ``total`` hold both sides, the left, the right.
-
-    Returns:
-        (n,) p values, the upper tail of the hypergeometric distribution; to about 8 digits for a million baskets.
-    """
-    counts = [np.ascontiguousarray(part, dtype=np.int64) for part in (both, left, right)]
-    return np.asarray(_fisher(total, *counts))
-
-
-def adjusted(p_values: np.ndarray, method: str = "benjamini-hochberg", hypotheses: int | None = None) -> np.ndarray:
-    """P values corrected for the number of hypotheses tested.
-
-    Args:
-        method: ``"benjamini-hochberg"`` keeps the expected share of false habits among those reported below the level
-            (Benjamini and Hochberg, 1995; for tests that are independent or go together), ``"bonferroni"`` the chance
-            of even one, ``"none"`` corrects nothing.
-        hypotheses: how many were tested, where ``p_values`` are the best of them; those not given count as 1.
-
-    Raises:
-        RuleChoiceUnknown: there is no such correction.
-    """
-    if method not in CORRECTIONS:
-        known = ", ".join(CORRECTIONS)
-        raise RuleChoiceUnknown(name="correction", value=method, hint=nearest(method, CORRECTIONS), known=known)
-    p_values = np.asarray(p_values, dtype=np.float64)
-    tested = max(len(p_values), hypotheses or 0)
-    if method == "none":
-        return p_values
-    if method == "bonferroni":
-        return np.asarray(np.minimum(p_values * tested, 1))
-    order = np.argsort(p_values)
-    scaled = p_values[order] * tested / np.arange(1, len(p_values) + 1)
-    made = np.empty_like(p_values)
-    made[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1)
-    return made
 
 
 @numba.njit(nogil=True, cache=True)
@@ -262,7 +188,7 @@ def permutation_p_values(
 
     Raises:
         PermutationsUnusable: a number that is none, or below 1.
-        RuleChoiceUnknown: there is no such correction.
+        ChoiceUnknown: there is no such correction.
     """
     _whole("permutations", permutations)
     _whole("hypotheses", 1 if hypotheses is None else hypotheses)

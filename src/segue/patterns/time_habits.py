@@ -11,7 +11,7 @@ from scipy import stats
 from segue.data.calendar import HOUR, local_moments, weekdays
 from segue.data.frames import from_polars
 from segue.errors import NoClock
-from segue.patterns.contrast import CORRECTIONS, adjusted
+from segue.patterns.chance import CORRECTIONS, adjusted
 from segue.patterns.counting import need_action, need_choice, need_whole, symbol_columns
 from segue.patterns.sequences import dataset_of, sequences
 
