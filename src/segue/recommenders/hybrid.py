@@ -64,8 +64,8 @@ class Hybrid(Several):
 
     What that costs: the blend is learnt with members that know the training events alone, and kept for members that
     learn from the validation events too. So every member is fitted twice, except sequence models, whose search is the
-    first fit and whose refit the second; with ``refit=False`` no member is. The blend then meets members that know a
-    little more than those it was learnt with.
+    first fit and whose refit the second, and habits, which are weighed once; with ``refit=False`` no member is. The
+    blend then meets members that know a little more than those it was learnt with.
 
     Without a holdout each user's last training event teaches the blend. Where no event can teach it, for lack of users
     or of candidates that came true, scores are averaged and ``report["blend"]`` says so.

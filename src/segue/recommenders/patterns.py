@@ -6,7 +6,8 @@ Habits are counted by ``patterns.habits``; how loudly each speaks is chosen in `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
@@ -81,6 +82,7 @@ class PatternRecommender(Recommender):
 
     Settings = PatternConfig
     weights: Weights
+    before_refit: Callable[[Recommender], None] | None = None  # while a blend is learnt (see stages)
 
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         given = {
@@ -94,12 +96,11 @@ class PatternRecommender(Recommender):
             self.weights, quality = self._chosen(holdout, given)
         self.report["weights"] = self.weights.document()
         self.report["validation_ndcg@10"] = quality
-        self._evidence = Evidence.counted(
-            self.histories, self.item_counts, self.weights.spread, self.clock == "time", self.config
-        )
+        if self.before_refit is not None:
+            self.before_refit(self._of_training(data))
+        self._count()
         self.report["contexts"] = len(self._evidence.forward.of) - self._evidence.forward.size
         self.report["habits"] = len(self._evidence.forward.items)
-        self._ready()
 
     def _chosen(self, holdout: Holdout, given: Mapping[str, float]) -> tuple[Weights, float]:
         known = holdout.context
@@ -115,6 +116,22 @@ class PatternRecommender(Recommender):
         }
         seen = contexts if self.exclude_seen else None
         return chosen(found, given, contexts, targets.items[targets.offsets[users]], seen)
+
+    def _of_training(self, data: Dataset) -> PatternRecommender:
+        """A recommender of its own with the same weights and the habits of the training events alone."""
+        early = copy.copy(self)
+        early.before_refit = None
+        early._forget_answers()
+        early.report, early.histories, early.item_counts = dict(self.report), data.histories, data.item_counts
+        early._count()
+        early._fitted = True
+        return early
+
+    def _count(self) -> None:
+        self._evidence = Evidence.counted(
+            self.histories, self.item_counts, self.weights.spread, self.clock == "time", self.config
+        )
+        self._ready()
 
     def _ready(self) -> None:
         """What every question needs, derived from what is kept."""

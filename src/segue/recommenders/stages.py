@@ -37,7 +37,8 @@ def in_two_stages(
     """Fit a recommender; gives it as it was before it learnt from the validation events, and as it is in the end.
 
     A sequence model is trained once for both: the first is what its search for the number of epochs found, the second
-    its refit. The search has stopped at the epoch that suits the validation events best, so that the first looks a
+    its refit. Habits are weighed once: other weights would be another scale of scores, which a blend learnt for the
+    first could not read. Both have chosen (an epoch, a few weights) by the validation events, so that the first looks a
     little better on them than on others. All others are fitted twice.
     """
     if hasattr(type(model), "before_refit"):
