@@ -23,6 +23,7 @@ from benchmarks import (
     hybrid,
     item_text,
     language_ranker,
+    mining,
     patterns_recommender,
     pretraining,
     quality,
@@ -96,6 +97,8 @@ def main() -> None:
         item_text.run(asked.data, asked.again)
     if (not asked.only or "language-ranker" in asked.only) and (asked.data / language_ranker.LOG).exists():
         language_ranker.run(asked.data)
+    if not asked.only or "mining" in asked.only:
+        mining.run(asked.data, partial(peers_python, "patterns"), asked.again)
     if not asked.only or "hybrid" in asked.only:
         there = (name for name in hybrid.LOGS if name in READY or (asked.data / name).exists())
         hybrid.run(asked.data, tuple(there), asked.again)

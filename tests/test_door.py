@@ -54,6 +54,7 @@ NAMES = {
     "evaluate",
     "few_shot",
     "load",
+    "mine",
     "split",
     "tune",
 }
