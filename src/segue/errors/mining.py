@@ -41,3 +41,30 @@ class SpanUnreadable(MiningError):
     code = "M020"
     template = "{value!r} is {reason}."
     remedy = "Write text such as '7d', '36h' or '1d 12h', a timedelta, or a number of days."
+
+
+class CountUnusable(MiningError):
+    code = "M021"
+    template = "{name} is {value!r}, not a whole number from {least}."
+    remedy = "Give a whole number from {least}."
+
+
+class ChoiceUnknown(MiningError):
+    code = "M022"
+    template = "{name} is {value!r}, which is none of the choices.{hint}"
+    remedy = "Give one of: {known}."
+
+
+class GroupsUnusable(MiningError):
+    code = "M023"
+    template = "There are no two groups to compare: {reason}.{hint}"
+    remedy = (
+        "Give groups= (user_id to one of two labels; with more labels also target=), since= a moment inside the log, "
+        "or action= something that some users did and others did not."
+    )
+
+
+class DateUnreadable(MiningError):
+    code = "M024"
+    template = "{name} is {value!r}, which is no {wanted}."
+    remedy = "Give a date, a datetime or ISO 8601 text; for a log that knows an order alone, a whole number of it."
