@@ -24,6 +24,7 @@ from benchmarks import (
     language_ranker,
     pretraining,
     quality,
+    rules,
     speed,
     text,
     toolkit,
@@ -66,6 +67,7 @@ def main() -> None:
         "batch-recommendation": speed.batch_recommendation,
         "training-speed": lambda: speed.training(peers_python()),
         "encoders": lambda: encoders(peers_python()),
+        "rules": lambda: rules.beside_mlxtend(peers_python("patterns")),
         "text-encoding": lambda: text.encoding(peers_python("text")),
     }
     for name, measure_on in {

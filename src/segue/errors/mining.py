@@ -37,6 +37,60 @@ class SymbolsUnknown(MiningError):
     remedy = "Name them as they stand in the log or the catalogue."
 
 
+class RuleSupportUnusable(MiningError):
+    code = "M010"
+    template = "min_support is {value!r}, neither a share nor a number of {units}."
+    remedy = "Give a share of the {units}, above 0 and up to 1 (0.01), or a whole number of {units} from 1."
+
+
+class RuleShareUnusable(MiningError):
+    code = "M011"
+    template = "{name} is {value!r}, not a share."
+    remedy = "Give a number from 0 to 1."
+
+
+class RuleLengthUnusable(MiningError):
+    code = "M012"
+    template = "{name} is {value!r}, not {expected}."
+    remedy = "A rule has at least one item on each side: max_length counts both sides, max_consequent the second."
+
+
+class BasketsUnknown(MiningError):
+    code = "M013"
+    template = "Cannot make baskets by {baskets!r}: the log has no such column.{hint}"
+    remedy = "Use moment, session, user, or a column of the log such as an order number: {known}."
+
+
+class RuleChoiceUnknown(MiningError):
+    code = "M014"
+    template = "{name} is {value!r}, which is no choice.{hint}"
+    remedy = "Choose one of {known}."
+
+
+class RuleSpanUnusable(MiningError):
+    code = "M015"
+    template = "within is {value!r}: {reason}."
+    remedy = "Give a span such as '7d' or a whole number of places from 1, together with order='before'."
+
+
+class TooManyItemsets(MiningError):
+    code = "M016"
+    template = "More than {most} sets of items are frequent enough."
+    remedy = "Raise min_support, or lower max_length."
+
+
+class PermutationsUnusable(MiningError):
+    code = "M017"
+    template = "{name} is {value!r}, not a whole number from 1."
+    remedy = "999 permutations let a p value be as low as 0.001."
+
+
+class PatternsUnknown(MiningError):
+    code = "M018"
+    template = "No history holds {label!r}, of pattern number {number}."
+    remedy = "Patterns are lists of what stands in the column pattern of a mining result, counted over the same log."
+
+
 class SpanUnreadable(MiningError):
     code = "M020"
     template = "{value!r} is {reason}."
