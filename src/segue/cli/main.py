@@ -18,6 +18,7 @@ from segue.cli import (
     evaluate,
     fetch,
     inspect,
+    mine,
     pretrain,
     recommend,
     train,
@@ -37,6 +38,7 @@ app = typer.Typer(
 for module in (
     fetch,
     inspect,
+    mine,
     pretrain,
     train,
     tune,

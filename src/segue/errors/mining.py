@@ -122,3 +122,9 @@ class DateUnreadable(MiningError):
     code = "M024"
     template = "{name} is {value!r}, which is no {wanted}."
     remedy = "Give a date, a datetime or ISO 8601 text; for a log that knows an order alone, a whole number of it."
+
+
+class OptionElsewhere(MiningError):
+    code = "M090"
+    template = "{option} says nothing about {what}.{hint}"
+    remedy = "With --what {what} go: {known}."
