@@ -124,6 +124,12 @@ class DateUnreadable(MiningError):
     remedy = "Give a date, a datetime or ISO 8601 text; for a log that knows an order alone, a whole number of it."
 
 
+class NumberUnusable(MiningError):
+    code = "M025"
+    template = "{name} is {value!r}, not {wanted}."
+    remedy = "Give {wanted}."
+
+
 class OptionElsewhere(MiningError):
     code = "M090"
     template = "{option} says nothing about {what}.{hint}"

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from segue.errors import ChoiceUnknown, CountUnusable, nearest
+from segue.data.dataset import Dataset
+from segue.errors import ActionUnknown, ChoiceUnknown, CountUnusable, nearest
 
 
 @dataclass(frozen=True)
@@ -82,3 +83,22 @@ def need_choice(name: str, value: Any, known: Sequence[str]) -> None:
     """Raise ``ChoiceUnknown`` where the value is none of those known."""
     if value not in known:
         raise ChoiceUnknown(name=name, value=value, known=", ".join(known), hint=nearest(str(value), known))
+
+
+def symbol_columns(labels: pl.Series, codes: np.ndarray, of: str, taken: Sequence[str]) -> list[pl.Series]:
+    """One symbol a row under the names it has in the log: ``item_id``, ``action``, both, or the catalogue's column.
+
+    A column of the catalogue whose name is one of those ``taken`` by measures gets an underscore.
+    """
+    found = labels.gather(codes)
+    if of == "action+item":
+        return found.struct.unnest().get_columns()
+    name = "item_id" if of == "item" else of
+    return [found.alias(f"{name}_" if name in taken else name)]
+
+
+def need_action(data: Dataset, action: str) -> None:
+    """Raise ``ActionUnknown`` where nobody in the log did such a thing."""
+    if action not in data.action_names:
+        known = ", ".join(data.action_names) or "none"
+        raise ActionUnknown(name=action, known=known, hint=nearest(action, data.action_names))

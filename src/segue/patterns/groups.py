@@ -14,18 +14,15 @@ import polars as pl
 
 from segue.data.dataset import Dataset
 from segue.data.frames import to_polars
-from segue.data.schema import read_time
 from segue.errors import (
-    ActionUnknown,
     ColumnMissing,
-    DateUnreadable,
     GroupsUnusable,
     NoClock,
-    TimestampUnreadable,
     nearest,
 )
+from segue.patterns.counting import need_action
 from segue.patterns.sequences import Sequences, sequences
-from segue.patterns.spans import Span, microseconds
+from segue.patterns.spans import Span, microseconds, read_moment
 
 REST = "others"
 """What those are called who are in no group of their own."""
@@ -104,9 +101,7 @@ def by_action(data: Dataset, made: Sequences, action: str, ties: str) -> tuple[G
     Raises:
         ActionUnknown: nobody in the log did such a thing.
     """
-    if action not in data.action_names:
-        known = ", ".join(data.action_names) or "none"
-        raise ActionUnknown(name=action, known=known, hint=nearest(action, data.action_names))
+    need_action(data, action)
     histories = data.histories
     assert histories.actions is not None
     event = np.flatnonzero(histories.actions == data.action_names.index(action) + 1)
@@ -120,18 +115,6 @@ def by_action(data: Dataset, made: Sequences, action: str, ties: str) -> tuple[G
         early &= ~np.repeat(did, np.diff(made.offsets)) | (stamps < np.repeat(moments, np.diff(made.offsets)))
     cut = made.keep(early)
     return Group.of(action, cut, np.flatnonzero(did)), Group.of(REST, cut, np.flatnonzero(~did))
-
-
-def read_moment(data: Dataset, moment: Any, name: str) -> int:
-    """A moment as the log counts time; text without a zone is in the log's. Raises ``DateUnreadable``."""
-    wanted = "moment" if data.clock == "time" else "place in an order"
-    try:
-        read, clock = read_time(pl.Series([moment]), data.time_zone)
-    except (TimestampUnreadable, pl.exceptions.PolarsError, TypeError, OverflowError):
-        raise DateUnreadable(name=name, value=moment, wanted=wanted) from None
-    if read[0] is None or clock != data.clock or isinstance(moment, bool):
-        raise DateUnreadable(name=name, value=moment, wanted=wanted)
-    return int(read[0])
 
 
 def _labels(data: Dataset, groups: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,5 @@
 """Spans of time as a person writes them: ``"7d"``, ``"1d 12h"``, a timedelta, or a number of days; as microseconds.
+And moments, as the log counts them.
 
 What a span limits, and whether the log has a clock to hold it against, is left to the miners.
 """
@@ -9,10 +10,14 @@ import datetime as dt
 import numbers
 import re
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
+import polars as pl
 
-from segue.errors import SpanUnreadable
+from segue.data.dataset import Dataset
+from segue.data.schema import read_time
+from segue.errors import DateUnreadable, SpanUnreadable, TimestampUnreadable
 
 Span = dt.timedelta | str | float
 """What is read as a span; numbers are days."""
@@ -58,6 +63,18 @@ def microseconds(span: Span) -> int:
     if found > _LONGEST:
         raise SpanUnreadable(value=span, reason="longer than 1,000 years")
     return round(found)
+
+
+def read_moment(data: Dataset, moment: Any, name: str) -> int:
+    """A moment as the log counts time; text without a zone is in the log's. Raises ``DateUnreadable``."""
+    wanted = "moment" if data.clock == "time" else "place in an order"
+    try:
+        read, clock = read_time(pl.Series([moment]), data.time_zone)
+    except (TimestampUnreadable, pl.exceptions.PolarsError, TypeError, OverflowError):
+        raise DateUnreadable(name=name, value=moment, wanted=wanted) from None
+    if read[0] is None or clock != data.clock or isinstance(moment, bool):
+        raise DateUnreadable(name=name, value=moment, wanted=wanted)
+    return int(read[0])
 
 
 def _read(span: object) -> Fraction | int | None:
