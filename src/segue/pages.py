@@ -17,7 +17,7 @@ h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--
 p.note { background: #fff3bf; border-radius: 6px; padding: .5rem .8rem }
 p.lead, td.soft, .soft { color: var(--soft) }
 .tiles { display: flex; gap: 1rem; flex-wrap: wrap; margin: 1.5rem 0 }
-.tile { border: 1px solid var(--line); border-radius: 10px; padding: .8rem 1.2rem; min-width: 150px }
+.tile { border: 1px solid var(--line); border-radius: 10px; padding: .8rem 1.2rem; flex: 1 1 150px }
 .tile b { display: block; font-size: 1.7rem; color: var(--accent) }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }
@@ -65,8 +65,13 @@ def drawn(figure: Any, side: int = 50, height: int = 380, file: str | None = Non
         height: pixels.
         file: the name, without an ending, under which buttons beneath it save it as PNG and SVG; None: no buttons.
     """
-    figure.update_layout(template="plotly_white", height=height, margin={"l": side, "r": side, "t": 50, "b": 40})
+    top = 50 if file is None else 10  # a title, or a picture without one
+    figure.update_layout(template="plotly_white", height=height, margin={"l": side, "r": side, "t": top, "b": 40})
     config = {"displaylogo": False, "responsive": True}
+    if file is not None:
+        # A finger that scrolls the page must not catch in a picture.
+        figure.update_layout(dragmode=False)
+        config["displayModeBar"] = False
     picture = str(figure.to_html(full_html=False, include_plotlyjs=False, config=config))
     if file is None:
         return picture

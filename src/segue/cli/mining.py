@@ -160,7 +160,7 @@ def content(found: pl.DataFrame, out: Path) -> bytes:
     if ending in (".csv", ".tsv"):
         nested = [name for name, dtype in found.schema.items() if isinstance(dtype, pl.List)]
         texts = [
-            pl.Series(name, [json.dumps(each, ensure_ascii=False, default=str) for each in found[name]])
+            pl.Series(name, [json.dumps(each, ensure_ascii=False, default=str) for each in found[name].to_list()])
             for name in nested
         ]
         found = found.with_columns(texts)
@@ -190,7 +190,7 @@ def _read(name: str, value: Any, of: str, data: Dataset) -> Any:
 
 
 def _support(text: str) -> Any:
-    """``"50"`` is a number of users; ``"0.01"``, ``"1e-3"`` and ``"1%"`` are shares; else as it is, for the miner to refuse."""
+    """``"50"`` is a number of users; ``"0.01"`` and ``"1%"`` are shares; what is neither is for the miner to refuse."""
     with contextlib.suppress(ValueError):
         return int(text)
     with contextlib.suppress(ValueError):
@@ -223,7 +223,7 @@ def _ids(texts: list[str], data: Dataset) -> list[Any]:
 
 
 def _cell(name: str, value: Any) -> str:
-    if value is None:
+    if value is None or value != value:
         return ""
     if isinstance(value, float):
         return f"{value:.1%}" if name in SHARES else f"{value:.3g}"

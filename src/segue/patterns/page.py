@@ -18,10 +18,10 @@ from segue import artefacts, pages
 from segue.data.dataset import Dataset
 from segue.data.frames import to_polars
 from segue.patterns import pictures
-from segue.patterns.reading import THEN, name as named, readable
+from segue.patterns.reading import THEN, readable
+from segue.patterns.reading import name as named
 from segue.patterns.regularity import refills
 from segue.patterns.sequences import Sequences, dataset_of, sequences
-from segue.patterns.support import least_users
 from segue.patterns.table import table
 from segue.patterns.windows import windows
 
@@ -174,7 +174,9 @@ def _transitions(made: Sequences, titles: Mapping[Any, str]) -> str:
         return _soft("Of what most users have, nothing follows directly after another.")
     figure, height = drawn
     told = "Of the users who have what stands on the left, how many took what stands below directly after it, ever."
-    return _soft(f"{told} Colours are logarithmic.") + pages.drawn(figure, height=height, file="what-comes-next")
+    return _soft(f"{told} Colours are logarithmic; white is nobody.") + pages.drawn(
+        figure, height=height, file="what-comes-next"
+    )
 
 
 def _intervals(data: Dataset, titles: Mapping[Any, str], of: str, level: int | None) -> str:

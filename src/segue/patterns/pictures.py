@@ -22,6 +22,7 @@ from segue.patterns.sequences import Sequences
 _BRANCHES = (6, 3, 2, 1)
 """Of a picture of paths: beginnings, and how many ways on are drawn at each step."""
 _READ = 20_000  # patterns of a frame that are looked at for paths
+_END, _NOTHING = object(), "rgba(0,0,0,0)"
 _TOP = 20  # symbols of a heat map
 _LONGEST = 26  # characters of a label
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -53,18 +54,56 @@ def paths(found: pl.DataFrame, titles: Mapping[Any, str]) -> tuple[Any, int] | N
         ways.setdefault(path[:-1], []).append(path)
     # The beginnings of what is most frequent beyond one symbol; a symbol that leads nowhere is no path.
     ways[()] = sorted((path for path in ways.get((), []) if path in ways), key=lambda path: -users[ways[path][0]])
-    chosen = [()]
-    for number in _BRANCHES:
-        chosen += [way for path in chosen if len(path) == max(map(len, chosen)) for way in ways.get(path, [])[:number]]
-    nodes = [path for path in chosen if path]
+    nodes = _grown((), ways)
     if not nodes:
         return None
-    return _sankey(nodes, users, [safe(labels[path[-1]], titles) for path in nodes])
+    nodes = _to_the_end(nodes)
+    # A thread that nobody sees.
+    counted = {path: users.get(path, 1e-6) for path in nodes}
+    return _sankey(nodes, counted, ["" if path[-1] is _END else safe(labels[path[-1]], titles) for path in nodes])
 
 
-def _sankey(nodes: list[tuple[Any, ...]], users: Mapping[Any, int], labels: list[str]) -> tuple[Any, int]:
+def _grown(path: tuple[Any, ...], ways: Mapping[tuple[Any, ...], list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
+    """What is drawn beyond a path, each node before what follows it."""
+    if len(path) == len(_BRANCHES):
+        return []
+    onward = ways.get(path, [])[: _BRANCHES[len(path)]]
+    return [node for way in onward for node in (way, *_grown(way, ways))]
+
+
+def _to_the_end(nodes: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """With threads from where paths end early to the last step: plotly lays ribbons across each other without them."""
+    last = max(map(len, nodes))
+    onward = {path[:-1] for path in nodes}
+    made = []
+    for path in nodes:
+        made.append(path)
+        if path not in onward:
+            made += [path + (_END,) * more for more in range(1, last - len(path) + 1)]
+    return made
+
+
+def _heights(nodes: list[tuple[Any, ...]], users: Mapping[Any, float]) -> list[float]:
+    """Where each node stands, 0 to 1 from the top, so that no ribbon crosses another: amid what follows it."""
+    gap = sum(users[path] for path in nodes if len(path) == 1) / 25
+    room: dict[tuple[Any, ...], float] = {}
+    for path in reversed(nodes):
+        own = max(users[path] + gap, room.get(path, 0.0))
+        room[path] = own
+        room[path[:-1]] = room.get(path[:-1], 0.0) + own
+    begin, places = {(): 0.0}, []
+    for path in nodes:
+        start = begin[path[:-1]]
+        begin[path[:-1]] = start + room[path]
+        begin[path] = start
+        places.append((start + room[path] / 2) / room[()])
+    return places
+
+
+def _sankey(nodes: list[tuple[Any, ...]], users: Mapping[Any, float], labels: list[str]) -> tuple[Any, int]:
     import plotly.graph_objects as go
 
+    steps = max(len(path) for path in nodes) - 1
     place = {path: number for number, path in enumerate(nodes)}
     links = [path for path in nodes if len(path) > 1]
     beginnings = [path for path in nodes if len(path) == 1]
@@ -75,24 +114,28 @@ def _sankey(nodes: list[tuple[Any, ...]], users: Mapping[Any, int], labels: list
             arrangement="snap",
             node={
                 "label": labels,
-                "color": [colours[path[0]] for path in nodes],
+                "color": [_NOTHING if path[-1] is _END else colours[path[0]] for path in nodes],
                 "customdata": [users[path] for path in nodes],
                 "hovertemplate": "%{label}<br>%{customdata:,} users came this way<extra></extra>",
-                "pad": 12,
+                "pad": 14,
+                "line": {"width": 0},
+                # Plotly takes neither 0 nor 1 for a place.
+                "x": [min(max((len(path) - 1) / steps, 0.001), 0.999) for path in nodes],
+                "y": [min(max(place, 0.001), 0.999) for place in _heights(nodes, users)],
                 "thickness": 10,
             },
             link={
                 "source": [place[path[:-1]] for path in links],
                 "target": [place[path] for path in links],
                 "value": [users[path] for path in links],
-                "color": [ribbons[path[0]] for path in links],
+                "color": [_NOTHING if path[-1] is _END else ribbons[path[0]] for path in links],
                 "hovertemplate": "%{source.label} → %{target.label}<br>%{value:,} users<extra></extra>",
             },
             textfont={"size": 12},
         )
     )
     widest = max(sum(len(path) == length for path in nodes) for length in range(1, len(_BRANCHES) + 1))
-    return figure, 140 + 24 * widest
+    return figure, 120 + 28 * widest
 
 
 def _paler(colour: str) -> str:

@@ -22,7 +22,7 @@ _STYLE = """
 .mined .bar-of-tools { display: flex; gap: .8rem; flex-wrap: wrap; align-items: center; margin: .8rem 0 }
 .mined input { font: inherit; padding: .3rem .6rem; border: 1px solid var(--line); border-radius: 6px; min-width: 0;
   flex: 1 1 12rem; max-width: 26rem }
-.mined th button { border: 0; padding: 0; font-weight: 700; color: var(--ink) }
+.mined th button { border: 0; padding: 0; font-weight: 700; color: var(--ink); white-space: nowrap }
 .mined th button::after { content: " ↕"; color: var(--line) }
 .mined th[aria-sort=ascending] button::after { content: " ↑"; color: var(--accent) }
 .mined th[aria-sort=descending] button::after { content: " ↓"; color: var(--accent) }
@@ -34,7 +34,7 @@ _SCRIPT = """
 (() => {
   const home = document.currentScript.parentElement;
   const {columns, rows} = JSON.parse(home.querySelector("script[type='application/json']").textContent);
-  const at_a_time = 50, plain = new Intl.NumberFormat("en");
+  const at_a_time = 20, plain = new Intl.NumberFormat("en");
   const shown_as = {
     words: value => value, whole: value => plain.format(value), share: value => (100 * value).toFixed(2) + "%",
     number: value => value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e6)
@@ -123,7 +123,7 @@ def table(shown: pl.DataFrame, meanings: Mapping[str, str], what: str) -> str:
         f"<input type='search' aria-label='Filter {escape(what)}' placeholder='Filter: words that must be there'>"
         f"<span role='status' class='soft'></span></div><div class='wide'>"
         f"<table><thead><tr>{heads}</tr></thead><tbody></tbody></table></div>"
-        "<p><button type='button' class='more'>Show 50 more</button></p>"
+        "<p><button type='button' class='more'>Show more</button></p>"
         "<noscript>The table needs JavaScript, which this browser has turned off.</noscript>"
         f"<details><summary>What the columns mean</summary><dl>{told}</dl></details>"
         f"<script type='application/json'>{data}</script><script>{_SCRIPT}</script></div>"
