@@ -17,7 +17,7 @@ h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--
 p.note { background: #fff3bf; border-radius: 6px; padding: .5rem .8rem }
 p.lead, td.soft, .soft { color: var(--soft) }
 .tiles { display: flex; gap: 1rem; flex-wrap: wrap; margin: 1.5rem 0 }
-.tile { border: 1px solid var(--line); border-radius: 10px; padding: .8rem 1.2rem; flex: 1 1 150px }
+.tile { border: 1px solid var(--line); border-radius: 10px; padding: .8rem 1.2rem; flex: 1 1 130px }
 .tile b { display: block; font-size: 1.7rem; color: var(--accent) }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }
@@ -32,6 +32,8 @@ p.save button { margin-left: .4rem }
 """
 
 
+# The browser itself refuses whatever would leave the page; some pictures of plotly are drawn by code that is evaluated.
+_ALONE = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 # A picture is saved by the browser alone, from what is on the page.
 _SAVING = """
 document.addEventListener("click", event => {
@@ -51,6 +53,7 @@ def whole(title: str, parts: Sequence[str]) -> str:
     head = (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f'<meta http-equiv="Content-Security-Policy" content="{_ALONE}">'
         f"<title>Segue: {escape(title)}</title><style>{_STYLE}</style>"
         f"<script>{get_plotlyjs()}</script><script>{_SAVING}</script></head><body>"
     )

@@ -19,10 +19,10 @@ from segue.cli.shared import console
 from segue.config import parse_assignments
 from segue.data.dataset import Dataset
 from segue.data.frames import read_file, to_polars, write_file
-from segue.errors import ConfigUnknown, FileNotReadable, OptionElsewhere, nearest
+from segue.errors import ConfigUnknown, FileNotReadable, OptionElsewhere, SupportUnusable, nearest
 from segue.patterns.contrast import contrast
 from segue.patterns.mine import mine
-from segue.patterns.reading import SHARES, readable
+from segue.patterns.reading import SHARES, cut, readable
 from segue.patterns.regularity import refills
 from segue.patterns.rules import rules
 from segue.patterns.support import least_users
@@ -30,7 +30,7 @@ from segue.patterns.time_habits import habits_of_time
 from segue.patterns.windows import windows
 
 _SHARE = 0.01
-_ROWS, _SYMBOL = 20, 34  # shown in a terminal: rows, and characters of a symbol
+_ROWS, _SYMBOL, _LINES = 20, 34, 150  # shown in a terminal: rows, characters of a symbol, and of a pattern
 _MINERS: dict[str, Callable[..., Any]] = {
     "patterns": mine,
     "windows": windows,
@@ -52,6 +52,7 @@ _TAKEN = {
     "clock": (*_OF, "action"),
 }  # fmt: skip
 OPTIONS = {name for names in _TAKEN.values() for name in names}
+_OURS = {"events", "items", "progress", *OPTIONS}  # what --set does not reach
 _SHOWN = {
     "windows": ("pattern", "count", "support", "lift"),
     "rules": ("antecedent", "consequent", "support", "confidence", "lift"),
@@ -82,14 +83,11 @@ def arguments_of(what: str, asked: Mapping[str, Any], settings: list[str], data:
     if what != "patterns" and "max_span_time" in arguments:
         arguments["within"] = arguments.pop("max_span_time")
     more = parse_assignments(settings)
-    known = list(inspect.signature(_MINERS[what]).parameters)
-    if what != "patterns" and (strange := [name for name in more if name not in known]):
-        raise ConfigUnknown(
-            name=strange[0],
-            owner=f"--what {what}",
-            hint=nearest(strange[0], known),
-            known=", ".join(name for name in known if name not in ("events", "items", "progress")),
-        )
+    takes = [name for name in inspect.signature(_MINERS[what]).parameters if name not in _OURS]
+    known = [] if what == "patterns" else takes  # whose settings are options, all of them
+    if strange := [name for name in more if name not in known]:
+        told = ", ".join(known) or "none, but the options above"
+        raise ConfigUnknown(name=strange[0], owner=f"--what {what}", hint=nearest(strange[0], known), known=told)
     return arguments | more
 
 
@@ -189,13 +187,13 @@ def _read(name: str, value: Any, of: str, data: Dataset) -> Any:
     return value
 
 
-def _support(text: str) -> Any:
-    """``"50"`` is a number of users; ``"0.01"`` and ``"1%"`` are shares; what is neither is for the miner to refuse."""
+def _support(text: str) -> float:
+    """``"50"`` is a number of users; ``"0.01"`` and ``"1%"`` are shares. Raises ``SupportUnusable``."""
     with contextlib.suppress(ValueError):
         return int(text)
     with contextlib.suppress(ValueError):
         return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    return text
+    raise SupportUnusable(value=repr(text), reason="a share of the users or a whole number of them")
 
 
 def _symbols(text: str, of: str, data: Dataset) -> Any:
@@ -227,4 +225,4 @@ def _cell(name: str, value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.1%}" if name in SHARES else f"{value:.3g}"
-    return f"{value:,}" if isinstance(value, int) else escape(str(value))
+    return f"{value:,}" if isinstance(value, int) else escape(cut(str(value), _LINES))

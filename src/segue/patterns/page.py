@@ -116,7 +116,7 @@ def _lead(frame: pl.DataFrame, data: Dataset, what: str) -> str:
     if data.clock == "time" and len(data):
         ends = pl.Series([data.events["timestamp"].min(), data.events["timestamp"].max()])
         local = ends.cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(data.time_zone)
-        period = ", " + " to ".join(local.dt.to_string("%Y-%m-%d"))
+        period = ", " + " to ".join(local.dt.to_string("%Y-%m-%d").to_list())
     return f"{frame.height:,} {escape(what)} in {len(data):,} events of {users:,} users{period}."
 
 
