@@ -75,7 +75,7 @@ def drawn(figure: Any, side: int = 50, height: int = 380, file: str | None = Non
         # A finger that scrolls the page must not catch in a picture.
         figure.update_layout(dragmode=False)
         config["displayModeBar"] = False
-    picture = str(figure.to_html(full_html=False, include_plotlyjs=False, config=config))
+    picture = str(figure.to_html(full_html=False, include_plotlyjs=False, config=config, div_id=file))
     if file is None:
         return picture
     buttons = "".join(

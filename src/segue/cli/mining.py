@@ -22,7 +22,7 @@ from segue.data.frames import read_file, to_polars, write_file
 from segue.errors import ConfigUnknown, FileNotReadable, OptionElsewhere, SupportUnusable, nearest
 from segue.patterns.contrast import contrast
 from segue.patterns.mine import mine
-from segue.patterns.reading import SHARES, cut, readable
+from segue.patterns.reading import cut, is_share, readable
 from segue.patterns.regularity import refills
 from segue.patterns.rules import rules
 from segue.patterns.support import least_users
@@ -56,7 +56,7 @@ _OURS = {"events", "items", "progress", *OPTIONS}  # what --set does not reach
 _SHOWN = {
     "windows": ("pattern", "count", "support", "lift"),
     "rules": ("antecedent", "consequent", "support", "confidence", "lift"),
-    "contrast": ("pattern", "share_a", "share_b", "growth", "adjusted_p_value"),
+    "contrast": ("pattern", "growth", "adjusted_p_value"),  # and the share of each group
     "refills": ("returning_users", "median_days", "lower_days", "upper_days", "regularity"),
     "clock": ("name", "count", "share", "lift"),
 }
@@ -130,7 +130,7 @@ def show(found: pl.DataFrame, data: Dataset, what: str, of: str) -> None:
     wanted = _SHOWN.get(what, first.columns)
     symbols = first.columns[: first.columns.index("users" if what == "refills" else "cycle")] if what in _ALONE else []
     table = Table(box=None, pad_edge=False, header_style="bold")
-    names = [name for name in first.columns if name in wanted or name in symbols]
+    names = [name for name in first.columns if name in wanted or name in symbols or name.startswith("share_")]
     for name in names:
         numeric = first.schema[name].is_numeric()
         table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
@@ -224,5 +224,5 @@ def _cell(name: str, value: Any) -> str:
     if value is None or value != value:
         return ""
     if isinstance(value, float):
-        return f"{value:.1%}" if name in SHARES else f"{value:.3g}"
+        return f"{value:.1%}" if is_share(name) else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else escape(cut(str(value), _LINES))

@@ -12,8 +12,12 @@ import polars as pl
 
 THEN, WITH = " → ", " + "
 _JOINTS = {"pattern": THEN, "antecedent": WITH, "consequent": WITH}
-SHARES = ("users_share", "share", "share_a", "share_b", "confidence", "returning_share")
-"""Columns of the miners that are shares, and read best in per cent."""
+_SHARES = ("users_share", "share", "confidence", "returning_share")
+
+
+def is_share(column: str) -> bool:
+    """Whether a column of a miner reads best in per cent."""
+    return column in _SHARES or column.startswith("share_")
 
 
 def name(label: Any, titles: Mapping[Any, str], longest: int | None = None) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from segue.patterns.reading import SHARES
+from segue.patterns.reading import is_share
 
 MOST = 10_000
 """Rows that travel with a page."""
@@ -133,7 +133,7 @@ def table(shown: pl.DataFrame, meanings: Mapping[str, str], what: str) -> str:
 def _kind(name: str, dtype: pl.DataType) -> str:
     if not dtype.is_numeric():
         return "words"
-    return "share" if name in SHARES else "whole" if dtype.is_integer() else "number"
+    return "share" if is_share(name) else "whole" if dtype.is_integer() else "number"
 
 
 def _value(value: Any) -> Any:
