@@ -181,7 +181,8 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     except OSError as error:
         raise ArtefactNotWritten(path=target, reason=error.strerror or error) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there is none where its directory could not be made
+            temporary.unlink(missing_ok=True)
 
 
 def sha256(content: bytes) -> str:

@@ -41,3 +41,7 @@ class ManyPatterns(SegueWarning):
 
 class PatternsCut(SegueWarning):
     """The search for patterns ended early; those that are there are complete for the first symbols told."""
+
+
+class MiningStopped(PatternsCut):
+    """The user stopped the search for patterns; what was complete by then is there."""

@@ -61,6 +61,21 @@ def bar(title: str, total: float | None, progress: bool = True, *, as_bytes: boo
         yield lambda amount: display.advance(task, amount)
 
 
+@contextlib.contextmanager
+def share(title: str, progress: bool = True) -> Iterator[Callable[[float, str], None]]:
+    """As :func:`bar` for a share of the work; the yielded function also takes words to show, such as what was found."""
+    if not enabled(progress):
+        yield lambda amount, words: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[words]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as display:
+        task = display.add_task(titled(title), total=1, words="")
+        yield lambda amount, words: display.update(task, advance=amount, words=words)
+
+
 def track(items: Iterable[T], title: str, total: int, progress: bool = True) -> Iterator[T]:
     """Iterate with a bar."""
     with bar(title, total, progress) as advance:

@@ -19,6 +19,7 @@ from segue.cli import (
     evaluate,
     fetch,
     inspect,
+    mine,
     pretrain,
     recommend,
     train,
@@ -38,6 +39,7 @@ app = typer.Typer(
 for module in (
     fetch,
     inspect,
+    mine,
     pretrain,
     train,
     tune,

@@ -176,3 +176,9 @@ class MomentsMissing(MiningError):
     code = "M038"
     template = "This classifier reads moments, and the histories have none."
     remedy = "Give a frame with a column timestamp, or train with moments=False."
+
+
+class OptionElsewhere(MiningError):
+    code = "M090"
+    template = "{option} says nothing about {what}.{hint}"
+    remedy = "With --what {what} go: {known}."

@@ -15,7 +15,7 @@ import polars as pl
 from pydantic import Field
 
 from segue import progress as bars
-from segue.cautions import ManyPatterns, PatternsCut
+from segue.cautions import ManyPatterns, MiningStopped, PatternsCut
 from segue.config import Config
 from segue.data.dataset import Dataset
 from segue.data.frames import from_polars
@@ -116,7 +116,7 @@ def mine(
     if config.keep != "all" and config.max_gap is not None and longest > MOST:
         longest = MOST
     if config.top is not None:
-        tree = _most_frequent(made, config, longest, bounds, wanted, threads)
+        tree = _most_frequent(made, config, longest, bounds, wanted, threads, progress)
     else:
         least = least_users(config.min_support, max(data.histories.lengths.astype(bool).sum(), 1))
         tree = _all(made, least, config, longest, bounds, threads, progress)
@@ -175,17 +175,20 @@ def _all(
             f"top=1000, a higher min_support, or a max_length."
         )
         warnings.warn(message, ManyPatterns, stacklevel=4)
-    with bars.bar("Mining", 1, progress) as advance:
-        tell: Callable[[float, int], None] = lambda share, found: advance(share)  # noqa: E731
-        options: dict[str, Any] = {"limit": config.limit, "memory": config.memory, "threads": threads}
-        tree = frequent(made, least, longest, bounds, tell=tell, **options)
+    options: dict[str, Any] = {"limit": config.limit, "memory": config.memory, "threads": threads}
+    with bars.share("Mining", progress) as say:
+        tree = frequent(made, least, longest, bounds, tell=_counting(say), **options)
     if tree.stopped:
-        _warn("you stopped it", f"the patterns that begin with {tree.done:,} of {tree.roots:,} symbols are complete")
+        _warn_stopped(tree)
     elif not tree.complete:
         tree = _up_to_a_length(made, least, longest, bounds, options)
         reached = f"limit={config.limit:,} or memory={config.memory:,.0f} was reached"
         _warn(reached, f"the patterns of up to {int(tree.lengths.max(initial=0))} symbols are complete")
     return tree
+
+
+def _counting(say: Callable[[float, str], None]) -> Callable[[float, int], None]:
+    return lambda share, found: say(share, f"{found:,} patterns")
 
 
 def _up_to_a_length(
@@ -201,27 +204,45 @@ def _up_to_a_length(
     return tree
 
 
-def _warn(why: str, what: str) -> None:
+def _warn(why: str, what: str, category: type[PatternsCut] = PatternsCut) -> None:
     message = f"The search ended early ({why}): {what}, all others are missing."
-    warnings.warn(message, PatternsCut, stacklevel=5)
+    warnings.warn(message, category, stacklevel=5)
+
+
+def _warn_stopped(tree: PatternTree) -> None:
+    what = f"the patterns that begin with {tree.done:,} of {tree.roots:,} symbols are complete"
+    _warn("you stopped it", what, MiningStopped)
 
 
 def _most_frequent(
-    made: Sequences, config: MiningConfig, longest: int, bounds: Bounds, wanted: Wanted, threads: int | None
+    made: Sequences,
+    config: MiningConfig,
+    longest: int,
+    bounds: Bounds,
+    wanted: Wanted,
+    threads: int | None,
+    progress: bool,
 ) -> PatternTree:
     """A tree that holds the ``top`` patterns; longer ones must beat what shorter ones reach."""
     assert config.top is not None
     options: dict[str, Any] = {"limit": config.limit, "memory": config.memory, "threads": threads}
     counted = config.model_copy(update={"top": None})
+
+    def search(least: int, length: int) -> tuple[PatternTree, np.ndarray]:
+        with bars.share(f"Mining up to {length} symbols of {least:,} users", progress) as say:
+            found = frequent(made, least, length, bounds, tell=_counting(say), **options)
+        return found, _chosen(found, counted, bounds, wanted)
+
     least = made.users
     tree = frequent(made, least, 1, bounds, **options)
     for length in range(longest if config.keep == "closed" else min(config.min_length, longest), longest + 1):
-        found = frequent(made, least, length, bounds, **options)
-        several = _chosen(found, counted, bounds, wanted)
+        found, several = search(least, length)
         while found.complete and len(several) < config.top and least > 1:
             least = max(1, least // 2)
-            found = frequent(made, least, length, bounds, **options)
-            several = _chosen(found, counted, bounds, wanted)
+            found, several = search(least, length)
+        if found.stopped:
+            _warn_stopped(found)
+            return found
         if not found.complete:
             _warn("limit or memory was reached", f"the patterns of up to {length - 1} symbols are complete")
             break
