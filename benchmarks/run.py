@@ -22,6 +22,7 @@ from benchmarks import (
     few_shot,
     item_text,
     language_ranker,
+    patterns_recommender,
     pretraining,
     quality,
     speed,
@@ -75,6 +76,8 @@ def main() -> None:
         "cross-domain-movies": cross_domain.movies,
     }.items():
         measures[name] = partial(measure_on, asked.data)
+    if all(name in READY or (asked.data / name).exists() for name in patterns_recommender.LOGS):
+        measures["pattern-recommender"] = partial(patterns_recommender.habits, asked.data)
     if (asked.data / modes_of_tuning.LOG).exists():
         measures |= {name: partial(part, asked.data) for name, part in modes_of_tuning.PARTS.items()}
     for name, measure in measures.items():

@@ -36,6 +36,7 @@ NAMES = {
     "Holdout",
     "ItemNeighbours",
     "LanguageRanker",
+    "PatternRecommender",
     "Popular",
     "RecentlyPopular",
     "Recommender",

@@ -23,6 +23,7 @@ _ROOMS = {
     "Popular": "segue.recommenders.popular",
     "RecentlyPopular": "segue.recommenders.popular",
     "FirstOrder": "segue.recommenders.transitions",
+    "PatternRecommender": "segue.recommenders.patterns",
     "ItemNeighbours": "segue.recommenders.neighbours",
     "TextNeighbours": "segue.recommenders.text_neighbours",
     "EASE": "segue.recommenders.ease",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from segue.recommenders.ensemble import Ensemble
     from segue.recommenders.language_ranker import LanguageRanker
     from segue.recommenders.neighbours import ItemNeighbours
+    from segue.recommenders.patterns import PatternRecommender
     from segue.recommenders.popular import Popular, RecentlyPopular
     from segue.recommenders.sequence import SequenceRecommender
     from segue.recommenders.store import load

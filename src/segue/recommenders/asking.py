@@ -171,8 +171,13 @@ def answer(
     if ranked:
         ranks = np.broadcast_to(np.arange(1, codes.shape[1] + 1), codes.shape)[kept]
         columns["rank"] = pl.Series(ranks, dtype=pl.Int64)
+    return outward(pl.DataFrame(columns), asked, model)
+
+
+def outward(frame: pl.DataFrame, asked: Asked, model: Recommender) -> Any:
+    """A frame with ``user_id`` and ``item_id`` about a question, as the kind and with the ids that came in."""
     vocabularies = {"item_id": model.item_vocabulary, "user_id": Vocabulary(asked.users, asked.uuids)}
-    return _outward(pl.DataFrame(columns), asked.frame_kind, vocabularies)
+    return _outward(frame, asked.frame_kind, vocabularies)
 
 
 def titles_frame(model: Recommender, frame: pl.DataFrame) -> pl.DataFrame:

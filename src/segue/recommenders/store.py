@@ -20,6 +20,7 @@ CLASSES = {
     "Popular": "popular",
     "RecentlyPopular": "popular",
     "FirstOrder": "transitions",
+    "PatternRecommender": "patterns",
     "ItemNeighbours": "neighbours",
     "TextNeighbours": "text_neighbours",
     "EASE": "ease",

@@ -1,0 +1,197 @@
+"""``PatternRecommender``: what people went on to take after what a history ends with, and the habits that say so.
+
+Habits are counted by ``patterns.habits``; how loudly each speaks is chosen in ``pattern_weights``, and
+``pattern_reasons`` puts them into words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy import sparse
+
+from segue import artefacts
+from segue.config import Config
+from segue.data.dataset import Dataset
+from segue.data.histories import Histories
+from segue.data.split import Holdout, leave_last_out
+from segue.errors import SplitEmpty
+from segue.patterns.habits import Habits
+from segue.recommenders import pattern_reasons
+from segue.recommenders.base import Recommender
+from segue.recommenders.growing import Growth, longer
+from segue.recommenders.pattern_weights import SPREADS, Evidence, Weights, chosen
+
+_USERS = 4_000  # at most so many users decide about the weights
+
+Auto = Literal["auto"]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class PatternConfig(Config):
+    """Settings of :class:`PatternRecommender`. What is ``"auto"`` is chosen on held-out events."""
+
+    max_length: int = Field(3, ge=2)
+    """Items of the longest habit, the one that follows among them: X, then Y, then Z."""
+    window: int = Field(10, ge=1)
+    """Events after its first that a habit may reach."""
+    last: int = Field(10, ge=1)
+    """How many of the newest events of a history are asked."""
+    followers: int = Field(500, ge=1)
+    """Habits kept of each context, the weightiest."""
+    min_support: int = Field(2, ge=1)
+    """Users that a context of several items needs."""
+    spread: NotNegative | Auto = "auto"
+    """A step over s events counts ``s ** -spread``."""
+    decay: Annotated[float, Field(gt=0, le=1)] | Auto = "auto"
+    """Weight of a context relative to one that ends an event later."""
+    shrink: NotNegative | Auto = "auto"
+    """Users added to those of a context, so that two of two are not a certainty."""
+    damping: Share | Auto = "auto"
+    """From 0 (confidence) over 0.5 (cosine) to 1: how far items that all take are held back."""
+    longer: NotNegative | Auto = "auto"
+    """Weight of contexts of several items, relative to single ones."""
+    backward: NotNegative | Auto = "auto"
+    """Weight of what people took before an item."""
+    popularity: NotNegative | Auto = "auto"
+    """Weight of an item's share of all events; the last resort where it is small."""
+
+
+class PatternRecommender(Recommender):
+    """Follows the habits of a log: people who took X then Y went on to Z.
+
+    ``score(z | history)`` is the sum, over the contexts c in its newest events, of
+
+        decay ** back(c) * near(c) * near_users(c, z) / (users(c) + shrink)
+
+    that is, confidences of contexts of all lengths, interpolated (Jelinek and Mercer, 1980) and not backed off, each
+    shrunk as in additive discounting towards what the shorter contexts and popularity say. A context may skip events;
+    ``near`` falls with every step over them, and each user counts once. ``damping`` moves the confidence towards the
+    cosine; ``backward`` adds what came before an item. Weights at ``"auto"`` are those that rank the validation events
+    best, or, without a holdout, each user's last training event; then everything is counted again with those events in
+    it. Memory holds ``followers`` habits for each context: 16 bytes each, at most 8 KB by default.
+
+    :meth:`explain` names the habits behind a recommendation.
+    """
+
+    Settings = PatternConfig
+    weights: Weights
+
+    def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
+        given = {
+            field.name: float(value)
+            for field in fields(Weights)
+            if (value := getattr(self.config, field.name)) != "auto"
+        }
+        self.weights, quality = Weights(**given), None
+        holdout = validation or _last_events(data)
+        if holdout is not None and len(given) < len(fields(Weights)):
+            self.weights, quality = self._chosen(holdout, given)
+        self.report["weights"] = self.weights.document()
+        self.report["validation_ndcg@10"] = quality
+        self._evidence = Evidence.counted(
+            self.histories, self.item_counts, self.weights.spread, self.clock == "time", self.config
+        )
+        self.report["contexts"] = len(self._evidence.forward.of) - self._evidence.forward.size
+        self.report["habits"] = len(self._evidence.forward.items)
+        self._ready()
+
+    def _chosen(self, holdout: Holdout, given: Mapping[str, float]) -> tuple[Weights, float]:
+        known = holdout.context
+        users = holdout.users[known.histories.lengths[holdout.users] > 0]
+        if len(users) > _USERS:
+            users = np.sort(np.random.default_rng(0).choice(users, _USERS, replace=False))
+        if not len(users):
+            return Weights(**given), 0.0
+        contexts, targets = known.histories.take(users), holdout.targets.histories
+        found = {
+            spread: Evidence.counted(known.histories, known.item_counts, spread, False, self.config)
+            for spread in ((given["spread"],) if "spread" in given else SPREADS)
+        }
+        seen = contexts if self.exclude_seen else None
+        return chosen(found, given, contexts, targets.items[targets.offsets[users]], seen)
+
+    def _ready(self) -> None:
+        """What every question needs, derived from what is kept."""
+        self._values = self._evidence.values(self.weights)
+        self._resort = (max(self.weights.popularity, 1e-6) * self._evidence.shares).astype(np.float32)
+
+    def _voices(self, histories: Histories) -> sparse.csr_matrix:
+        """(rows, contexts) how loudly each context speaks."""
+        matches = self._evidence.matches(histories, self.weights.spread)
+        return matches.matrix(self.weights.decay, self._values.shape[0])
+
+    def _score_block(self, histories: Histories) -> np.ndarray:
+        scores = np.asarray((self._voices(histories) @ self._values).toarray(), dtype=np.float32)
+        scores += self._resort
+        return scores
+
+    def explain(
+        self,
+        users: Sequence[Any] | Any | None = None,
+        k: int = 10,
+        *,
+        histories: Any = None,
+        items: Sequence[Any] | None = None,
+        habits: int = 3,
+    ) -> Any:
+        """The habits behind scores.
+
+        Args:
+            users, histories: as in :meth:`recommend`.
+            k: without ``items``, how many recommendations of each user are explained.
+            items: these items instead, for each user.
+            habits: the most telling of each item.
+
+        Returns:
+            A frame, best first: ``user_id``, ``item_id``, ``habit`` (item ids, oldest first; empty where popularity
+            alone speaks), ``support`` (users with the whole habit), ``of`` (users with its context), ``within_days``
+            (median time from the context to the item; null where the log has no times), ``share`` of the score, and
+            ``text``, which names titles where the catalogue has them.
+
+        Raises:
+            NotFitted, NothingAsked, BadK, HistoryMalformed, UnknownItems.
+        """
+        self._require_fitted()
+        return pattern_reasons.explained(self, users, histories, items, k, habits)
+
+    def _grow(self, growth: Growth) -> None:
+        old = self._evidence
+        self._evidence = Evidence(
+            old.forward.larger(growth.rows),
+            old.backward.larger(growth.rows),
+            longer(old.shares, growth.rows),
+            old.last,
+            old.window,
+        )
+        self._ready()
+
+    def _save(self, artefact: artefacts.Writer) -> None:
+        artefact.tensors("forward", self._evidence.forward.arrays())
+        artefact.tensors("backward", self._evidence.backward.arrays())
+        artefact.document("weights", self.weights.document())
+
+    def _load(self, artefact: artefacts.Reader) -> None:
+        size = len(self.item_vocabulary) + 1
+        self.weights = Weights(**artefact.document("weights"))
+        self._evidence = Evidence(
+            Habits.restored(artefact.tensors("forward"), size),
+            Habits.restored(artefact.tensors("backward"), size),
+            self.item_counts / max(self.item_counts.sum(), 1),
+            self.config.last,
+            self.config.window,
+        )
+        self._ready()
+
+
+def _last_events(data: Dataset) -> Holdout | None:
+    """Each user's last event, to choose on where no holdout is given."""
+    try:
+        return leave_last_out(data).test
+    except SplitEmpty:
+        return None
