@@ -30,7 +30,7 @@ from segue.recommenders import asking
 from segue.recommenders.base import Recommender
 from segue.recommenders.growing import Growth
 from segue.recommenders.ranker_weights import SIGNALS, Weights, known_of_items
-from segue.recommenders.sequence import _inner_validation, _run_options
+from segue.recommenders.running import inner_validation, run_options
 from segue.recommenders.spec import Spec
 from segue.recommenders.store import recommender_class
 from segue.training.fit import RunOptions
@@ -95,11 +95,11 @@ class LanguageRanker(Recommender):
 
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         plan: LanguageRankerConfig = self.config
-        options = _run_options(run)
+        options = run_options(run)
         refuse_what_cannot_be_learnt(plan, data)
         given = validation
         if validation is None:
-            data, validation = _inner_validation(data, self.target)
+            data, validation = inner_validation(data, self.target)
         self.ranker = self._build(len(data.histories.items))
         questions = of_training(data, plan.answer, self._kind(plan.target), plan.events)
         held = None if validation is None else self._held(validation)

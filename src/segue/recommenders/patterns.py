@@ -94,6 +94,10 @@ class PatternRecommender(Recommender):
             self.weights, quality = self._chosen(holdout, given)
         self.report["weights"] = self.weights.document()
         self.report["validation_ndcg@10"] = quality
+        self._count()
+
+    def _count(self) -> None:
+        """The habits of what is known, by the weights that are there."""
         self._evidence = Evidence.counted(
             self.histories, self.item_counts, self.weights.spread, self.clock == "time", self.config
         )
@@ -126,8 +130,12 @@ class PatternRecommender(Recommender):
         matches = self._evidence.matches(histories, self.weights.spread)
         return matches.matrix(self.weights.decay, self._values.shape[0])
 
+    def said(self, histories: Histories) -> sparse.csr_matrix:
+        """(rows, catalogue + 1) what habits say for each item, without popularity; 0 where none speaks."""
+        return sparse.csr_matrix(self._voices(histories) @ self._values)
+
     def _score_block(self, histories: Histories) -> np.ndarray:
-        scores = np.asarray((self._voices(histories) @ self._values).toarray(), dtype=np.float32)
+        scores = np.asarray(self.said(histories).toarray(), dtype=np.float32)
         scores += self._resort
         return scores
 
@@ -159,6 +167,15 @@ class PatternRecommender(Recommender):
         """
         self._require_fitted()
         return pattern_reasons.explained(self, users, histories, items, k, habits)
+
+    def counted_for(self, other: Recommender) -> PatternRecommender:
+        """Habits with these weights of what another recommender knows."""
+        made = PatternRecommender(self.config)
+        made.know_as(other)
+        made.weights = self.weights
+        made._count()
+        made._fitted = True
+        return made
 
     def _grow(self, growth: Growth) -> None:
         old = self._evidence

@@ -52,6 +52,9 @@ class SequenceConfig(Config):
     items, beside the encoder). Auto: all of it where the log has a clock."""
     behaviour: list[BehaviourPart] | Auto = "auto"
     """What is read of each event besides its item: actions, values. Auto: what the log has."""
+    pattern_prior: bool = False
+    """Whether what people went on to take after the newest events is weighed beside the model's scores, as learnt on
+    the validation events."""
     mask_share: float = Field(0.2, gt=0, lt=1)
     """Share of the events masked in training where the encoder learns from masked ones (bidirectional)."""
     features: list[str] | Auto = "auto"
