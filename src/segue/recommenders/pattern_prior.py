@@ -5,7 +5,6 @@ Habits are ``PatternRecommender``'s; how they are weighed is ``training.prior``'
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -52,10 +51,7 @@ class PatternPrior:
 
     def grown(self, model: Recommender, growth: Growth) -> Self:
         """With room for the items that a model has just been given."""
-        habits = copy.copy(self.habits)
-        habits.know_as(model)
-        habits._grow(growth)
-        return replace(self, habits=habits)
+        return replace(self, habits=self.habits.grown_with(model, growth))
 
     def save(self, artefact: artefacts.Writer) -> None:
         """Write both."""
@@ -65,8 +61,5 @@ class PatternPrior:
     @classmethod
     def restored(cls, artefact: artefacts.Reader, model: Recommender) -> Self:
         """What :meth:`save` wrote, for the model it was beside."""
-        habits = PatternRecommender()
-        habits.know_as(model)
-        habits._load(artefact.within("habits"))
-        habits._fitted = True
+        habits = PatternRecommender.restored_for(model, artefact.within("habits"))
         return cls(habits, PriorWeights.from_document(artefact.document("weights")))

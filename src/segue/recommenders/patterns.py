@@ -6,6 +6,7 @@ Habits are counted by ``patterns.habits``; how loudly each speaks is chosen in `
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Annotated, Any, Literal
@@ -174,6 +175,23 @@ class PatternRecommender(Recommender):
         made.know_as(other)
         made.weights = self.weights
         made._count()
+        made._fitted = True
+        return made
+
+    def grown_with(self, other: Recommender, growth: Growth) -> PatternRecommender:
+        """Habits that stay, with room for the items that another recommender has just been given."""
+        made = copy.copy(self)
+        made.know_as(other)
+        made._forget_answers()
+        made._grow(growth)
+        return made
+
+    @classmethod
+    def restored_for(cls, other: Recommender, artefact: artefacts.Reader) -> PatternRecommender:
+        """Habits that were saved as a part of another recommender."""
+        made = cls()
+        made.know_as(other)
+        made._load(artefact)
         made._fitted = True
         return made
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +36,16 @@ def run_options(run: Mapping[str, Any]) -> RunOptions:
         if settings.get(name) is not None:
             settings[name] = Path(settings[name])
     return RunOptions(**settings)
+
+
+def within(options: RunOptions, name: str) -> RunOptions:
+    """The run of one part, with a checkpoint of its own."""
+    return options if options.checkpoint is None else replace(options, checkpoint=options.checkpoint / name)
+
+
+def base_run(run: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """As :func:`within`, for a recommender beneath."""
+    own = dict(run)
+    if own.get("checkpoint") is not None:
+        own["checkpoint"] = Path(own["checkpoint"]) / name
+    return own
