@@ -22,6 +22,7 @@ from benchmarks import (
     few_shot,
     item_text,
     language_ranker,
+    pattern_routes,
     patterns_recommender,
     pretraining,
     quality,
@@ -93,6 +94,8 @@ def main() -> None:
         item_text.run(asked.data, asked.again)
     if (not asked.only or "language-ranker" in asked.only) and (asked.data / language_ranker.LOG).exists():
         language_ranker.run(asked.data)
+    if not asked.only or "pattern-routes" in asked.only:
+        pattern_routes.run(asked.data, asked.again)
     for name, seeds in LOGS.items():
         if (not asked.only or name in asked.only) and (name in READY or (asked.data / name).exists()):
             quality.run(name, asked.data, seeds)
