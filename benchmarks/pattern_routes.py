@@ -46,7 +46,7 @@ def route(name: str, log: str, data: Path, **settings: Any) -> dict[str, Any]:
         found[kind] = {metric: report[metric] for metric in METRICS} | {"interval": report.interval("ndcg@10")}
         found[kind]["cpu_seconds"] = round(time.process_time() - began)
         if name == "evidence":
-            found[kind]["answers"] = evaluate_answers(model, split.test, progress=False).as_dict()
+            found[kind]["answers"] = evaluate_answers(model, split.test).as_dict()
         if kind == "with" and "prior" in model.report:
             found["prior"] = model.report["prior"]
     test = segue.compare(reports[1], reports[0])
