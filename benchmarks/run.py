@@ -24,6 +24,7 @@ from benchmarks import (
     item_text,
     language_ranker,
     mining,
+    pattern_routes,
     patterns_recommender,
     pretraining,
     quality,
@@ -102,6 +103,8 @@ def main() -> None:
     if not asked.only or "hybrid" in asked.only:
         there = (name for name in hybrid.LOGS if name in READY or (asked.data / name).exists())
         hybrid.run(asked.data, tuple(there), asked.again)
+    if not asked.only or "pattern-routes" in asked.only:
+        pattern_routes.run(asked.data, asked.again)
     for name, seeds in LOGS.items():
         if (not asked.only or name in asked.only) and (name in READY or (asked.data / name).exists()):
             quality.run(name, asked.data, seeds)

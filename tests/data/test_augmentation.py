@@ -71,7 +71,9 @@ def test_columns_stay_with_their_events(lengths: list[int], tool: Tool, seed: in
             if getattr(batch, each.name) is None:
                 assert column is None
                 continue
-            assert column.shape == (new.lengths.shape if each.name == "lengths" else new.inputs.shape), each.name
+            assert column.shape == (new.lengths.shape if each.name in ("lengths", "rows") else new.inputs.shape), (
+                each.name
+            )
             assert column.dtype == getattr(batch, each.name).dtype, each.name
         assert ((new.inputs > 0) == inside).all()
         assert new.inputs.shape[1] == new.lengths.max() <= MAX_LENGTH

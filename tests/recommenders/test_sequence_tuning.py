@@ -161,3 +161,30 @@ def test_memory_that_runs_out_names_what_halves_it(
 def test_tuning_without_text_is_refused(films: segue.Split) -> None:
     with pytest.raises(ConfigValue, match="no item text"):
         trained(films, None, "lora")  # type: ignore[arg-type]
+
+
+def test_mined_interests_reach_the_language_model_too(films: segue.Split, language: str, tuned_model: Any) -> None:
+    told = trained(films, language, "lora", interests=4, interest_weight=5.0)
+    assert told.model.interests is None
+    assert any(
+        not np.array_equal(told.language_tuned[name], tuned_model.language_tuned[name]) for name in told.language_tuned
+    )
+    assert told.language_tuned.keys() == tuned_model.language_tuned.keys()
+
+
+def test_a_killed_tuning_with_interests_goes_on_with_the_same_head(
+    films: segue.Split, language: str, tmp_path: Path
+) -> None:
+    told = {"interests": 4, "checkpoint_seconds": 0.0}
+    whole = trained(films, language, "lora", **told)
+
+    def kill() -> None:
+        raise Killed
+
+    steps = len(whole.report["training"]["curve"]) * 4
+    with pytest.MonkeyPatch.context() as patch:
+        kill_at(patch, "stepped", steps + 3, kill)
+        with pytest.raises(Killed):
+            trained(films, language, "lora", checkpoint=tmp_path, **told)
+    resumed = trained(films, language, "lora", checkpoint=tmp_path, resume=True, **told)
+    assert resumed.weights_sha256() == whole.weights_sha256()

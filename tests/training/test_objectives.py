@@ -38,7 +38,7 @@ class Step:
         with torch.no_grad():  # vectors of the size they have once something is learnt
             self.task.model.tower.ids.weight.mul_(10)
         batch = self.task.transfer_batch_to_device(next(iter(self.task.feed.epoch(0))), torch.device("cpu"), 0)
-        self.inputs, self.targets, _, *self.views = batch
+        self.inputs, self.targets, _, _, *self.views = batch
         self.asked: list[Tensor] = []
         with InputVectors(self.task.model.tower) as read:
             self.clean = self.again()

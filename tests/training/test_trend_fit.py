@@ -9,8 +9,10 @@ import pytest
 import segue
 from segue.data.histories import Histories, repeat_share
 from segue.testing.logs import fashion_log
+from segue.training import held as on_holdout
 from segue.training import trend_fit
-from segue.training.trend_fit import Held, fit_trend
+from segue.training.held import Held
+from segue.training.trend_fit import fit_trend
 
 
 def held_of(split: segue.Split) -> Held:
@@ -26,7 +28,7 @@ def moving(stays: bool = False) -> segue.Dataset:
     return segue.Dataset.from_frames(fashion_log(users=90, moving=not stays))
 
 
-def popularity(held: Held) -> trend_fit.Scores:
+def popularity(held: Held) -> on_holdout.Scores:
     """A model that knows all-time popularity: log shares, as a softmax would learn them."""
     counts = np.bincount(held.known.items, minlength=held.catalogue + 1) + 0.5
     return lambda histories: np.tile(np.log(counts / counts.sum()).astype(np.float32), (len(histories), 1))
@@ -92,8 +94,8 @@ def test_the_learning_is_the_same_every_time_and_knows_no_order_of_requests(lear
 def test_a_sample_of_the_catalogue_stands_for_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     held = held_of(segue.split.by_time(moving()))
     whole, all_of_it = fit_trend(held, popularity(held))
-    columns = trend_fit._columns
-    monkeypatch.setattr(trend_fit, "_columns", lambda held, chosen, room, rng: columns(held, chosen, 30, rng))
+    columns = on_holdout._columns
+    monkeypatch.setattr(on_holdout, "_columns", lambda held, chosen, room, rng: columns(held, chosen, 30, rng))
     part, some = fit_trend(held, popularity(held))
     assert whole is not None
     assert part is not None

@@ -19,7 +19,7 @@ from segue.data.long import LongHistory, shortened
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded rows of one batch, all of shape (rows, width) but for ``lengths``.
+    """Padded rows of one batch, all of shape (rows, width) but for ``lengths`` and ``rows``.
 
     What a position is asked about is the event that follows it: when that is (``asked``), what kind of action it is
     (``wanted``), and in training which item (``targets``).
@@ -34,6 +34,7 @@ class Batch:
         actions, wanted: codes of the action of each event and of the one asked for (0: any); None without actions.
         values: float32, NaN where there is none; None where the log has none.
         weights: float32, what each target counts for in training; None where all count alike.
+        rows: (rows,) the history that each row is a window of, in training.
     """
 
     inputs: np.ndarray
@@ -46,6 +47,7 @@ class Batch:
     wanted: np.ndarray | None = None
     values: np.ndarray | None = None
     weights: np.ndarray | None = None
+    rows: np.ndarray | None = None
 
 
 class _Columns:
@@ -152,6 +154,7 @@ class TrainingWindows:
         if self.weights is not None:
             learnt &= self.weights[following] > 0
             others["weights"] = np.where(learnt, self.weights[following], 0).astype(np.float32)
+        others["rows"] = np.searchsorted(self.histories.offsets, self.starts[rows], side="right") - 1
         return Batch(np.where(inside, items[index], 0), np.where(learnt, items[following], 0), widths, **others)
 
 

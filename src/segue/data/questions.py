@@ -28,12 +28,14 @@ class Questions:
         items: (rows,) the codes asked about.
         answers: (rows,) float32: 1 for yes and 0 for no, or a rating; None where all are yes.
         kinds: (rows,) codes of what was done with the item, 0 where the log does not say.
+        users: (rows,) whose events they are, where both context and answer are in the log that is learnt from.
     """
 
     contexts: Histories
     items: np.ndarray
     answers: np.ndarray | None
     kinds: np.ndarray
+    users: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -41,7 +43,8 @@ class Questions:
     def take(self, rows: np.ndarray) -> Questions:
         """Some of them, in the order given."""
         answers = None if self.answers is None else self.answers[rows]
-        return Questions(self.contexts.take(rows), self.items[rows], answers, self.kinds[rows])
+        users = None if self.users is None else self.users[rows]
+        return Questions(self.contexts.take(rows), self.items[rows], answers, self.kinds[rows], users)
 
     def offered(self, item_counts: np.ndarray, seed: int) -> np.ndarray:
         """(rows, 1 or 2) codes to ask about: the item, and one drawn by popularity where only the yes is known.
@@ -86,7 +89,7 @@ def of_training(data: Dataset, answer: Answer, target: int = 0, last: int = 50) 
         values=_part(known.values, index),
         at=_part(known.timestamps, events),
     )
-    return _questions(contexts, known, events, answer, target)
+    return replace(_questions(contexts, known, events, answer, target), users=known.rows()[events])
 
 
 def of_holdout(holdout: Holdout, answer: Answer, target: int = 0) -> Questions:

@@ -21,6 +21,7 @@ _UNITS = (
     ("month", 2_629_800),
     ("year", 31_557_600),
 )
+_EVIDENCE_WORDS = 5  # of each title in a piece of evidence
 _LONGEST_WORD = 12  # characters that a word of a title has at most, on average
 
 
@@ -111,6 +112,25 @@ class Prompts:
                 template.opening + template.between.join(events[begin:end]) + template.question.format(lead=lead)
             )
         return told
+
+    def evidence(self, items: np.ndarray, taken: np.ndarray, support: np.ndarray, of: np.ndarray) -> list[list[str]]:
+        """What speaks for each of the (rows, items) codes, to stand before its offer; empty where ``taken`` is 0.
+
+        Titles are cut to a few words. Where an offer is too long, this is what is cut off.
+
+        Args:
+            taken: (rows, items) code of what others had taken before.
+            support, of: (rows, items) how many of them went on to the item, of how many.
+        """
+        short = {code: cut_to_words(self.titles[code], _EVIDENCE_WORDS) for code in np.unique([taken, items]).tolist()}
+        parts = (items.tolist(), taken.tolist(), support.tolist(), of.tolist())
+        return [
+            [
+                f" People who took {short[x]} then took {short[z]}: {some} of {all_}." if x else ""
+                for z, x, some, all_ in zip(*row, strict=True)
+            ]
+            for row in zip(*parts, strict=True)
+        ]
 
     def offers(
         self, items: np.ndarray, templates: Sequence[Template], noise: Callable[[str], str] | None = None

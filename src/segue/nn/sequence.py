@@ -40,6 +40,7 @@ class SequenceModel(nn.Module):
         self.tower, self.encoder, self.moments, self.behaviour = tower, encoder, moments, behaviour
         self.forget, self.mask_share = forget, mask_share
         self.language: nn.ParameterList | None = None  # what learns of a language model, while it does
+        self.interests: nn.Linear | None = None  # tells a person's interests from a state, while that is learnt
         self.mask = nn.Parameter(torch.zeros_like(tower.ids.weight[0])) if getattr(encoder, "masked", False) else None
         self.apply(_initialise)
 

@@ -172,7 +172,8 @@ class Ensemble(Several):
             MembersDiffer: the data are of another log.
             ResumeRefused: the checkpoint belongs to another training or other teachers.
         """
-        from segue.recommenders.sequence import RUN_OPTIONS, SequenceRecommender
+        from segue.recommenders.running import RUN_OPTIONS
+        from segue.recommenders.sequence import SequenceRecommender
         from segue.training.distillation import Distillation, DistillationConfig
 
         self._require_fitted()

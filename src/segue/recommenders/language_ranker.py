@@ -11,7 +11,6 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,18 +24,20 @@ from segue.data.questions import Questions, of_holdout, of_training
 from segue.data.split import Holdout
 from segue.errors import LanguageModelChanged
 from segue.language.noise import neighbours
-from segue.ranking.topk import top_k
+from segue.patterns.evidence import PairEvidence
 from segue.recommenders import asking
 from segue.recommenders.base import Recommender
 from segue.recommenders.growing import Growth
+from segue.recommenders.patterns import PatternRecommender
+from segue.recommenders.ranker_candidates import above_others, best_of, joined
 from segue.recommenders.ranker_weights import SIGNALS, Weights, known_of_items
-from segue.recommenders.sequence import _run_options
+from segue.recommenders.running import base_run, run_options, within
 from segue.recommenders.spec import Spec
 from segue.recommenders.stages import inner_validation
 from segue.recommenders.store import recommender_class
 from segue.training.fit import RunOptions
 from segue.training.ranker_build import build_ranker, refuse_what_cannot_be_learnt, told_titles
-from segue.training.ranker_fit import RankerData, fit_ranker, refit, rescaled
+from segue.training.ranker_fit import RankerData, fit_ranker, refit, rescaled, scale_of
 from segue.training.ranker_plan import RankerPlan
 from segue.training.ranker_task import Ranker
 
@@ -58,6 +59,8 @@ class LanguageRankerConfig(RankerPlan):
     """The recommender whose list is re-ranked: its class, or a mapping with its settings."""
     candidates: int = Field(50, ge=1)
     """How many of its best are re-ranked."""
+    pattern_candidates: int = Field(0, ge=0)
+    """How many of the best of a ``PatternRecommender`` are re-ranked with them, where they are not among them."""
 
 
 class LanguageRanker(Recommender):
@@ -78,12 +81,14 @@ class LanguageRanker(Recommender):
         base: the fitted recommender beneath.
         ranker: the language model with its prompts.
         weights: of its answers beside the base's score.
+        habits: where further candidates come from; None without.
     """
 
     Settings = LanguageRankerConfig
     base: Recommender
     ranker: Ranker
     weights: Weights
+    habits: PatternRecommender | None = None
     _scale: tuple[float, float, float, float]  # of ratings: mean, deviation, lowest, highest
 
     @property
@@ -96,36 +101,39 @@ class LanguageRanker(Recommender):
 
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         plan: LanguageRankerConfig = self.config
-        options = _run_options(run)
+        options = run_options(run)
         refuse_what_cannot_be_learnt(plan, data)
         given = validation
         if validation is None:
             data, validation = inner_validation(data, self.target)
         self.ranker = self._build(len(data.histories.items))
+        self._count_evidence(data.histories)
         questions = of_training(data, plan.answer, self._kind(plan.target), plan.events)
         held = None if validation is None else self._held(validation)
         if plan.answer == "rating":
-            self._scale = _scale_of(questions)
+            self._scale = scale_of(questions)
         searched = validation if held is not None or plan.negatives_from == "hard" else None
         base = self._fit_base(data, searched, run)
-        learnt = RankerData(
-            self._scaled(questions), data.item_counts, self._synonyms(), self._hard(base, questions, options)
-        )
+        hard = self._hard(base, questions, options)
+        learnt = RankerData(self._scaled(questions), data.item_counts, self._synonyms(), hard, data.histories)
         self.report["language"] = {"model": plan.model, "sha256": self.ranker.classifier.sha256, **self._read()}
         if plan.tuning != "none":
             check = None if held is None or plan.epochs == 1 else self._validation(held, data)
-            self.report["training"] = fit_ranker(self.ranker, plan, learnt, _within(options, "ranker"), check)
+            self.report["training"] = fit_ranker(self.ranker, plan, learnt, within(options, "ranker"), check)
         self.weights = Weights.untaught(plan.answer == "rating")
+        self.habits = PatternRecommender().fit(data) if plan.pattern_candidates else None
         if held is not None and base is not None:
             self._learn_weights(base, held, data)
         if validation is not None and plan.refit and plan.tuning != "none":
             newest = self._scaled(of_holdout(validation, plan.answer, self._kind(plan.target)))
             more = RankerData(newest, data.item_counts, learnt.synonyms)
-            self.report["training"]["refit"] = refit(self.ranker, plan, more, _within(options, "ranker"))
+            self.report["training"]["refit"] = refit(self.ranker, plan, more, within(options, "ranker"))
         with progress.part("Base"):
             everything = validation.all if given is None and validation is not None else data
-            self.base = plan.base.build().fit(everything, given, **_base_run(run, "base"))
+            self.base = plan.base.build().fit(everything, given, **base_run(run, "base"))
         self.report["base"] = self.base.report
+        self.habits = None if self.habits is None else self.habits.counted_for(self)
+        self._count_evidence(self.histories)
 
     def _build(self, examples: int = 0) -> Ranker:
         """The language model as it is before any training, from the seed."""
@@ -134,6 +142,11 @@ class LanguageRanker(Recommender):
             return build_ranker(
                 self.config, self.items, self.item_vocabulary, self.action_names, self.clock == "time", examples
             )
+
+    def _count_evidence(self, histories: Histories) -> None:
+        if self.config.evidence:
+            counted = PairEvidence.counted(histories, len(self.item_vocabulary) + 1)
+            self.ranker = replace(self.ranker, evidence=counted)
 
     def _read(self) -> dict[str, Any]:
         """What the language model is told, for the report."""
@@ -175,7 +188,7 @@ class LanguageRanker(Recommender):
         with progress.part("Base, for the weights"):
             base: Recommender = self.config.base.build(refit=False)
             searches = "refit" in type(base).Settings.model_fields
-            return base.fit(data, validation if searches else None, **_base_run(run, "base-search"))
+            return base.fit(data, validation if searches else None, **base_run(run, "base-search"))
 
     def _hard(self, base: Recommender | None, questions: Questions, options: RunOptions) -> np.ndarray | None:
         if self.config.negatives_from != "hard" or base is None or questions.answers is not None:
@@ -215,6 +228,7 @@ class LanguageRanker(Recommender):
         """From lists of the base that hold what came."""
         count = self.config.candidates
         listed, _ = base.recommend_codes(held.contexts, count, exclude_seen=self.exclude_seen, progress=False)
+        listed = self._with_habits(listed, held.contexts)
         rows, places = (part[:_LISTS] for part in np.nonzero(listed == held.items[:, None]))
         if len(rows) < _FEW:
             return
@@ -238,24 +252,18 @@ class LanguageRanker(Recommender):
         """The base's scores, with its best re-ranked above the others."""
         scores = np.array(self.base._score_block(histories), dtype=np.float32)
         seen = histories.of_the_kind_wanted() if self.exclude_seen else None
-        count = min(self.config.candidates, scores.shape[1] - 1)
-        offsets, codes = (seen.offsets, seen.items) if seen is not None else (None, None)
-        items, found = top_k(scores.copy(), count, self.item_counts.astype(np.float32), offsets, codes)
-        there = items > 0
+        items = best_of(scores, min(self.config.candidates, scores.shape[1] - 1), self.item_counts, seen)
+        items = self._with_habits(items, histories)
+        there, found = items > 0, np.take_along_axis(scores, items, axis=1)
         filled = np.where(there, items, np.where(there[:, :1], items[:, :1], 1))
         told = self.ranker.answer(histories, filled)
         signals = [told[..., None], np.where(there, found, 0)[..., None], self._known_of_items[filled]]
         blended = self.weights.order(np.concatenate(signals, axis=-1)).astype(np.float32)
-        rows, places = np.nonzero(there)
-        rest = scores.copy()
-        rest[:, 0] = -np.inf
-        rest[rows, items[rows, places]] = -np.inf
-        best = rest.max(1, initial=-np.inf)
-        best = np.where(np.isfinite(best), best, 0)
-        worst = np.where(there, blended, np.inf).min(1, initial=np.inf)
-        scores += np.where(np.isfinite(worst), worst - 1 - best, 0)[:, None].astype(np.float32)
-        scores[rows, items[rows, places]] = blended[rows, places]
-        return scores
+        return above_others(scores, items, blended)
+
+    def _with_habits(self, listed: np.ndarray, histories: Histories) -> np.ndarray:
+        """(rows, more) codes: what the base lists, and the further candidates that habits name."""
+        return joined(listed, self.habits, self.config.pattern_candidates, histories, self.exclude_seen)
 
     def _score_empty(self, histories: Histories) -> np.ndarray:
         return self.base._score_empty(histories)
@@ -318,9 +326,13 @@ class LanguageRanker(Recommender):
         base._forget_answers()
         base._grow(growth)
         self.base = base
+        if self.habits is not None:
+            self.habits = self.habits.grown_with(self, growth)
         prompts = copy.copy(self.ranker.prompts)
         prompts.titles = told_titles(self.config, growth.items, growth.vocabulary)
-        self.ranker = replace(self.ranker, prompts=prompts)
+        evidence = self.ranker.evidence
+        evidence = None if evidence is None else evidence.larger(growth.rows)
+        self.ranker = replace(self.ranker, prompts=prompts, evidence=evidence)
 
     def _forget_answers(self) -> None:
         super()._forget_answers()
@@ -332,6 +344,10 @@ class LanguageRanker(Recommender):
         described = {"recommender": type(self.base).__name__, "settings": self.base.config.model_dump()}
         artefact.document("base", described)
         self.base._save(artefact.within("base"))
+        if self.habits is not None:
+            self.habits._save(artefact.within("habits"))
+        if self.ranker.evidence is not None:
+            artefact.tensors("evidence", self.ranker.evidence.arrays())
         classifier = self.ranker.classifier
         artefact.document(
             "ranker",
@@ -352,8 +368,13 @@ class LanguageRanker(Recommender):
         self.base.report = self.report["base"]
         self.base._load(artefact.within("base"))
         self.base._fitted = True
+        if self.config.pattern_candidates:
+            self.habits = PatternRecommender.restored_for(self, artefact.within("habits"))
         known = artefact.document("ranker")
         self.ranker = self._build()
+        if self.config.evidence:
+            counted = PairEvidence.restored(artefact.tensors("evidence"), len(self.item_vocabulary) + 1)
+            self.ranker = replace(self.ranker, evidence=counted)
         classifier = self.ranker.classifier
         if classifier.sha256 != known["sha256"]:
             raise LanguageModelChanged(name=self.config.model, found=classifier.sha256, wanted=known["sha256"])
@@ -371,20 +392,3 @@ class LanguageRanker(Recommender):
 
 def _probability(log_odds: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -50, 50))))
-
-
-def _scale_of(questions: Questions) -> tuple[float, float, float, float]:
-    answers = questions.answers if questions.answers is not None and len(questions) else np.zeros(1)
-    deviation = float(answers.std())
-    return float(answers.mean()), deviation if deviation > 1e-6 else 1.0, float(answers.min()), float(answers.max())
-
-
-def _within(options: RunOptions, name: str) -> RunOptions:
-    return options if options.checkpoint is None else replace(options, checkpoint=options.checkpoint / name)
-
-
-def _base_run(run: Mapping[str, Any], name: str) -> dict[str, Any]:
-    own = dict(run)
-    if own.get("checkpoint") is not None:
-        own["checkpoint"] = Path(own["checkpoint"]) / name
-    return own

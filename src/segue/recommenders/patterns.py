@@ -143,8 +143,12 @@ class PatternRecommender(Recommender):
         matches = self._evidence.matches(histories, self.weights.spread)
         return matches.matrix(self.weights.decay, self._values.shape[0])
 
+    def said(self, histories: Histories) -> sparse.csr_matrix:
+        """(rows, catalogue + 1) what habits say for each item, without popularity; 0 where none speaks."""
+        return sparse.csr_matrix(self._voices(histories) @ self._values)
+
     def _score_block(self, histories: Histories) -> np.ndarray:
-        scores = np.asarray((self._voices(histories) @ self._values).toarray(), dtype=np.float32)
+        scores = np.asarray(self.said(histories).toarray(), dtype=np.float32)
         scores += self._resort
         return scores
 
@@ -176,6 +180,32 @@ class PatternRecommender(Recommender):
         """
         self._require_fitted()
         return pattern_reasons.explained(self, users, histories, items, k, habits)
+
+    def counted_for(self, other: Recommender) -> PatternRecommender:
+        """Habits with these weights of what another recommender knows."""
+        made = PatternRecommender(self.config)
+        made.know_as(other)
+        made.weights = self.weights
+        made._count()
+        made._fitted = True
+        return made
+
+    def grown_with(self, other: Recommender, growth: Growth) -> PatternRecommender:
+        """Habits that stay, with room for the items that another recommender has just been given."""
+        made = copy.copy(self)
+        made.know_as(other)
+        made._forget_answers()
+        made._grow(growth)
+        return made
+
+    @classmethod
+    def restored_for(cls, other: Recommender, artefact: artefacts.Reader) -> PatternRecommender:
+        """Habits that were saved as a part of another recommender."""
+        made = cls()
+        made.know_as(other)
+        made._load(artefact)
+        made._fitted = True
+        return made
 
     def _grow(self, growth: Growth) -> None:
         old = self._evidence

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +22,6 @@ from segue.data.batches import inference_batches
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
-from segue.errors import ConfigUnknown, nearest
 from segue.language.encode import encode_texts
 from segue.language.encoder import TextEncoder
 from segue.language.item_text import ItemText, read_item_text, tuned_encoder, wanted_model
@@ -34,21 +32,23 @@ from segue.nn.text_path import TextVectors
 from segue.recommenders.base import Recommender
 from segue.recommenders.growing import Growth
 from segue.recommenders.kinds import rarely_again
+from segue.recommenders.pattern_prior import PatternPrior
+from segue.recommenders.running import RUN_OPTIONS, run_options
 from segue.recommenders.stages import as_searched, inner_validation
 from segue.recommenders.transfer import Source, transferred
 from segue.recommenders.updating import Updated, update
 from segue.training.build import LogShape, build_model, readable, text_config
 from segue.training.distillation import Distillation
-from segue.training.fit import RunOptions, TrainingData, fit
+from segue.training.fit import TrainingData, fit
 from segue.training.growth import grown_model, grown_text
+from segue.training.held import Held
 from segue.training.plan import Plan, SequenceConfig, is_sparse, plan_for
 from segue.training.targets import kind_weights, target_weights
 from segue.training.text_tuning import detached
 from segue.training.trend import Trend, TrendWeights
-from segue.training.trend_fit import Held, fit_trend
+from segue.training.trend_fit import fit_trend
 from segue.training.validation import Validation
 
-RUN_OPTIONS = tuple(field.name for field in fields(RunOptions))
 _INFERENCE_TOKENS = 4_096  # padded positions per batch: their activations stay in cache
 
 
@@ -65,6 +65,7 @@ class SequenceRecommender(Recommender):
     model: SequenceModel
     plan: Plan
     trend: Trend | None = None
+    prior: PatternPrior | None = None
     language_tuned: dict[str, np.ndarray] | None = None  # what a language model has learnt, by its name there
     distillation: Distillation | None = None  # while a student is being fitted (see Ensemble.distil)
     source: Source | None = None  # while a fit begins from another model
@@ -128,10 +129,10 @@ class SequenceRecommender(Recommender):
         """
         self._require_fitted()
         run = {name: settings.pop(name) for name in RUN_OPTIONS if name in settings}
-        return update(self, events, items, settings, _run_options(run))
+        return update(self, events, items, settings, run_options(run))
 
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
-        options = _run_options(run)
+        options = run_options(run)
         kinds = kind_weights(self.config, self.action_names)
         if validation is not None and self.target is not None and not len(validation.about(self.target).users):
             data, validation = validation.all, None  # it holds none of what is to be told
@@ -167,19 +168,24 @@ class SequenceRecommender(Recommender):
 
         def searched(model: SequenceModel) -> None:
             nonlocal weights
+            if validation is None:
+                return
+            self.model = model
+            self._forget_vectors()
             held = self._held(data, validation)
-            if held is not None:
-                self.model = model
-                self._forget_vectors()
-                weights, self.report["trend"] = fit_trend(held, self._plain_scores)
+            if plan.pattern_prior:
+                self.prior, self.report["prior"] = PatternPrior.learnt(data, held, self._plain_scores)
+            # What is popular of late is learnt on a holdout, where the log has a clock.
+            if "trend" in plan.time and self.clock == "time":
+                weights, self.report["trend"] = fit_trend(held, self._scores_without_trend)
             if self.before_refit is not None:
                 self.before_refit(as_searched(self, model, data, weights))
 
-        self.trend = None
+        self.trend = self.prior = None
         self.model, report = fit(plan, search, everything, options, searched)
         self.language_tuned, self.log = detached(self.model, self.log)
         self._forget_vectors()
-        self.trend = self._trend_of(weights)
+        self._count_again(weights)
         training = {field.name: getattr(report, field.name) for field in fields(report)}
         worth = training.pop("worth") or [None] * len(names)
         described = features.described() if features is not None else []
@@ -225,6 +231,7 @@ class SequenceRecommender(Recommender):
         self.log = replace(self.log, catalogue=len(growth.vocabulary), features=features, text=text)
         self.model = grown_model(self.model, self.plan, self.log)
         self.trend = self._trend_of(None if self.trend is None else self.trend.weights)
+        self.prior = None if self.prior is None else self.prior.grown(self, growth)
 
     def _told(self, growth: Growth) -> np.ndarray:
         """(new and changed items, D) what the language model of the training says of them, as it was tuned."""
@@ -255,10 +262,8 @@ class SequenceRecommender(Recommender):
             plan.long_history,
         )
 
-    def _held(self, data: Dataset, holdout: Holdout | None) -> Held | None:
-        """What the trend is learnt on; None where there is nothing to learn it on, or it is turned off."""
-        if holdout is None or "trend" not in self.plan.time or self.clock != "time":
-            return None
+    def _held(self, data: Dataset, holdout: Holdout) -> Held:
+        """What is weighed beside the model is learnt on this."""
         if self.target is not None:
             holdout = holdout.about(self.target)
         return Held(
@@ -272,6 +277,11 @@ class SequenceRecommender(Recommender):
             self.plan.seed,
         )
 
+    def _count_again(self, weights: TrendWeights | None) -> None:
+        """Trend and habits with the weights learnt and the counts of all that is known."""
+        self.trend = self._trend_of(weights)
+        self.prior = None if self.prior is None else self.prior.counted_for(self)
+
     def _trend_of(self, weights: TrendWeights | None) -> Trend | None:
         """The weights with the counts of all that is known."""
         return None if weights is None else Trend.over(weights, self.histories, len(self.item_vocabulary))
@@ -281,7 +291,7 @@ class SequenceRecommender(Recommender):
         return histories if self.clock == "time" else replace(histories, timestamps=None, at=None)
 
     def _score_block(self, histories: Histories) -> np.ndarray:
-        scores = self._plain_scores(histories)
+        scores = self._scores_without_trend(histories)
         return scores if self.trend is None else self.trend.add(scores, histories)
 
     def _score_empty(self, histories: Histories) -> np.ndarray:
@@ -289,13 +299,17 @@ class SequenceRecommender(Recommender):
         return super()._score_empty(histories) if scores is None else scores
 
     def similar_items(self, items: Sequence[Any], k: int = 10) -> Any:
-        """As in the base, without the trend: what goes with an item and not what is in fashion."""
+        """As in the base, by the model alone: what goes with an item, not what is in fashion or comes after it."""
         plain = copy.copy(self)
-        plain.trend = None
+        plain.trend = plain.prior = None
         return Recommender.similar_items(plain, items, k)
 
+    def _scores_without_trend(self, histories: Histories) -> np.ndarray:
+        scores = self._plain_scores(histories)
+        return scores if self.prior is None else self.prior.add(scores, histories)
+
     def _plain_scores(self, histories: Histories) -> np.ndarray:
-        """(rows, catalogue + 1) scores of the sequence model without the trend; no row is empty."""
+        """(rows, catalogue + 1) scores of the sequence model alone; no row is empty."""
         with torch.inference_mode():
             scores = self._encode(histories) @ self._vectors.T
             if len(self._silent):
@@ -353,6 +367,8 @@ class SequenceRecommender(Recommender):
             artefact.tensors("language_tuned", self.language_tuned)
         if self.trend is not None:
             artefact.document("trend", self.trend.weights.document())
+        if self.prior is not None:
+            self.prior.save(artefact.within("prior"))
 
     def _load(self, artefact: artefacts.Reader) -> None:
         self.plan = Plan.parse(artefact.document("plan"))
@@ -375,15 +391,4 @@ class SequenceRecommender(Recommender):
         self.model.eval()
         trend = TrendWeights.from_document(artefact.document("trend")) if "trend" in artefact else None
         self.trend = self._trend_of(trend)
-
-
-def _run_options(run: Mapping[str, Any]) -> RunOptions:
-    for name in run:
-        if name not in RUN_OPTIONS:
-            hint = nearest(name, RUN_OPTIONS)
-            raise ConfigUnknown(name=name, owner="fit", hint=hint, known=", ".join(RUN_OPTIONS))
-    settings = dict(run)
-    for name in ("checkpoint", "log_dir"):
-        if settings.get(name) is not None:
-            settings[name] = Path(settings[name])
-    return RunOptions(**settings)
+        self.prior = PatternPrior.restored(artefact.within("prior"), self) if "prior-weights" in artefact else None

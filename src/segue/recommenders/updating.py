@@ -77,7 +77,7 @@ def update(
     counted = target_weights(kind_weights(grown.config, grown.action_names), timed)
     learnt = learn_on(grown.model, grown.plan, grown.log, timed, new, counted, config, run, grown.time_zone)
     grown.model = learnt
-    grown.trend = grown._trend_of(None if grown.trend is None else grown.trend.weights)
+    grown._count_again(None if grown.trend is None else grown.trend.weights)
     added = replace(added, events=int(new.sum()), known=known)
     done = {"events": added.events, "users": added.users, "items": added.items, **config.model_dump()}
     grown.report = {**grown.report, "updates": [*grown.report.get("updates", []), done]}

@@ -100,6 +100,7 @@ def learn_on(
             "learning_rate": config.learning_rate,
             "seed": plan.seed + config.seed,
             "schedule": "constant",
+            "interests": 0,
             "warmup_steps": min(plan.warmup_steps, 20),
         }
     )

@@ -37,6 +37,7 @@ from segue.training.build import LogShape, build_model, readable
 from segue.training.callbacks import BestWeights, EachEpoch, LearningCurve, StepSeconds, bars
 from segue.training.checkpoint import ArtefactCheckpointIO, Checkpointing
 from segue.training.distillation import Distillation
+from segue.training.interests import add_head, memberships
 from segue.training.negatives import NegativeSampler
 from segue.training.plan import Plan
 from segue.training.task import NextItemTask
@@ -154,6 +155,7 @@ def fit(
                     plan, everything, report.tuning["epochs"], "refit-tuning", callbacks, run, model
                 ).best_model
             report.refitted = True
+        model.interests = None
     return model.cpu().eval(), report
 
 
@@ -245,7 +247,9 @@ def _run(
         text = TunedText(plan, data.texts, epochs * each // plan.gradient_accumulation_steps)
         text.attach(model.requires_grad_(True))
         now = plan.model_copy(update={"epochs": plan.tuning_epochs, "warmup_steps": min(plan.warmup_steps, each)})
-    task = NextItemTask(model, windows, now, sampler, data.validation, data.distillation, text, data.anchor)
+    add_head(model, plan)
+    members = memberships(plan, read, data.log.catalogue)
+    task = NextItemTask(model, windows, now, sampler, data.validation, data.distillation, text, data.anchor, members)
     callbacks = [*callbacks, *tracking(cast(list[str], run.tracker), run.log_dir, phase, plan.model_dump())]
     path = None
     if run.checkpoint is not None:
@@ -319,6 +323,7 @@ def _finished_search(plan: Plan, data: TrainingData, run: RunOptions) -> tuple[S
     if found["signature"] != _signature(plan, data, plan.epochs):
         raise ResumeRefused(path=run.checkpoint, reason="it belongs to a training with other data, settings or seed")
     model = build_model(plan, data.log)
+    add_head(model, plan)
     if found["tuning"] is not None and found["tuning"]["epochs"]:
         assert data.texts is not None
         TunedText(plan, data.texts, 1).attach(model)

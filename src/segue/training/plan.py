@@ -52,6 +52,9 @@ class SequenceConfig(Config):
     items, beside the encoder). Auto: all of it where the log has a clock."""
     behaviour: list[BehaviourPart] | Auto = "auto"
     """What is read of each event besides its item: actions, values. Auto: what the log has."""
+    pattern_prior: bool = False
+    """Whether what people went on to take after the newest events is weighed beside the model's scores, as learnt on
+    the validation events."""
     mask_share: float = Field(0.2, gt=0, lt=1)
     """Share of the events masked in training where the encoder learns from masked ones (bidirectional)."""
     features: list[str] | Auto = "auto"
@@ -138,6 +141,11 @@ class SequenceConfig(Config):
     """Of that loss beside the next item's."""
     contrastive_temperature: float = Field(0.2, gt=0)
     """Divides its cosine similarities."""
+    interests: int = Field(0, ge=0)
+    """Learn also to tell which of so many interests a person has, mined from the habits of the training events; 0 does
+    without."""
+    interest_weight: float = Field(0.1, gt=0)
+    """Of that loss beside the next item's."""
     batch_tokens: Annotated[int, Field(ge=1)] | Auto = "auto"
     """Padded positions per batch. Auto: about 48 batches an epoch, 512 to 4,096 positions each."""
     optimizer: Literal["adamw", "sgd"] = "adamw"

@@ -14,6 +14,7 @@ import lightning as L
 import numpy as np
 
 from segue import artefacts
+from segue.data.histories import Histories
 from segue.data.questions import Questions
 from segue.training.callbacks import BestWeights, LearningCurve, bars
 from segue.training.checkpoint import ArtefactCheckpointIO, Checkpointing
@@ -33,12 +34,14 @@ class RankerData:
         item_counts: (catalogue + 1,) popularity, for negatives.
         synonyms: (vocabulary,) neighbours of tokens, see ``language.noise``.
         listed: (questions, n) hard negatives.
+        known: the histories that evidence was counted on.
     """
 
     questions: Questions
     item_counts: np.ndarray
     synonyms: np.ndarray | None = None
     listed: np.ndarray | None = None
+    known: Histories | None = None
 
 
 def fit_ranker(
@@ -70,7 +73,8 @@ def fit_ranker(
     if path is not None:
         callbacks.append(Checkpointing(path, run.checkpoint_seconds))
     with _quiet(run.threads):
-        task = RankerTask(ranker, plan, data.questions, data.item_counts, data.synonyms, data.listed, validation)
+        chance = (data.item_counts, data.synonyms, data.listed)
+        task = RankerTask(ranker, plan, data.questions, *chance, validation, data.known)
         _run(task, plan, callbacks, path, run)
     if best.weights:
         ranker.classifier.load_state_dict(best.weights, strict=False)
@@ -144,3 +148,10 @@ def rescaled(questions: Questions, mean: float, deviation: float) -> Questions:
     """Ratings with mean 0 and deviation 1, as a head learns them best."""
     assert questions.answers is not None
     return replace(questions, answers=((questions.answers - mean) / deviation).astype(np.float32))
+
+
+def scale_of(questions: Questions) -> tuple[float, float, float, float]:
+    """Of ratings: mean, deviation, lowest, highest."""
+    answers = questions.answers if questions.answers is not None and len(questions) else np.zeros(1)
+    deviation = float(answers.std())
+    return float(answers.mean()), deviation if deviation > 1e-6 else 1.0, float(answers.min()), float(answers.max())

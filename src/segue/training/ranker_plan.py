@@ -36,6 +36,9 @@ class RankerPlan(Config):
     by their id."""
     events: int = Field(8, ge=1)
     """Newest events of a history that are told."""
+    evidence: bool = False
+    """Whether an item is told with what speaks for it: of those who took an item of the history, how many then took
+    this one."""
     title_words: int = Field(10, ge=1)
     """Words of an item that are told."""
     max_tokens: int = Field(160, ge=8)

@@ -6,7 +6,7 @@ that a run that is killed and resumed draws what an uninterrupted one draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from segue.language.classifier import Packed, TextClassifier
 from segue.language.noise import TextNoise
 from segue.language.prompts import Prompts, Template
 from segue.language.tuning import Tuning
+from segue.patterns.evidence import PairEvidence
 from segue.training.ranker_plan import RankerPlan
 from segue.training.schedules import learning_rate_factor
 
@@ -42,6 +43,7 @@ class Ranker:
         prompts, template: how it is told.
         events: how many of a history are told.
         bf16: whether it computes in it.
+        evidence: what others took, told with each item; None tells none.
     """
 
     classifier: TextClassifier
@@ -50,6 +52,7 @@ class Ranker:
     template: Template
     events: int
     bf16: bool
+    evidence: PairEvidence | None = None
 
     def answer(self, contexts: Histories, items: np.ndarray) -> np.ndarray:
         """(rows, n) logits or ratings of its own scale, for the (rows, n) codes offered after each context."""
@@ -58,13 +61,44 @@ class Ranker:
         told = contexts.take(np.arange(len(contexts)), last=self.events)
         templates = [self.template] * len(contexts)
         histories = self.classifier.tokenise(self.prompts.histories(told, templates))
-        distinct, place = np.unique(items, return_inverse=True)
-        texts = self.prompts.offers(distinct[:, None], [self.template] * len(distinct))
-        tokens = self.classifier.tokenise([row[0] for row in texts])
+        texts, place = self._distinct_offers(contexts, items)
+        tokens = self.classifier.tokenise(texts)
         places: Any = place.reshape(items.shape).tolist()
         offers = [[tokens[at] for at in row] for row in places]
         self.classifier.eval()
         return self.classifier.answer(histories, offers, self.bf16)
+
+    def _distinct_offers(self, contexts: Histories, items: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """Texts, and which of them each item is told by."""
+        if self.evidence is None:
+            distinct, place = np.unique(items, return_inverse=True)
+            told = self.prompts.offers(distinct[:, None], [self.template] * len(distinct))
+            return [row[0] for row in told], place
+        told = self.offers(contexts, items, [self.template] * len(contexts))
+        found: dict[str, int] = {}
+        place = np.array([found.setdefault(text, len(found)) for row in told for text in row], dtype=np.int64)
+        return list(found), place
+
+    def offers(
+        self,
+        contexts: Histories,
+        items: np.ndarray,
+        templates: Sequence[Template],
+        noise: Callable[[str], str] | None = None,
+        own: Histories | None = None,
+    ) -> list[list[str]]:
+        """The text of each of the (rows, n) items, with its evidence where there is any.
+
+        Args:
+            own: what each person in question added to the evidence, to be left out; None leaves nobody out.
+        """
+        texts = self.prompts.offers(items, templates, noise)
+        if self.evidence is None:
+            return texts
+        told = self.prompts.evidence(items, *self.evidence.told(contexts, items, own))
+        return [
+            [f"{reason}{text}" for reason, text in zip(*pair, strict=True)] for pair in zip(told, texts, strict=True)
+        ]
 
 
 class RankerTask(L.LightningModule):
@@ -78,6 +112,7 @@ class RankerTask(L.LightningModule):
         synonyms: see ``language.noise``.
         listed: (questions, n) what the base recommender lists, for hard negatives; None without.
         validation: asked after each epoch; higher is better.
+        known: the histories that evidence was counted on; with it, what a question's own person added is left out.
     """
 
     def __init__(
@@ -89,11 +124,13 @@ class RankerTask(L.LightningModule):
         synonyms: np.ndarray | None = None,
         listed: np.ndarray | None = None,
         validation: Callable[[], float] | None = None,
+        known: Histories | None = None,
     ) -> None:
         super().__init__()
         self.strict_loading = False  # a checkpoint holds what learns, and no more
         self.classifier, self.ranker, self.plan, self.questions = ranker.classifier, ranker, plan, questions
         self.item_counts, self.synonyms, self.listed, self.validation = item_counts, synonyms, listed, validation
+        self.known = known
         self.per_epoch = min(plan.examples, len(questions))
         self.batches = -(-self.per_epoch // plan.batch_size)
 
@@ -153,7 +190,8 @@ class RankerTask(L.LightningModule):
         templates = noise.templates(ranker.template, len(questions))
         changes = noise.title if "words" in plan.augment else None
         histories = ranker.classifier.tokenise(ranker.prompts.histories(contexts, templates, changes))
-        texts = ranker.prompts.offers(items, templates, changes)
+        own = None if self.known is None or questions.users is None else self.known.take(questions.users)
+        texts = ranker.offers(questions.contexts, items, templates, changes, own)
         tokens = iter(ranker.classifier.tokenise([text for row in texts for text in row]))
         offers = [[noise.tokens(next(tokens)) for _ in row] for row in texts]
         return ranker.classifier.packed([noise.tokens(ids) for ids in histories], offers)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -26,6 +27,7 @@ from segue.nn.sequence import SequenceModel
 from segue.training.anchor import Anchor
 from segue.training.distillation import Distillation
 from segue.training.feed import Feed
+from segue.training.interests import interest_loss
 from segue.training.negatives import NegativeSampler
 from segue.training.objectives import InputVectors, adversarial_loss, contrastive_loss
 from segue.training.plan import Plan
@@ -70,6 +72,7 @@ class NextItemTask(L.LightningModule):
         distillation: teachers to listen to besides; None learns from the events alone.
         text: the language model, where it learns too.
         anchor: holds the weights where earlier events were learnt; None lets them go.
+        members: (histories, interests) to be told besides; None where there are none.
     """
 
     def __init__(
@@ -82,9 +85,10 @@ class NextItemTask(L.LightningModule):
         distillation: Distillation | None = None,
         text: TunedText | None = None,
         anchor: Anchor | None = None,
+        members: np.ndarray | None = None,
     ) -> None:
         super().__init__()
-        self.distillation, self.text, self.anchor = distillation, text, anchor
+        self.distillation, self.text, self.anchor, self.members = distillation, text, anchor, members
         self.model, self.windows, self.plan, self.sampler, self.validation = model, windows, plan, sampler, validation
         self.feed = Feed(windows, plan, sampler.catalogue)
         fast = plan.precision == "bf16" or (plan.precision == "auto" and torch.cpu._is_avx512_bf16_supported())
@@ -114,14 +118,15 @@ class NextItemTask(L.LightningModule):
         learnt, *views = batch if isinstance(batch, tuple) else (batch,)
         targets = torch.from_numpy(learnt.targets).to(device)
         weights = None if learnt.weights is None else torch.from_numpy(learnt.weights).to(device)
-        return Inputs.of(learnt, device), targets, weights, *(Inputs.of(view, device) for view in views)
+        members = None if self.members is None else torch.from_numpy(self.members[learnt.rows]).to(device)
+        return Inputs.of(learnt, device), targets, weights, members, *(Inputs.of(view, device) for view in views)
 
     def training_step(self, batch: tuple[Any, ...], batch_idx: int) -> Tensor:
-        inputs, targets, counted, *views = batch
+        inputs, targets, counted, members, *views = batch
         plan = self.plan
         batch_number = self.current_epoch * self.windows.batches_per_epoch + batch_idx
 
-        def next_item() -> tuple[Tensor, Tensor, Tensor]:
+        def next_item() -> tuple[Tensor, Tensor, Tensor, Tensor]:
             torch.manual_seed((plan.seed << 32) + batch_number)
             bank = None if self.text is None else self.text.bank(self.model, inputs.items, targets)
             vectors = self.model.tower.vectors(bank)  # once: inputs and outputs share them
@@ -129,17 +134,20 @@ class NextItemTask(L.LightningModule):
             loss = self._loss(hidden, vectors, wanted, weights)
             if self.distillation is not None:
                 loss = self.distillation.loss(loss, hidden, vectors, inputs, targets > 0)
-            return hidden, wanted, loss
+            return hidden, wanted, vectors, loss
 
         with InputVectors(self.model.tower) as read:
-            hidden, wanted, loss = next_item()
+            hidden, wanted, vectors, loss = next_item()
         self.log("loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(targets))
         if plan.adversarial != "none":
             assert read.vectors is not None
-            loss = loss + adversarial_loss(self.model, plan, loss, read.vectors, lambda: next_item()[2])
+            loss = loss + adversarial_loss(self.model, plan, loss, read.vectors, lambda: next_item()[-1])
         if plan.contrastive != "none":
             contrast = contrastive_loss(self.model, plan, inputs, targets, (hidden, wanted), views)
             loss = loss + plan.contrastive_weight * contrast
+        if members is not None:
+            also = interest_loss(self.model, inputs, targets, vectors, hidden, members)
+            loss = loss + plan.interest_weight * also
         if self.anchor is not None:
             loss = loss + self.anchor.penalty(self.model)
         if self.text is not None:
