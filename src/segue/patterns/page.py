@@ -123,7 +123,11 @@ def _lead(frame: pl.DataFrame, data: Dataset, what: str) -> str:
 def _tiles(frame: pl.DataFrame, made: Sequences, titles: Mapping[Any, str], what: str) -> str:
     events = int(np.median(np.diff(made.offsets)[np.diff(made.offsets) > 0])) if made.users else 0
     tiles = [
-        (what, f"{frame.height:,}", f"the longest has {frame['length'].max()} symbols" if _is_long(frame) else ""),
+        (
+            what,
+            f"{frame.height:,}",
+            f"the longest has {frame['length'].to_numpy().max()} symbols" if _is_long(frame) else "",
+        ),
         ("users", f"{made.users:,}", f"half of them with {events:,} events or more"),
         ("symbols", f"{len(np.unique(made.symbols)):,}", f"each is {_of(made.of)}"),
     ]
