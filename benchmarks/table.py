@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks import by_time, long, text, toolkit
 from benchmarks.results_file import RESULTS
+from benchmarks.table_patterns import pattern_rows
 from benchmarks.table_text import text_rows
 from segue.nn.encoders import ENCODERS
 
@@ -176,7 +177,9 @@ def write_into(page: Path, figures: str) -> None:
 
 
 def main() -> None:
-    figures = "\n".join([*quality_rows(), *by_time_rows(), *text_rows(), "", *speed_rows(), "", machine_line()])
+    figures = "\n".join(
+        [*quality_rows(), *by_time_rows(), *text_rows(), *pattern_rows(), "", *speed_rows(), "", machine_line()]
+    )
     if speeds := encoder_rows():
         write_into(ROOT / "docs" / "encoders.md", "\n".join(speeds))
     write_into(ROOT / "README.md", figures)

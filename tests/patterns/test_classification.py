@@ -227,7 +227,7 @@ def test_lightgbm_is_kept_as_text(ordered, tmp_path):
     assert model.cross_validate()["auc"] > 0.95
 
 
-@pytest.mark.parametrize(("learner", "package"), [(LightGBM, "lightgbm"), (Logistic, "classify"), (Forest, "classify")])
+@pytest.mark.parametrize(("learner", "package"), [(LightGBM, "boosting"), (Logistic, "classify"), (Forest, "classify")])
 def test_a_package_that_is_not_installed_is_named(rows, monkeypatch, learner, package):
     usual = builtins.__import__
 

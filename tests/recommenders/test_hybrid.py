@@ -183,7 +183,7 @@ def test_several_are_no_member_of_others(name: str) -> None:
 
 def test_trees_without_their_package_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    with pytest.raises(ExtraMissing, match=r"segue\[hybrid\]"):
+    with pytest.raises(ExtraMissing, match=r"segue\[boosting\]"):
         segue.Hybrid(["FirstOrder"], blend="lambdamart")
 
 

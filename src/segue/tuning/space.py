@@ -44,6 +44,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "alpha": {"low": 1.0, "high": 100.0, "log": True},
         "epochs": {"low": 5, "high": 30},
     },
+    "PatternRecommender": {
+        "max_length": {"low": 2, "high": 3},
+        "window": {"low": 1, "high": 30, "log": True},
+        "last": {"low": 1, "high": 30, "log": True},
+        "min_support": {"low": 2, "high": 5},
+    },
     "FirstOrder": {"smoothing": {"low": 0.1, "high": 100.0, "log": True}, "steps": {"low": 1, "high": 10}},
     "RecentlyPopular": {
         "decay": ["half_life", "window"],
