@@ -43,8 +43,8 @@ def candidates(
     """
     places = []
     for each in scores:
-        _, best = top_k(each.copy(), min(top, each.shape[1] - 1), prior, seen_offsets, seen)
-        places.append(_places(each, best))
+        items, best = top_k(each.copy(), min(top, each.shape[1] - 1), prior, seen_offsets, seen)
+        places.append(_places(each, items, best))
     union = np.zeros(scores[0].shape, dtype=bool)
     for each in places:
         union |= each > 0
@@ -62,8 +62,12 @@ def candidates(
 
 
 @numba.njit(nogil=True, cache=True)
-def _places(scores, best):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """(rows, catalogue + 1) int32 rank of each score among the falling ``best`` of its row; 0 where it is below all."""
+def _places(scores, items, best):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """(rows, catalogue + 1) int32 rank of each score among the falling ``best`` of its row; 0 where it is below all.
+
+    Of those that tie with the last only the ``items`` listed have a rank: of a member that says nothing of most items
+    thousands do.
+    """
     found = np.zeros(scores.shape, dtype=np.int32)
     for row in range(scores.shape[0]):
         count = 0
@@ -74,7 +78,7 @@ def _places(scores, best):  # type: ignore[no-untyped-def] # pragma: no cover - 
         least = best[row, count - 1]
         for item in range(1, scores.shape[1]):
             score = scores[row, item]
-            if score >= least:
+            if score > least:
                 low, high = 0, count
                 while low < high:
                     middle = (low + high) >> 1
@@ -83,4 +87,9 @@ def _places(scores, best):  # type: ignore[no-untyped-def] # pragma: no cover - 
                     else:
                         high = middle
                 found[row, item] = low + 1
+        first = count - 1
+        while first > 0 and best[row, first - 1] == least:
+            first -= 1
+        for place in range(first, count):
+            found[row, items[row, place]] = first + 1
     return found
