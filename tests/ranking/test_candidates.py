@@ -45,3 +45,11 @@ def test_all_others_keep_an_order_to_be_ranked_by():
     found = candidates([row(9, 3, 2, 1), row(9, 1, 2, 3)], 1, prior(5), *NONE)
     assert found.rest.shape == (1, 5)
     assert found.rest[0, 1] == found.rest[0].max()
+
+
+def test_items_of_each_row_can_be_left_out():
+    both = np.concatenate([row(9, 8, 7, 1), row(9, 8, 7, 1)])
+    found = candidates([both], 3, prior(5), np.array([0, 0, 0]), np.zeros(0, dtype=np.int64))
+    left = found.without(np.array([0, 1, 3]), np.array([2, 1, 3]))
+    assert list(zip(left.rows.tolist(), left.items.tolist(), strict=True)) == [(0, 1), (0, 3), (1, 2)]
+    assert left.signals.shape == (3, 1, 3)

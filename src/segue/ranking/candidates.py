@@ -29,6 +29,13 @@ class Candidates:
     signals: np.ndarray
     rest: np.ndarray
 
+    def without(self, offsets: np.ndarray, items: np.ndarray) -> Candidates:
+        """The same but for some items of each row, told as ragged codes."""
+        size = self.rest.shape[1]
+        left_out = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets)) * size + items
+        kept = ~np.isin(self.rows * size + self.items, left_out)
+        return Candidates(self.rows[kept], self.items[kept], self.signals[kept], self.rest)
+
 
 def candidates(
     scores: list[np.ndarray], top: int, prior: np.ndarray, seen_offsets: np.ndarray, seen: np.ndarray

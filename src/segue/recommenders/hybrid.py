@@ -169,7 +169,8 @@ class Hybrid(Several):
         with progress.bar("Learning the blend", len(users), show and len(users) > 1_000) as advance:
             for start in range(0, len(users), step):
                 part = asked.take(np.arange(start, min(start + step, len(users))))
-                found = self._gathered(members, part, counts)
+                # What is left out of a list must not teach its order: members that praise it are not wrong.
+                found = self._gathered(members, part, counts).without(*self._seen(part))
                 blend.observe(found, wanted[start : start + step], counts, part.lengths)
                 advance(len(part))
         self._learnt = blend if blend.fit() else None
@@ -177,9 +178,13 @@ class Hybrid(Several):
             self.report["blend"] = self._learnt.described()
 
     def _gathered(self, members: Sequence[Recommender], histories: Histories, counts: np.ndarray) -> Candidates:
-        seen = kinds.seen(histories, self.exclude_seen)
         scores = [member._score_block(histories) for member in members]
-        return candidates(scores, self.config.candidates, counts.astype(np.float32), seen.offsets, seen.items)
+        return candidates(scores, self.config.candidates, counts.astype(np.float32), *self._seen(histories))
+
+    def _seen(self, histories: Histories) -> tuple[np.ndarray, np.ndarray]:
+        """Ragged codes that are left out of each list by default."""
+        seen = kinds.seen(histories, self.exclude_seen)
+        return seen.offsets, seen.items
 
     def _score_block(self, histories: Histories) -> np.ndarray:
         if self._learnt is None:
