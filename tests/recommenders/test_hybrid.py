@@ -12,6 +12,7 @@ import segue
 from segue import artefacts
 from segue.errors import ArtefactCorrupt, ConfigUnknown, ConfigValue, ExtraMissing, MembersDiffer
 from segue.ranking.candidates import candidates
+from segue.recommenders.hybrid_blend import LearntBlend
 from segue.recommenders.stages import in_two_stages
 from segue.testing import RecommenderContract
 from tests.training.runs import SMALL
@@ -48,6 +49,15 @@ class Watched(segue.Popular):
     def _fit(self, data: segue.Dataset, validation: Any, run: Any) -> None:
         Watched.seen.append((len(data), validation is not None))
         super()._fit(data, validation, run)
+
+
+class Praising(segue.FirstOrder):
+    """Puts everything that was seen first, then says what its parent says."""
+
+    def _score_block(self, histories: Any) -> np.ndarray:
+        scores = super()._score_block(histories)
+        scores[histories.rows(), histories.items] += 10
+        return scores
 
 
 def fitted(split: segue.Split, members: list[Any], **settings: Any) -> segue.Hybrid:
@@ -209,3 +219,27 @@ def test_new_items_join_and_stand_last(split: segue.Split) -> None:
     before = lists(model, 5)
     model.add_items(pl.DataFrame({"item_id": ["brand new"]}))
     assert lists(model, 5) == before
+
+
+def test_items_that_are_left_out_teach_a_blend_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    walks = [(int(rng.integers(40)) + np.cumsum(rng.choice([1, 2, 3], 8, p=[0.6, 0.2, 0.2]))) % 40 for _ in range(150)]
+    rows = [(f"u{user}", f"i{item}", n) for user, walk in enumerate(walks) for n, item in enumerate(walk)]
+    events = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
+    split = segue.split.leave_last_out(segue.Dataset.from_frames(events))
+    assert segue.FirstOrder().fit(split.train).exclude_seen
+    shown: list[int] = []
+    observe = LearntBlend.observe
+
+    def spy(self: LearntBlend, found: Any, wanted: np.ndarray, counts: np.ndarray, lengths: np.ndarray) -> None:
+        asked = split.validation.context.histories.take(split.validation.users)  # type: ignore[union-attr]
+        assert len(asked) == len(wanted)  # one block, in order
+        shown.append(sum(int(item) in asked.row(row) for row, item in zip(found.rows, found.items, strict=True)))
+        observe(self, found, wanted, counts, lengths)
+
+    monkeypatch.setattr(LearntBlend, "observe", spy)
+    fitted(split, ["Praising", "Noise"])
+    monkeypatch.setattr("segue.ranking.candidates.Candidates.without", lambda self, offsets, items: self)
+    fitted(split, ["Praising", "Noise"])
+    assert shown[0] == 0
+    assert shown[1] > 0  # without that step every list holds what cannot come true
