@@ -100,14 +100,20 @@ def beside(
 
 
 def memory() -> dict[str, Any]:
-    """Peak of a process that generates 200,000 histories and mines them, and what it held before mining."""
+    """Peak of a process that reads 200,000 histories and mines them, and what it held before mining."""
+    made = generated(200_000, 20, 10_000)
+    WORK.mkdir(exist_ok=True)
+    np.savez(WORK / "histories.npz", offsets=made.offsets, symbols=made.symbols, places=made.places)
     code = (
-        "import resource; from benchmarks.mining import *; made = generated(200_000, 20, 10_000);"
+        "import resource, sys; import numpy as np, polars as pl; from segue.patterns.mining import frequent;"
+        "from segue.patterns.sequences import Sequences; kept = np.load(sys.argv[1]);"
+        "made = Sequences(kept['offsets'], kept['symbols'], kept['places'], None, pl.Series(range(10_001)));"
         "frequent(made.take(np.arange(10)), 10, 2);"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3; before = peak();"
         "tree = frequent(made, 200, 64); print(before, peak(), len(tree))"
     )
-    before, peak, patterns = map(float, subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    output = subprocess.check_output([sys.executable, "-c", code, str(WORK / "histories.npz")], text=True)
+    before, peak, patterns = map(float, output.split())
     return {"least": 200, "patterns": int(patterns), "before_mb": before, "peak_mb": peak}
 
 

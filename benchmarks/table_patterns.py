@@ -43,7 +43,7 @@ def pattern_rows() -> list[str]:
             rows.append(f"| NDCG@10 of `PatternRecommender`, {title} | {figure} | {others} |")
     for log, title in LOGS.items():
         if found := read(f"hybrid-{log}"):
-            name, blend = max(found["blends"].items(), key=lambda pair: pair[1]["ndcg@10"])
+            name, blend = "logistic", found["blends"]["logistic"]  # the default
             others = ", ".join(
                 f"{other} {each['ndcg@10']:.4f}" for other, each in found["blends"].items() if other != name
             )
@@ -54,7 +54,7 @@ def pattern_rows() -> list[str]:
             rows.append(f"| NDCG@10 of `Hybrid`, {title} | {figure} {single:.4f}, p {blend['p']:.4f} | {others} |")
     for name in ("prior", "interests", "candidates", "evidence"):
         for log in ("ml-100k", "industrial_and_scientific"):
-            if found := read(f"pattern-routes-{name}-{log}"):
+            if found := read(f"pattern-route-{name}-{log}"):
                 without, with_ = (found[kind]["ndcg@10"] for kind in ("without", "with"))
                 low, high = found["difference"]["interval"]
                 title = f"habits into the models: {name}, {log}"
