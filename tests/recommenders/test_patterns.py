@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import segue
 from segue import errors
 from segue.patterns.habits import Habits, count_habits, match
+from segue.recommenders import pattern_reasons
 from segue.testing import RecommenderContract
 from tests.patterns.habit_logs import histories_of
 
@@ -243,3 +244,11 @@ def test_habits_that_do_not_fit_their_items_are_refused() -> None:
     habits = count_habits(histories_of([[1, 2, 3]] * 2), 4, timed=False)
     with pytest.raises(ValueError, match="do not fit"):
         Habits.restored(habits.arrays(), 3)
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [(0, "1 minute"), (0.0021, "3 minutes"), (1 / 24, "60 minutes"), (0.1, "2 hours"), (1, "1 day"), (9.2, "9 days")],
+)
+def test_times_are_told_in_the_largest_unit_that_they_hold(days: float, words: str) -> None:
+    assert pattern_reasons._span(days) == words

@@ -98,9 +98,13 @@ def _name(model: PatternRecommender, item: Any) -> str:
 
 
 def _span(days: float) -> str:
+    """A time in words, in the largest unit that it holds; less than a minute counts as one."""
     if days >= 1:
-        return f"{days:.0f} day{'s' if round(days) != 1 else ''}"
-    minutes = days * 24 * 60
-    if minutes >= 90:
-        return f"{minutes / 60:.0f} hours"
-    return f"{max(round(minutes), 1)} minutes" if minutes > 1 else "a minute"
+        return _counted(round(days), "day")
+    if days >= 1.5 / 24:
+        return _counted(round(days * 24), "hour")
+    return _counted(max(1, round(days * 24 * 60)), "minute")
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {unit}{'' if count == 1 else 's'}"
