@@ -200,3 +200,11 @@ def test_bounds_on_time_need_a_clock():
     for settings in ({"max_gap_time": "1d"}, {"measures": ["days"]}):
         with pytest.raises(NoClock):
             segue.mine(events, progress=False, **settings)
+
+
+def test_an_estimate_that_was_too_high_costs_no_pattern(monkeypatch):
+    events = random_events(items="abcd")
+    whole = segue.mine(events, min_support=30, progress=False)
+    monkeypatch.setattr("segue.patterns.mine.expected", lambda *asked: (10**9, True))
+    with pytest.warns(ManyPatterns):
+        assert segue.mine(events, min_support=30, progress=False).equals(whole)

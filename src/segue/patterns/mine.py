@@ -176,15 +176,14 @@ def _all(
         )
         warnings.warn(message, ManyPatterns, stacklevel=4)
     options: dict[str, Any] = {"limit": config.limit, "memory": config.memory, "threads": threads}
-    with bars.share("Mining", progress) as say:
-        tree = frequent(made, least, longest, bounds, tell=_counting(say), **options)
-    if tree.stopped:
-        _warn_stopped(tree)
-    elif not tree.complete:
-        tree = _up_to_a_length(made, least, longest, bounds, options)
-        reached = f"limit={config.limit:,} or memory={config.memory:,.0f} was reached"
-        _warn(reached, f"the patterns of up to {int(tree.lengths.max(initial=0))} symbols are complete")
-    return tree
+    if count <= config.limit:
+        with bars.share("Mining", progress) as say:
+            tree = frequent(made, least, longest, bounds, tell=_counting(say), **options)
+        if tree.stopped:
+            _warn_stopped(tree)
+        if tree.complete or tree.stopped:
+            return tree
+    return _up_to_a_length(made, least, longest, bounds, options, progress)
 
 
 def _counting(say: Callable[[float, str], None]) -> Callable[[float, int], None]:
@@ -192,15 +191,23 @@ def _counting(say: Callable[[float, str], None]) -> Callable[[float, int], None]
 
 
 def _up_to_a_length(
-    made: Sequences, least: int, longest: int, bounds: Bounds, options: Mapping[str, Any]
+    made: Sequences, least: int, longest: int, bounds: Bounds, options: Mapping[str, Any], progress: bool
 ) -> PatternTree:
     """All patterns up to the greatest length that is within the limits: worth more than all those of some symbols."""
     tree = frequent(made, made.users + 1, 1, bounds)
-    for length in range(1, longest):
-        found = frequent(made, least, length, bounds, **options)
+    for length in range(1, longest + 1):
+        with bars.share(f"Mining up to {length} symbols", progress) as say:
+            found = frequent(made, least, length, bounds, tell=_counting(say), **options)
+        what = f"the patterns of up to {length - 1} symbols are complete"
+        if found.stopped:
+            _warn("you stopped it", what, MiningStopped)
+            return tree
         if not found.complete:
-            break
+            _warn(f"limit={options['limit']:,} or memory={options['memory']:,.0f} was reached", what)
+            return tree
         tree = found
+        if found.lengths.max(initial=0) < length:
+            break
     return tree
 
 
