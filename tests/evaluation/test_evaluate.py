@@ -230,3 +230,15 @@ def test_cold_targets_are_ranked_among_all_items_and_among_cold_ones(data: segue
     asked = asked[split.test.cold[asked]]
     assert parts["cold targets among cold items"]["hit_rate@10"] == np.isin(asked, cold).mean()
     assert parts["warm targets"]["users"] + len(asked) == len(split.test.users)
+
+
+def test_a_catalogue_shorter_than_the_lists_is_evaluated_all_the_same() -> None:
+    rows = [(f"u{user}", f"i{(user + step) % 6}", step) for user in range(12) for step in range(4)]
+    events = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
+    split = segue.split.leave_last_out(segue.Dataset.from_frames(events))
+    report = segue.evaluate(segue.FirstOrder().fit(split.train, split.validation), split.test, progress=False)
+    assert report["hit_rate@10"] == 1.0
+    assert 0 < report["ndcg@10"] <= 1.0
+    assert report["ndcg@5"] <= report["ndcg@10"]
+    assert 0 < report["coverage@10"] <= 1
+    assert report.table() is not None

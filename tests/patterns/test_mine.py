@@ -208,3 +208,29 @@ def test_an_estimate_that_was_too_high_costs_no_pattern(monkeypatch):
     monkeypatch.setattr("segue.patterns.mine.expected", lambda *asked: (10**9, True))
     with pytest.warns(ManyPatterns):
         assert segue.mine(events, min_support=30, progress=False).equals(whole)
+
+
+def test_patterns_may_be_as_long_as_histories():
+    events = log("a" * 100, "a" * 100)
+    assert mined(events, min_support=2, keep="maximal") == {"a" * 100: 2}
+    assert len(mined(events, min_support=2, min_length=70)) == 31
+
+
+def test_closed_patterns_under_a_bound_on_gaps_end_at_a_length_that_is_told():
+    events = log("a" * 30, "a" * 30)
+    assert len(mined(events, min_support=2, keep="closed")) == 1
+    with pytest.raises(ConstraintsContradict, match="max_length=20"):
+        mined(events, min_support=2, keep="closed", max_gap=1)
+
+
+def test_an_explosion_of_few_symbols_is_foretold_too(monkeypatch):
+    monkeypatch.setattr("segue.patterns.mining._PATIENCE", 60.0)
+    draw = np.random.default_rng(0)
+    events = log(*("".join(draw.choice(list("abcdefgh"), 40)) for _ in range(30)))
+    with pytest.warns(PatternsCut), pytest.warns(ManyPatterns, match="more than"):
+        segue.mine(events, min_support=2, limit=300_000, progress=False)
+
+
+def test_fewer_threads_than_one_are_refused():
+    with pytest.raises(ConfigValue, match="threads"):
+        segue.mine(log("ab"), threads=0, progress=False)

@@ -133,6 +133,7 @@ def test_what_is_told_adds_up(monkeypatch):
 
 
 def test_the_estimate_is_of_the_right_size_and_says_when_it_gave_up(monkeypatch):
+    monkeypatch.setattr(mining, "_PATIENCE", 60.0)
     made = random_log()
     count, more = expected(made, 10, 4)
     assert not more
@@ -141,3 +142,20 @@ def test_the_estimate_is_of_the_right_size_and_says_when_it_gave_up(monkeypatch)
     count, more = expected(made, 10, 4)
     assert more
     assert count == 40
+
+
+def test_an_estimate_can_be_interrupted(monkeypatch):
+    def interrupted(futures, timeout):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mining, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        expected(random_log(), 10, 4)
+
+
+def test_what_takes_too_long_is_not_taken_for_much(monkeypatch):
+    monkeypatch.setattr(mining, "_PATIENCE", 0.0)
+    made = random_log(3_000)
+    count, more = expected(made, 10, 6)
+    assert not more
+    assert count < len(frequent(made, 10, 6))

@@ -243,3 +243,15 @@ def test_items_that_are_left_out_teach_a_blend_nothing(monkeypatch: pytest.Monke
     fitted(split, ["Praising", "Noise"])
     assert shown[0] == 0
     assert shown[1] > 0  # without that step every list holds what cannot come true
+
+
+def test_members_of_another_log_are_refused_though_their_codes_would_fit(split: segue.Split) -> None:
+    users = ["x", "x", "y", "y"] * 3
+    other = pl.DataFrame({"user_id": users, "item_id": [f"o{n % 5}" for n in range(12)], "timestamp": range(12)})
+    made = segue.split.leave_last_out(segue.Dataset.from_frames(other))
+    here, there = segue.FirstOrder().fit(split.train), segue.FirstOrder().fit(made.train)
+    assert split.validation is not None
+    with pytest.raises(MembersDiffer):
+        segue.Hybrid.of_fitted([here], [there], split.validation)
+    with pytest.raises(MembersDiffer):
+        segue.Hybrid.of_fitted([there], [there], split.validation)

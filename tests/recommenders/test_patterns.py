@@ -127,7 +127,7 @@ def test_an_explanation_names_the_habits_in_order_of_their_share(kitchen: segue.
     assert told["within_days"].to_list() == pytest.approx([3, 3, 4])
     whole = scores(model, ["kettle", "tea"])["honey"]
     assert told["share"].to_list() == pytest.approx([0.75 / whole, 0.6 / whole, 0.1875 / whole], abs=1e-3)
-    assert told["text"][0] == "people who took Kettle then Green tea took Honey within 3 days: 3 of 4"
+    assert told["text"][0] == "people who took Kettle then Green tea took Honey: 3 of 4, half of them within 3 days"
 
 
 def test_shares_of_an_item_never_exceed_its_score(split: segue.Split) -> None:
@@ -144,7 +144,7 @@ def test_a_habit_read_backwards_says_so(kitchen: segue.Dataset) -> None:
     model = segue.PatternRecommender(**FIXED | {"backward": 0.5}).fit(kitchen)
     told = model.explain(histories=[["honey"]], items=["tea"])
     assert told["habit"].to_list() == [["tea", "honey"]]
-    assert told["text"][0] == "people who took Honey had taken Green tea within 3 days before: 3 of 3"
+    assert told["text"][0] == "people who took Honey had taken Green tea before: 3 of 3, half of them within 3 days"
 
 
 def test_an_item_without_a_habit_is_explained_by_its_popularity(kitchen: segue.Dataset) -> None:

@@ -161,7 +161,8 @@ def mine(
     arguments = mining.arguments_of(what.value, asked, settings or [], data)
     with mining.heard() as notes:
         found = mining.found_by(what.value, arguments, data, progress=not quiet)
-    mining.show(found, data, what.value, arguments.get("of", "item"))
+    whole = not any(isinstance(note, MiningStopped) for note in notes)
+    mining.show(found, data, what.value, arguments.get("of", "item"), whole)
     if out is not None:
         artefacts.write_atomically(out, mining.content(found, out))
         console.print(f"Wrote {found.height:,} rows to {escape(str(out))}", highlight=False, soft_wrap=True)

@@ -119,11 +119,12 @@ def heard() -> Iterator[list[Warning]]:
         yield notes
 
 
-def show(found: pl.DataFrame, data: Dataset, what: str, of: str) -> None:
+def show(found: pl.DataFrame, data: Dataset, what: str, of: str, whole: bool = True) -> None:
     """The first rows, with titles instead of ids, and how many there are."""
     rows = ROWS.get(what, what)
     if not found.height:
-        console.print(f"No {rows}: nothing is frequent enough. A lower --min-support finds more.", highlight=False)
+        why = "nothing is frequent enough. A lower --min-support finds more" if whole else "the search ended before any"
+        console.print(f"No {rows}: {why}.", highlight=False)
         return
     titles = data.titles if of in ("item", "action+item") else {}
     first = readable(found.head(31 if what == "clock" else _ROWS), titles, _SYMBOL)

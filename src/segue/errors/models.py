@@ -65,8 +65,8 @@ class ActionUnknown(RecommenderError):
 
 class MembersDiffer(RecommenderError):
     code = "R020"
-    template = "The members of an ensemble must be of one log: {what}."
-    remedy = "Train them on the same data set, or give Ensemble their settings and call fit(data)."
+    template = "The members must be of one log: {what}."
+    remedy = "Train them on the same data set, or give their settings instead and call fit(data)."
 
 
 class DistilRefused(RecommenderError):

@@ -94,6 +94,8 @@ def _report(
     model._require_fitted()
     ks: list[int] = protocol["k"]
     lists, _ = model.recommend_codes(contexts, max(ks), exclude_seen=protocol["exclude_seen"], progress=progress)
+    # A catalogue of fewer items ends the lists early; metrics of longer ones are what they are.
+    lists = np.pad(lists, ((0, 0), (0, max(ks) - lists.shape[1])))
     counts = test.context.item_counts
     short = 10 if max(ks) >= 10 else max(ks)
     among_cold = _among_cold(model, test, contexts, targets, short, protocol["exclude_seen"])

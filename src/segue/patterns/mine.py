@@ -19,7 +19,7 @@ from segue.cautions import ManyPatterns, MiningStopped, PatternsCut
 from segue.config import Config
 from segue.data.dataset import Dataset
 from segue.data.frames import from_polars
-from segue.errors import ConstraintsContradict, NoClock
+from segue.errors import ConfigValue, ConstraintsContradict, NoClock
 from segue.patterns.measures import MEASURES, Measure, measured
 from segue.patterns.mining import Bounds, PatternTree, expected, frequent
 from segue.patterns.redundancy import MOST, telling
@@ -27,8 +27,6 @@ from segue.patterns.sequences import Sequences, dataset_of, sequences
 from segue.patterns.spans import Span, microseconds
 from segue.patterns.support import least_users
 from segue.patterns.wanted import Wanted
-
-_LONGEST = 64
 
 
 class MiningConfig(Config):
@@ -112,9 +110,9 @@ def mine(
     bounds = bounds_of(config, made)
     wanted = Wanted.of(config.only, config.excluding, config.containing, made, data)
     made = made.keep(wanted.counts[made.symbols])
-    longest = min(_longest(config, made), _LONGEST)
-    if config.keep != "all" and config.max_gap is not None and longest > MOST:
-        longest = MOST
+    longest = _longest(config, made)
+    if threads is not None and threads < 1:
+        raise ConfigValue(name="threads", owner="mine", value=threads, reason="at least one is needed")
     if config.top is not None:
         tree = _most_frequent(made, config, longest, bounds, wanted, threads, progress)
     else:
@@ -168,7 +166,7 @@ def _all(
 ) -> PatternTree:
     """All patterns that enough users have, with a warning where they are too many."""
     count, more = expected(made, least, longest, bounds)
-    if count > config.limit:
+    if count > config.limit or more:
         about = f"{'more than ' if more else 'about '}{count:,}"
         message = (
             f"A support of {least:,} users gives {about} patterns; the search ends at {config.limit:,}. Ask for "
@@ -176,7 +174,7 @@ def _all(
         )
         warnings.warn(message, ManyPatterns, stacklevel=4)
     options: dict[str, Any] = {"limit": config.limit, "memory": config.memory, "threads": threads}
-    if count <= config.limit:
+    if count <= config.limit and not more:
         with bars.share("Mining", progress) as say:
             tree = frequent(made, least, longest, bounds, tell=_counting(say), **options)
         if tree.stopped:
@@ -266,7 +264,11 @@ def _chosen(tree: PatternTree, config: MiningConfig, bounds: Bounds, wanted: Wan
     shown = tree.lengths >= config.min_length
     shown &= wanted.held_by(tree)
     if config.keep != "all":
-        shown &= telling(tree, config.keep, bounds.gap is not None or bounds.gap_time is not None)
+        gaps = bounds.gap is not None or bounds.gap_time is not None
+        if gaps and tree.lengths.max(initial=0) > MOST:
+            reason = f"with a bound on gaps keep={config.keep!r} reads up to {MOST} symbols, and there are longer"
+            raise ConstraintsContradict(reason=f"{reason} patterns; max_length={MOST} leaves them out")
+        shown &= telling(tree, config.keep, gaps)
     return tree.order(np.flatnonzero(shown))[: config.top]
 
 

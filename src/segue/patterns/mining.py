@@ -22,6 +22,7 @@ from segue.patterns.sequences import Sequences
 FOREVER = np.iinfo(np.int64).max // 4
 _WORK = 200_000  # entries of the log that one task reads, about
 _PATTERN, _PROJECTED = 48, 16  # bytes of a pattern, while parts are put together, and of an entry of a projection
+_PATIENCE = 0.25  # seconds for each of them
 _NONE = np.zeros(0, np.int64)
 _LAYERS, _PROBED = 8, 20_000  # of an estimate: first symbols that are asked, and patterns of each at most
 _TICK = 0.1  # seconds between two looks at what has been found
@@ -159,7 +160,8 @@ def expected(made: Sequences, least: int, longest: int, bounds: Bounds | None = 
     """About how many patterns there are, from a few first symbols; and whether there may be many more.
 
     First symbols are put in order of what follows them, cut into layers, and one of each layer is asked, up to 20,000
-    patterns (stratified sampling; an estimate of whether a search explodes, not of its exact size).
+    patterns or a quarter of a second (stratified sampling; an estimate of whether a search explodes, not of its exact
+    size).
     """
     held = supports(made.offsets, made.symbols, made.size)
     short = np.zeros(made.size, dtype=np.int32)
@@ -169,11 +171,19 @@ def expected(made: Sequences, least: int, longest: int, bounds: Bounds | None = 
     search = _Search(replace(some, symbols=short[some.symbols]), len(names) + 1, least, longest, bounds or Bounds())
     roots = np.concatenate(search.tasks() or [np.zeros(0, np.int32)])
     total, more = 0, False
-    for layer in np.array_split(roots, min(_LAYERS, len(roots)) or 1):
-        if len(layer):
-            parents, _, _, done = search.run(layer[len(layer) // 2 : len(layer) // 2 + 1], _PROBED)
-            total += (len(parents) if done else _PROBED) * len(layer)
-            more |= not done
+    # In a thread, so that time and Ctrl-C can end it: a kernel hears neither.
+    with ThreadPoolExecutor(1) as pool:
+        for layer in np.array_split(roots, min(_LAYERS, len(roots)) or 1) if len(roots) else []:
+            asked = pool.submit(search.run, layer[len(layer) // 2 : len(layer) // 2 + 1], _PROBED)
+            try:
+                quick = wait([asked], timeout=_PATIENCE).done
+            finally:
+                search.state[0] = STOPPED
+            parents, _, _, done = asked.result()
+            search.state[0] = 0
+            if quick:  # of what was stopped nothing is known but that it takes long
+                total += (len(parents) if done else _PROBED) * len(layer)
+                more |= not done
     return total, more
 
 

@@ -115,9 +115,11 @@ class Hybrid(Several):
             raise ConfigValue(name="first", owner="Hybrid.of_fitted", value=given, reason="members differ in class")
         for each in (*first, *members):
             each._require_fitted()
-        for each in first[1:]:
-            if (what := difference(first[0], each)) is not None:
+        for one, other in [(first[0], each) for each in first[1:]] + [(first[0], validation.context)]:
+            if (what := difference(one, other)) is not None:
                 raise MembersDiffer(what=what)
+        if (what := difference(members[0], validation.context)) is not None:
+            raise MembersDiffer(what=what)
         model = cls(list(members), **settings)
         model._adopt(list(members))
         model.report["blend"] = {"blend": model.config.blend}

@@ -79,8 +79,9 @@ def _told(
         text = f"people who took {names[1]} had taken {names[0]}"
     else:
         text = f"people who took {' then '.join(names[:-1])} took {names[-1]}"
-    text += "" if np.isnan(days) else f" within {_span(days)}"
     text += f"{' before' if backward else ''}: {support:,} of {of:,}"
+    # The median: not all of them were as quick.
+    text += "" if np.isnan(days) else f", half of them within {_span(days)}"
     row = {"habit": ids, "support": support, "of": of, "share": round(share, 4), "text": text}
     return row | {"within_days": None if np.isnan(days) else round(days, 4)}
 
