@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,7 @@ def steps(data: Path, repeats: int = 7) -> dict[str, Any]:
     return found
 
 
-def modes(
-    data: Path, epochs: int = 5, wanted: tuple[str, ...] = ("frozen", "lora", "full", "top", "prefix", "adapter")
-) -> dict[str, Any]:
+def modes(data: Path, wanted: tuple[str, ...] = ("frozen", "lora", "full"), epochs: int = 5) -> dict[str, Any]:
     """``segue compare-tuning`` on Amazon Industrial; finished modes survive an interruption."""
     table: pl.DataFrame = compare_tuning(
         split(data), {**SETTINGS, "tuning_epochs": epochs}, wanted, checkpoint=WORK / "tuning", progress=False
@@ -82,4 +81,8 @@ def modes(
     return {"log": LOG, "settings": SETTINGS, "epochs": epochs, "modes": table.to_dicts()}
 
 
-PARTS = {"tuning-steps": steps, "tuning": modes}
+PARTS = {
+    "tuning-steps": steps,
+    "tuning": modes,
+    "tuning-others": partial(modes, wanted=("frozen", "top", "prefix", "adapter")),
+}

@@ -133,13 +133,7 @@ def frequent(
 
     ``KeyboardInterrupt`` ends the search, and returns what is complete: the patterns of finished first symbols.
     """
-    bounds = bounds or Bounds()
-    held = supports(made.offsets, made.symbols, made.size)
-    names = np.flatnonzero(held >= max(least, 1)).astype(np.int32)
-    short = np.zeros(made.size, dtype=np.int32)
-    short[names] = np.arange(1, len(names) + 1)
-    some = made.keep(short[made.symbols] > 0)
-    search = _Search(replace(some, symbols=short[some.symbols]), len(names) + 1, least, longest, bounds)
+    search, names = _prepared(made, least, longest, bounds)
     room = int(min(FOREVER if limit is None else limit, memory * 5e5 / _PATTERN))
     workers = threads or int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     search.space = int(memory * 5e5 / _PROJECTED / workers)
@@ -163,12 +157,7 @@ def expected(made: Sequences, least: int, longest: int, bounds: Bounds | None = 
     patterns or a quarter of a second (stratified sampling; an estimate of whether a search explodes, not of its exact
     size).
     """
-    held = supports(made.offsets, made.symbols, made.size)
-    short = np.zeros(made.size, dtype=np.int32)
-    names = np.flatnonzero(held >= max(least, 1))
-    short[names] = np.arange(1, len(names) + 1)
-    some = made.keep(short[made.symbols] > 0)
-    search = _Search(replace(some, symbols=short[some.symbols]), len(names) + 1, least, longest, bounds or Bounds())
+    search, _ = _prepared(made, least, longest, bounds)
     roots = np.concatenate(search.tasks() or [np.zeros(0, np.int32)])
     total, more = 0, False
     # In a thread, so that time and Ctrl-C can end it: a kernel hears neither.
@@ -185,6 +174,17 @@ def expected(made: Sequences, least: int, longest: int, bounds: Bounds | None = 
                 total += (len(parents) if done else _PROBED) * len(layer)
                 more |= not done
     return total, more
+
+
+def _prepared(made: Sequences, least: int, longest: int, bounds: Bounds | None) -> tuple[_Search, np.ndarray]:
+    """What threads read, with the frequent symbols alone, and which those are: its code 1 is the first of them."""
+    held = supports(made.offsets, made.symbols, made.size)
+    names = np.flatnonzero(held >= max(least, 1)).astype(np.int32)
+    short = np.zeros(made.size, dtype=np.int32)
+    short[names] = np.arange(1, len(names) + 1)
+    some = made.keep(short[made.symbols] > 0)
+    some = replace(some, symbols=short[some.symbols])
+    return _Search(some, len(names) + 1, least, longest, bounds or Bounds()), names
 
 
 class _Search:
