@@ -9,7 +9,12 @@ from segue.errors.base import SegueError as SegueError
 from segue.errors.base import catalogue as catalogue
 from segue.errors.base import nearest as nearest
 from segue.errors.data import *
+from segue.errors.deploying import *
 from segue.errors.files import *
+from segue.errors.guarding import *
+from segue.errors.learning import *
 from segue.errors.measuring import *
 from segue.errors.mining import *
 from segue.errors.models import *
+from segue.errors.serving import *
+from segue.errors.storing import *

@@ -1,0 +1,3 @@
+"""Errors of export: what cannot be made small and fast."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Errors of learning from feedback: models that serve, updates, estimates."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Errors of the event store."""
+
+from __future__ import annotations

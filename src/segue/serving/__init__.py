@@ -1,0 +1,1 @@
+"""The service: recommend, listen, learn, in one loop. Nothing here loads torch."""

@@ -1,0 +1,1 @@
+"""Which models answer: roles, weights, swaps."""

@@ -1,0 +1,1 @@
+"""Metrics, online rates, drift and alerts."""
