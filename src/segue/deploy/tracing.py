@@ -107,6 +107,7 @@ def _without_warnings() -> Iterator[None]:
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         warnings.filterwarnings("ignore", "Constant folding")
+        warnings.filterwarnings("ignore", "Exporting aten::index operator")  # no index here is negative
         # The state that a recurrence begins with follows the number of rows.
         warnings.filterwarnings("ignore", "Exporting a model to ONNX with a batch_size other than 1")
         yield
