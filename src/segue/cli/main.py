@@ -17,6 +17,7 @@ from segue.cli import (
     compare,
     compare_tuning,
     evaluate,
+    export,
     fetch,
     inspect,
     mine,
@@ -50,6 +51,7 @@ for module in (
     compare_tuning,
     add_items,
     update,
+    export,
 ):
     verb = module.__name__.rpartition(".")[2]
     app.command(verb.replace("_", "-"), no_args_is_help=True)(getattr(module, verb))

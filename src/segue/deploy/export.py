@@ -7,6 +7,7 @@ whole or not at all.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,14 @@ from pydantic import Field
 from segue import artefacts
 from segue.config import Config
 from segue.deploy.comparing import Figures, Questions, answered, figures
-from segue.deploy.quantising import WAYS, quantised
-from segue.deploy.tracing import encoder_columns, trace_encoder, trace_item_path, trace_language
-from segue.errors import AlreadyExported, ExportWorse, NotExportable, NothingToExport, SegueError
-from segue.language.encode import encode_texts
-from segue.language.exported import ExportedTextEncoder, TextFacts
-from segue.language.text import item_texts
+from segue.deploy.parts import in_fp32, in_int8, text_cosine, with_smaller_language
+from segue.deploy.quantising import WAYS
+from segue.errors import AlreadyExported, ExportWorse, NothingToExport
 from segue.recommenders.base import Recommender
-from segue.recommenders.exported import ExportedConfig, ExportedRecommender, Precision, Reading
-from segue.recommenders.exported_items import ExportedItems
+from segue.recommenders.exported import ExportedRecommender, Precision
 from segue.recommenders.sequence import SequenceRecommender
 from segue.recommenders.several import Several
 from segue.recommenders.store import load_with_any_test
-from segue.sessions import Graph
-
-_TEXTS = 256  # that both language models read, to be held against each other
 
 
 class ExportConfig(Config):
@@ -47,6 +41,8 @@ class ExportConfig(Config):
     """Mean share of the 10 best that must be the same."""
     most_loss: float = Field(0.01, ge=0, le=1)
     """Share of NDCG@10 that may be lost."""
+    least_cosine: float = Field(0.98, ge=-1, le=1)
+    """Between what the language model says of a text in fp32 and in int8; below it stays in fp32."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +100,20 @@ def export(path: str | Path, out: str | Path, config: ExportConfig | None = None
 
 def exported(trained: Recommender, questions: Questions, config: ExportConfig) -> Export:
     """The same recommender without torch, and how it answers the questions; raises as :func:`export`."""
+    neural = _neural(trained)
+    if not neural:
+        raise NothingToExport(owner=type(trained).__name__)
     before = answered(trained, questions)
-    plain, cosine = _plain(trained, config)
-    told = {"torch fp32": figures(trained, questions, before), "onnx fp32": figures(plain, questions, before)}
-    users = len(before), questions.asked_of
+    parts = [in_fp32(part, config.text) for part in neural]
+    model = _with(trained, iter(parts))
+    told = {"torch fp32": figures(trained, questions, before), "onnx fp32": figures(model, questions, before)}
     _refuse_worse(told["torch fp32"], told["onnx fp32"], config, "fp32")
-    found = Export(plain, users, told, text_cosine=cosine)
+    found = Export(model, (len(before), questions.asked_of), told)
     if config.precision == "int8":
-        found = _smaller(found, questions, before, config)
+        parts = [with_smaller_language(part, config.least_cosine) for part in parts]
+        found = _smaller(replace(found, model=_with(trained, iter(parts))), questions, before, config)
+    cosines = [text_cosine(part, each) for part, each in zip(neural, _neural(found.model), strict=True)]
+    found = replace(found, text_cosine=min((each for each in cosines if each is not None), default=None))
     found.model.report = {**trained.report, "export": found.report()}
     return found
 
@@ -119,19 +121,23 @@ def exported(trained: Recommender, questions: Questions, config: ExportConfig) -
 def _smaller(found: Export, questions: Questions, before: np.ndarray, config: ExportConfig) -> Export:
     """In int8, by the first way that answers as before."""
     tried: list[dict[str, Any]] = []
+    refused: ExportWorse | None = None
     for way in WAYS:
-        model = _each(found.model, lambda part, way=way: _in_int8(part, way))
+        parts = [in_int8(part, way) for part in _neural(found.model)]
+        if all(part is None for part in parts):
+            continue
+        chosen = (part if small is None else small for part, small in zip(_neural(found.model), parts, strict=True))
+        model = _with(found.model, chosen)
         met = figures(model, questions, before)
         try:
             _refuse_worse(found.figures["torch fp32"], met, config, "int8")
-        except ExportWorse:
+        except ExportWorse as error:
             tried.append({"way": way, "overlap": met.overlap, "ndcg": met.ndcg})
-            if way == list(WAYS)[-1]:
-                raise
+            refused = refused or error
             continue
-        told = {**found.figures, "onnx int8": met}
-        return replace(found, model=model, figures=told, way=way, tried=tuple(tried))
-    raise AssertionError("unreachable")
+        return replace(found, model=model, figures={**found.figures, "onnx int8": met}, way=way, tried=tuple(tried))
+    assert refused is not None, "every encoder has a matrix"
+    raise refused
 
 
 def _refuse_worse(before: Figures, after: Figures, config: ExportConfig, precision: str) -> None:
@@ -144,119 +150,24 @@ def _refuse_worse(before: Figures, after: Figures, config: ExportConfig, precisi
         raise ExportWorse(precision=precision, what=what, remedy=remedy)
 
 
-def _plain(trained: Recommender, config: ExportConfig) -> tuple[Recommender, float | None]:
-    """In fp32, and how near its language model is to the trained one's."""
-    cosines: list[float] = []
-    parts: list[Recommender] = []
-
-    def made(part: SequenceRecommender) -> Recommender:
-        model, cosine = _made(part, config)
-        parts.append(model)
-        if cosine is not None:
-            cosines.append(cosine)
-        return model
-
-    model = _each(trained, made)
-    if not parts:
-        raise NothingToExport(owner=type(trained).__name__)
-    return model, min(cosines, default=None)
-
-
-def _each(model: Recommender, change: Any) -> Recommender:
-    """A recommender with each sequence model in it changed."""
+def _neural(model: Recommender) -> list[Any]:
+    """The sequence models in a recommender, trained or exported, in order."""
     if isinstance(model, SequenceRecommender | ExportedRecommender):
-        changed: Recommender = change(model)
-        return changed
+        return [model]
+    return [part for member in model.members for part in _neural(member)] if isinstance(model, Several) else []
+
+
+def _with(model: Recommender, parts: Iterator[ExportedRecommender]) -> Recommender:
+    """The recommender with other sequence models in it, in the order of :func:`_neural`."""
+    if isinstance(model, SequenceRecommender | ExportedRecommender):
+        return next(parts)
     if not isinstance(model, Several):
         return model
     twin = copy.copy(model)
-    twin.members = [_each(member, change) for member in model.members]
+    twin.members = [_with(member, parts) for member in model.members]
     specs = [
         spec.model_copy(update={"recommender": type(member).__name__, "settings": member.config.model_dump()})
         for spec, member in zip(model.config.members, twin.members, strict=True)
     ]
     twin.config = model.config.model_copy(update={"members": specs})
     return twin
-
-
-def _made(trained: SequenceRecommender, config: ExportConfig) -> tuple[ExportedRecommender, float | None]:
-    """One sequence model in fp32."""
-    columns = encoder_columns(trained.plan, bool(trained.log.actions))
-    model = ExportedRecommender()
-    model.know_as(trained)
-    model.encoder = Graph(trace_encoder(trained.model, columns))
-    model.reading = Reading(columns, trained.plan.max_length, trained.plan.long_history, trained.target)
-    model.vectors, cosine = _items(trained, config)
-    model.trend, model.prior = trained.trend, trained.prior
-    model.source = {
-        "recommender": type(trained).__name__,
-        "settings": trained.config.model_dump(),
-        "weights_sha256": trained.weights_sha256(),
-    }
-    model.report = dict(trained.report)
-    model._fitted = True
-    return model, cosine
-
-
-def _items(trained: SequenceRecommender, config: ExportConfig) -> tuple[ExportedItems, float | None]:
-    tower, vectors = trained.model.tower, trained.item_vectors
-    if trained.log.features is None and trained.log.text is None:
-        return ExportedItems(vectors), None
-    own = tower.ids.weight.detach().numpy() * tower.get_buffer("known").numpy()[:, None]
-    features = trained.log.features
-    attributes = None if features is None else tower.attributes.detach().numpy()
-    path = None if tower.text is None else Graph(trace_item_path(tower))
-    language = cosine = None
-    if path is not None and config.text:
-        language = _language(trained)
-        cosine = _nearness(trained, language)
-    return ExportedItems(vectors, own.astype(np.float32), features, attributes, path, language), cosine
-
-
-def _language(trained: SequenceRecommender) -> ExportedTextEncoder:
-    encoder = trained.text_encoder()
-    name = f"The language model {encoder.name!r}"
-    remedy = "Leave it out with --no-text; new items are then taken by retraining alone."
-    tokenizer = getattr(encoder.tokenizer, "backend_tokenizer", None)
-    if tokenizer is None:
-        reason = "its tokenizer is not one of the library tokenizers"
-        raise NotExportable(what=name, reason=reason, remedy=remedy)
-    try:
-        graph = Graph(trace_language(encoder))
-    except SegueError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a model can resist in as many ways as there are models
-        raise NotExportable(what=name, reason=str(error).strip().splitlines()[0], remedy=remedy) from None
-    facts = TextFacts(
-        size=encoder.size,
-        columns=tuple(trained.report["text"]["columns"]),
-        prompt=encoder.prompt,
-        max_tokens=encoder.max_tokens,
-        pad=int(encoder.tokenizer.pad_token_id),
-        end=encoder.end() if encoder.pooling == "eos" else None,
-    )
-    return ExportedTextEncoder(graph, tokenizer.to_str(), facts)
-
-
-def _nearness(trained: SequenceRecommender, language: ExportedTextEncoder) -> float | None:
-    """Mean cosine between what both language models say of some items; None where no item has text."""
-    texts = [text for text in _texts(trained, language) if text.strip()][:_TEXTS]
-    if not texts:
-        return None
-    return _cosine(encode_texts(trained.text_encoder(), texts, False), language.vectors(texts))
-
-
-def _texts(model: Recommender, language: ExportedTextEncoder) -> list[str]:
-    return item_texts(model.items, model.item_vocabulary, language.facts.columns)
-
-
-def _cosine(one: np.ndarray, other: np.ndarray) -> float:
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return float(((one * other).sum(1) / np.maximum(lengths, 1e-12)).mean())
-
-
-def _in_int8(model: ExportedRecommender, way: str) -> ExportedRecommender:
-    small = copy.copy(model)
-    small.config = ExportedConfig(precision="int8")
-    small.encoder = Graph(quantised(model.encoder.content, way))
-    return small

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from segue.errors import ExtraMissing
 
@@ -39,8 +39,8 @@ WAYS: dict[str, Callable[[str], bool]] = {
 """What is quantised, by the names of the nodes; the first way is the smallest model."""
 
 
-def quantised(content: bytes, way: str = "all matrices", tables: bool = False) -> bytes:
-    """An ONNX model in int8.
+def quantised(content: bytes, way: str = "all matrices", tables: bool = False) -> bytes | None:
+    """An ONNX model in int8; None where this way finds nothing to make smaller.
 
     Args:
         content: of a model in fp32.
@@ -59,7 +59,7 @@ def quantised(content: bytes, way: str = "all matrices", tables: bool = False) -
     kinds = ["MatMul", "Gemm", "LSTM", *(["Gather"] if tables else [])]
     chosen = [each.name for each in model.graph.node if each.op_type in kinds and WAYS[way](each.name)]
     if not chosen:
-        return content
+        return None
     with tempfile.TemporaryDirectory() as folder, _quiet():
         target = Path(folder) / "model.onnx"
         quantize_dynamic(
@@ -74,12 +74,11 @@ def quantised(content: bytes, way: str = "all matrices", tables: bool = False) -
         return target.read_bytes()
 
 
-class _quiet:
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Without the library's advice to prepare models, which changes nothing for these."""
-
-    def __enter__(self) -> None:
-        self._before = logging.root.level, logging.root.disabled
-        logging.root.disabled = True
-
-    def __exit__(self, *_: Any) -> None:
-        _, logging.root.disabled = self._before
+    before, logging.root.disabled = logging.root.disabled, True
+    try:
+        yield
+    finally:
+        logging.root.disabled = before

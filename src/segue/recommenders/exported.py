@@ -127,7 +127,9 @@ class ExportedRecommender(SequenceScores):
         for name in self.reading.columns:
             kind, unknown = _UNKNOWN[name]
             column = getattr(batch, name)
-            found[name] = np.full(batch.inputs.shape, unknown, kind) if column is None else column.astype(kind, copy=False)
+            found[name] = (
+                np.full(batch.inputs.shape, unknown, kind) if column is None else column.astype(kind, copy=False)
+            )
         return found
 
     def _grow(self, growth: Growth) -> None:

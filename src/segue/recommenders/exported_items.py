@@ -66,7 +66,8 @@ class ExportedItems:
 
     def _attributes_of(self, growth: Growth) -> np.ndarray:
         """(told items, d) the mean vector of an item's values for each feature, summed over the features."""
-        assert self.features is not None and self.attributes is not None
+        assert self.features is not None
+        assert self.attributes is not None
         bags = self.features.encoded(growth.told_items, growth.told_vocabulary)
         # An item has an entry for each feature at least, so that no bag is empty.
         summed: np.ndarray = np.add.reduceat(self.attributes[bags.rows] * bags.weights[:, None], bags.offsets[1:-1])
