@@ -65,6 +65,13 @@ CODES = {
     "T004": "NoTrialFinished",
     "T005": "NothingToTune",
     "T006": "NothingToTuneOn",
+    "X001": "ExportWorse",
+    "X002": "NotTrainedHere",
+    "X003": "TextNotExported",
+    "X004": "GraphBroken",
+    "X005": "NothingToExport",
+    "X006": "NotExportable",
+    "X007": "AlreadyExported",
 }
 
 
