@@ -71,7 +71,7 @@ def append(connection: Connection, batches: Sequence[Sequence[Event]]) -> list[A
         return [Appended(0, 0, before) for _ in batches]
     received = time.time_ns() // 1_000
     rows = [
-        (seq, e.event_id, e.user_id, e.item_id, e.timestamp, e.action, e.value, e.recommendation_id, received)
+        (seq, e.event_id, e.user_id, e.item_id, e.timestamp, e.action, _number(e.value), e.recommendation_id, received)
         for seq, e in enumerate((event for batch in batches for event in batch), start=before + 1)
     ]
     columns = list(zip(*rows, strict=True))
@@ -92,11 +92,16 @@ def append(connection: Connection, batches: Sequence[Sequence[Event]]) -> list[A
     return [Appended(n, len(batch) - n, newest) for n, batch in zip(stored, batches, strict=True)]
 
 
+def _number(value: float | None) -> float | None:
+    """None for NaN, which SQLite does not keep."""
+    return value if value == value else None
+
+
 def _check(columns: list[tuple[Any, ...]]) -> None:
     """Refuse what one of the databases would not take, so that both take the same."""
     for place in _TEXTS:
         texts = list(filter(None, columns[place]))
-        if any("\0" in text for text in ("".join(texts),)):
+        if "\0" in "".join(texts):
             raise RowRefused(reason="a text holds NUL", longest=ID_LENGTH)
         if texts and max(map(len, texts)) > ID_LENGTH:
             raise RowRefused(reason=f"a text has {max(map(len, texts)):,} characters", longest=ID_LENGTH)
