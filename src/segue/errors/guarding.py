@@ -31,7 +31,7 @@ class LaterError(GuardError):
 class Busy(LaterError):
     code = "V040"
     status: ClassVar[int] = 429
-    template = "All {capacity} places are taken and {queue} wait already."
+    template = "The service has all the work it can take ({what})."
     remedy = "Ask again after {seconds} s."
 
 
@@ -129,6 +129,11 @@ class BodyTooSlow(GuardError):
     template = "The body did not arrive within {seconds} s."
     remedy = "Send it again, faster or smaller."
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """The rest of the body is not waited for."""
+        return {"Connection": "close"}
+
 
 class HeadRefused(GuardError):
     code = "V054"
@@ -141,7 +146,7 @@ class HostRefused(GuardError):
     code = "V055"
     status: ClassVar[int] = 421
     template = "This service does not answer to {what}."
-    remedy = "Call it by its own name; a further name is allowed by the setting 'hosts' of the guard."
+    remedy = "Call it by its own name; connections.hosts lists further names."
 
 
 class OpenToOthers(GuardError):
@@ -163,7 +168,8 @@ class Unforeseen(GuardError):
     remedy = "The log tells more under the request id {request_id}."
 
 
-class KeyUnusable(GuardError):
+class RouteUnknown(GuardError):
     code = "V059"
-    template = "A key cannot be made so: {reason}."
-    remedy = "See segue keys create --help."
+    status: ClassVar[int] = 404
+    template = "There is nothing at this address."
+    remedy = "GET /openapi.json lists what there is."

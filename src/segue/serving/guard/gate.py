@@ -170,7 +170,7 @@ class Gate:
             raise Stalled(count=self._given_up, seconds=max(1, math.ceil(self.deadline_s)))
         if self._running >= self.capacity and len(self._waiting) >= self.queue:
             self._counts.refused += 1
-            raise Busy(capacity=self.capacity, queue=self.queue, seconds=self.retry_after())
+            raise Busy(what=f"{self._running} running, {len(self._waiting)} waiting", seconds=self.retry_after())
         loop = asyncio.get_running_loop()
         job = _Job(call, loop.create_future())
         job.timer = loop.call_later(self.deadline_s, self._expire, job)
