@@ -94,7 +94,7 @@ class AccessLog:
             line = {
                 "method": scope["method"],
                 "route": state.get("route"),
-                "status": status,
+                "status": status or 499,  # the client left first
                 "ms": round((time.perf_counter() - began) * 1000, 2),
                 "request_id": request_id,
                 "key": state.get("key"),
