@@ -15,13 +15,11 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from segue.errors import KeyUnknown, SegueError, nearest
 from segue.serving.guard.scopes import SCOPES, known_scope
-
-if TYPE_CHECKING:
-    from segue.serving.store.rows import KeyRow
+from segue.serving.store.rows import KeyRow
 
 REFRESH_SECONDS = 0.5
 _NOBODY = hashlib.sha256(b"").hexdigest()
@@ -92,8 +90,6 @@ class Keys:
         Raises:
             ScopeUnknown: a scope that does not exist.
         """
-        from segue.serving.store.rows import KeyRow
-
         chosen = [known_scope(scope) for scope in dict.fromkeys(scopes)]
         key_id = secrets.token_hex(4)
         secret = f"segue_{key_id}_{secrets.token_urlsafe(32)}"
