@@ -30,13 +30,13 @@ def test_what_happened_is_counted() -> None:
     metrics.unknown_items(4)
     metrics.cached("history", True)
     metrics.cached("history", False)
-    metrics.answered("shop", "recommend")
+    metrics.answered("shop", "recommend", 0.01)
     now = samples(metrics)
     assert now["segue_events_total", ("stored",)] == 5
     assert now["segue_events_total", ("known",)] == 1
     assert now["segue_events_unknown_item_total", ()] == 4
     assert now["segue_cache_total", ("history", "hit")] == now["segue_cache_total", ("history", "miss")] == 1
-    assert now["segue_answers_total", ("recommend", "shop")] == 1
+    assert now["segue_answer_seconds_count", ("recommend", "shop")] == 1
 
 
 def test_a_number_of_another_part_is_asked_at_each_scrape() -> None:
@@ -71,10 +71,10 @@ def test_a_number_that_fails_is_left_out_logged_once_and_comes_back(caplog: pyte
 def test_labels_are_bounded() -> None:
     metrics = Metrics(models=3)
     for number in range(1000):
-        metrics.answered(f"m{number}", "recommend")
+        metrics.answered(f"m{number}", "recommend", 0.01)
         metrics.error(f"code {number}")
     now = samples(metrics)
-    assert now["segue_answers_total", ("recommend", OTHER)] == 997
+    assert now["segue_answer_seconds_count", ("recommend", OTHER)] == 997
     assert sum(name == "segue_errors_total" for name, _ in now) == 257
     label = Labels(1)
     assert [label("a"), label("b"), label("a")] == ["a", OTHER, "a"]
@@ -88,12 +88,12 @@ def test_process_memory_and_start_are_told() -> None:
 
 def test_both_formats_are_read_by_their_parsers() -> None:
     metrics = Metrics()
-    metrics.answered('a "quoted"\nmodel\\', "recommend")
+    metrics.answered('a "quoted"\nmodel\\', "recommend", 0.01)
     page, kind = metrics.scrape("application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text")
     assert page.endswith(b"# EOF\n")
-    assert {family.name for family in read_openmetrics(page.decode())} >= {"segue_answers", "segue_events"}
+    assert {family.name for family in read_openmetrics(page.decode())} >= {"segue_answer_seconds", "segue_events"}
     page, kind = metrics.scrape()
     assert kind.startswith("text/plain")
-    labels = [s.labels for f in read_text(page.decode()) for s in f.samples if s.name == "segue_answers_total"]
+    labels = [s.labels for f in read_text(page.decode()) for s in f.samples if s.name == "segue_answer_seconds_count"]
     assert labels == [{"model": 'a "quoted"\nmodel\\', "kind": "recommend"}]

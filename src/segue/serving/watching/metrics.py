@@ -111,12 +111,18 @@ class Metrics:
         self._cache = counter("segue_cache", "Look-ups in a cache.", "cache", "result")
         self._events = counter("segue_events", "Events acknowledged by this process: stored now, or known.", "outcome")
         self._unknown = counter("segue_events_unknown_item", "Events in the store whose item no model knows.")
-        self._answers = counter("segue_answers", "Answers by model and kind.", "model", "kind")
-        self.webhook = counter("segue_webhook", "Alerts sent by webhook.", "outcome")
+        self._answers = Histogram(
+            "segue_answer_seconds",
+            "Seconds that a model worked on an answer, by model and kind.",
+            ["model", "kind"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._webhook = counter("segue_webhook", "Alerts sent by webhook.", "outcome")
         for outcome in ("stored", "known"):  # so that a rate over them exists from the first scrape
             self._events.labels(outcome)
         for outcome in ("sent", "failed", "dropped"):
-            self.webhook.labels(outcome)
+            self._webhook.labels(outcome)
         self.gauge("segue_requests_in_flight", "Requests being answered now.", lambda: self.in_flight)
         self.registry.register(self._asked)
 
@@ -137,9 +143,13 @@ class Metrics:
         """Events were read whose item no model knows."""
         self._unknown.inc(count)
 
-    def answered(self, model: str, kind: str) -> None:
+    def answered(self, model: str, kind: str, seconds: float) -> None:
         """A model answered."""
-        self._answers.labels(self._models(model), kind).inc()
+        self._answers.labels(self._models(model), kind).observe(seconds)
+
+    def sent(self, outcome: str) -> None:
+        """What became of an alert that was to go by webhook: sent, failed or dropped."""
+        self._webhook.labels(outcome).inc()
 
     def gauge(self, name: str, about: str, ask: Callable[[], Reading], labels: Sequence[str] = ()) -> None:
         """A number that another part knows, asked at the scrape; ``labels`` name the keys of what it returns."""
