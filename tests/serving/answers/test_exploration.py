@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from segue.serving.answers.exploration import ExploreConfig, candidates, explore
+from segue.serving.answers.exploration import Draw, ExploreConfig, Explorer, candidates, explore, likelihood
 
 LIST, SCORES = np.array([5, 3, 8, 1]), np.array([4.0, 3.0, 2.5, 1.0])
 POOL, POOL_SCORES = np.array([7, 9, 8]), np.array([0.5, 0.2, 2.5])
@@ -132,3 +135,41 @@ def test_candidates_are_uncertain_or_new() -> None:
     counts, ages = np.array([0, 3, 4, 100, 100]), np.array([np.nan, 900, 900, 2, np.inf])
     assert candidates(counts, None, config).tolist() == [True, True, False, False, False]
     assert candidates(counts, ages, config).tolist() == [True, True, False, True, False]
+
+
+@METHODS
+def test_the_likelihood_of_a_list_that_was_drawn_is_its_propensity(method: str) -> None:
+    config = ExploreConfig(method=method, share=0.3, temperature=0.7)
+    for number in range(50):
+        codes, propensities = draw(method, f"r{number}")
+        assert likelihood(codes, Draw.of(LIST, SCORES, POOL, POOL_SCORES, config)) == pytest.approx(propensities)
+
+
+def test_what_could_not_be_drawn_has_no_likelihood() -> None:
+    certain = Draw.of(LIST, SCORES, POOL, POOL_SCORES, ExploreConfig(share=0))
+    assert likelihood(np.array([5, 8, 99, 3]), certain).tolist() == [1, 0, 0, 1]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    codes: np.ndarray
+    scores: np.ndarray
+    propensities: np.ndarray | None = None
+
+
+@METHODS
+def test_an_explorer_lists_only_what_may_be_listed_and_tells_its_propensities(method: str) -> None:
+    counts = np.array([0, 90, 90, 90, 90, 90, 2, 1, 0])
+    served = SimpleNamespace(recommender=SimpleNamespace(item_counts=counts))
+    scores = np.array([-np.inf, 5, 4, 3, 2, 1, 0.5, -np.inf, 0.2])
+    ranked = Ranked(np.array([1, 2, 3]), scores[[1, 2, 3]])
+    explorer = Explorer(ExploreConfig(on=True, method=method, share=0.5, temperature=1.0))
+    lists = [explorer.explore(served, scores, ranked, f"r{number}") for number in range(200)]
+    shown = {int(code) for each in lists for code in each.codes}
+    assert 7 not in shown
+    assert {6, 8} <= shown
+    for each in lists:
+        assert len(each.codes) == 3
+        assert (each.scores == scores[each.codes]).all()
+        assert likelihood(each.codes, explorer.draw(served, scores, 3)) == pytest.approx(each.propensities)
+    assert Explorer(ExploreConfig(method=method)).explore(served, scores, ranked, "r") is ranked

@@ -3,8 +3,7 @@
 Events go in fixed batches counted from the first, so that it does not matter in what portions they arrive. A history
 grows by an event after the model was asked about it. A list that was served is opened by the first event that names it
 and closed ``window`` events later: what was shown by then and not taken is a negative, weighted by the chance that its
-position was looked at. A list must be in the store before its answer is sent; one that nobody named teaches nothing,
-for nobody says that it was seen. An item of an event without a list is a positive against a few drawn by the event's
+position was looked at. A list that nobody named teaches nothing, for nobody says that it was seen. An item of an event without a list is a positive against a few drawn by the event's
 id. Only the catalogue of the artefact takes part: items that came later wait for the next update.
 """
 
@@ -12,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from pydantic import Field
@@ -23,8 +21,9 @@ from segue.data.histories import Histories
 from segue.recommenders.base import Recommender
 from segue.serving.draws import uniforms
 from segue.serving.learning.steps import LISTED, TAKEN, Examples
+from segue.serving.store.rows import ServedList, StoredEvent
 
-_POOL = 100  # of the model's best items: where the scores are standardised and negatives are drawn
+_POOL = 100  # of the model's best items: where the scores are standardised
 _TOP = 10
 
 
@@ -45,34 +44,6 @@ class FeedbackConfig(Config):
     """The share of people, by a hash of their id, whose events are learnt from: what scoring each event would cost."""
     impressions: tuple[str, ...] = ("impression",)
     """Actions that say that an item was shown, not that it was taken."""
-
-
-class StoredEvent(Protocol):
-    """What is read of an event of the store."""
-
-    @property
-    def seq(self) -> int: ...
-    @property
-    def event_id(self) -> str: ...
-    @property
-    def user_id(self) -> str: ...
-    @property
-    def item_id(self) -> str: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def action(self) -> str | None: ...
-    @property
-    def value(self) -> float | None: ...
-    @property
-    def recommendation_id(self) -> str | None: ...
-
-
-class ServedList(Protocol):
-    """What is read of a list that was served."""
-
-    @property
-    def items(self) -> Sequence[str]: ...
 
 
 _Columns = tuple[list[int], list[int], list[int], list[float]]
@@ -165,7 +136,7 @@ class Feedback:
                 listed.taken.add(code)
                 drawn = codes[:0]
             else:
-                drawn = pool[row][(uniforms(event.event_id, self.config.negatives) * pool.shape[1]).astype(np.int64)]
+                drawn = 1 + (uniforms(event.event_id, self.config.negatives) * self.items).astype(np.int64)
                 drawn = drawn[(drawn != code) & ~np.isin(drawn, histories.row(row))]
             labels = np.zeros(1 + len(drawn))
             labels[0] = 1

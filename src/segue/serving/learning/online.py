@@ -2,7 +2,7 @@
 
 For each model that serves, ``Online`` turns the events after the model's ``learnt_to`` into examples (``feedback``) and
 makes one bounded step for each batch of them (``steps``). What it has learnt is a pure function of the artefact, of the
-store's events and lists in order and of what an operator did (``reset``, ``undo``): built again, it is the same to the
+store's events and lists in order, and of what an operator did (``reset``, ``undo``): built again, it is the same to the
 bit on the same machine and versions. Each event is tested on before it is learnt from; where the biased model loses to
 the frozen one, online mode switches itself off and says so. Histories, and with them what a person has just done, count
 in the next answer with or without it. Training on new events is left to updates.
@@ -11,6 +11,7 @@ in the next answer with or without it. Training on new events is left to updates
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,8 +23,9 @@ from pydantic import Field
 from segue.config import Config
 from segue.errors import NothingToUndo, OnlineUnknown
 from segue.recommenders.base import Recommender
-from segue.serving.learning.feedback import Feedback, FeedbackConfig, FindList, StoredEvent
+from segue.serving.learning.feedback import Feedback, FeedbackConfig, FindList
 from segue.serving.learning.steps import StepConfig, Weights, learn
+from segue.serving.store.rows import StoredEvent
 
 Alert = Callable[[str, str], None]
 
@@ -33,6 +35,9 @@ class OnlineConfig(Config):
 
     on: bool = False
     """Whether biases are learnt and added to scores."""
+    settle: float = Field(1.0, ge=0)
+    """An event waits so many seconds in the store before it is learnt from, so that the list that it names is there,
+    which is written behind the answer. It says when something is learnt, not what."""
     journal: int = Field(8, ge=0, le=1_000)
     """So many of the newest batches can be undone."""
     step: StepConfig = StepConfig()
@@ -201,9 +206,10 @@ class Online:
                 continue
             learner.seq = event.seq
             learner.waiting.append(event)
-            if len(learner.waiting) == size:
-                batch, learner.waiting = learner.waiting, []
-                self._learn(name, learner, batch)
+        settled = time.time_ns() // 1_000 - round(self.config.settle * 1e6)
+        while len(learner.waiting) >= size and learner.waiting[size - 1].received <= settled:
+            batch, learner.waiting = learner.waiting[:size], learner.waiting[size:]
+            self._learn(name, learner, batch)
         _publish(learner)
 
     def _learn(self, name: str, learner: _Learner, batch: Sequence[StoredEvent]) -> None:

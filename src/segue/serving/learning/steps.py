@@ -17,7 +17,7 @@ from segue.config import Config
 from segue.evaluation.significance import paired_test
 
 LISTED, TAKEN = 0, 1  # kinds of example: of a list that was served, of an event without one
-_TELL = 0.01  # step of slope and intercepts, which all examples share
+_TELL = 0.05  # step of slope and intercepts, which all examples share
 _STEEPEST, _FLATTEST = 10.0, 0.05
 
 
@@ -105,7 +105,8 @@ def learn(weights: Weights, examples: Examples, events: int, config: StepConfig)
     weights = _tested(weights, _losses(logits, examples), examples.hits, config)
     if weights.off:
         return weights
-    slopes = (np.float32(1) / (np.float32(1) + np.exp(-logits)) - labels) * examples.weights
+    chances = np.float32(0.5) * (np.float32(1) + np.tanh(np.float32(0.5) * logits))  # the logistic function, no overflow
+    slopes = (chances - labels) * examples.weights
     bias, squares = weights.bias, weights.squares
     pull = np.bincount(codes, slopes[0] * weights.telling[0, 0], minlength=len(bias)).astype(np.float32)
     squares = squares + pull * pull
