@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from segue import __version__
+from segue.serving.api import routes
 from segue.serving.service import Service
 
 _ABOUT = """Recommend, listen, learn, in one loop. Ids are those of your log and catalogue, in and out."""
@@ -32,6 +33,7 @@ def create_app(service: Service) -> FastAPI:
 
     app = FastAPI(title="Segue", version=__version__, description=_ABOUT, lifespan=lifespan)
     app.state.service = service
-    # Routers of api/ and watching/ are included here, then middlewares are added, the innermost first:
+    routes.install(app)
+    # Routers of watching/ are included here, then middlewares are added, the innermost first:
     # latency, logs, security headers, limits of the body. The page is mounted last.
     return app

@@ -79,6 +79,7 @@ class Service:
             (self.store, nothing, close),
             (self.writer, nothing, close),
             (self.follower, start, stop),
+            (self.answers, start, stop),
             (self.gate, nothing, close),
             (self.watch, lambda part: part.start(self), stop),
             (self.schedule, start, stop),

@@ -11,10 +11,14 @@ from typing import Any, Self
 
 from segue.config import Config, parse_assignments, read_toml
 from segue.errors import ConfigSet
+from segue.serving.answers.settings import AnswersConfig, LimitsConfig
 
 
 class ServiceSettings(Config):
     """Groups of settings; a TOML file has a table for each."""
+
+    limits: LimitsConfig = LimitsConfig()
+    answers: AnswersConfig = AnswersConfig()
 
     @classmethod
     def read(cls, path: str | Path | None = None, assignments: Iterable[str] = ()) -> Self:
