@@ -1,0 +1,90 @@
+"""The tables of the store as the code expects them; how a file got there is ``migrations``' matter.
+
+Every table that is followed has numbers ``seq`` taken from a row of ``marks``. Taking them locks that row until the
+commit, so that numbers are seen in the order of commits, on both databases.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
+
+metadata = MetaData()
+
+# SQLite stores rows under an INTEGER key itself, without a second tree.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+_Document = JSON(none_as_null=True)
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+"""The newest number of each table that is followed."""
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=False),
+    Column("event_id", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("item_id", Text, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("action", Text),
+    Column("value", Double),
+    Column("recommendation_id", Text),
+    Column("received", BigInteger, nullable=False),
+    Index("events_once", "event_id", unique=True),
+    Index("events_of_user", "user_id", "timestamp", "seq"),
+)
+
+items = Table(
+    "items",
+    metadata,
+    Column("item_id", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("document", _Document, nullable=False),
+    Index("items_in_order", "seq", unique=True),
+)
+
+served = Table(
+    "served",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=False),
+    Column("recommendation_id", Text, nullable=False),
+    Column("user_id", Text),
+    Column("model", Text, nullable=False),
+    Column("shadow", Boolean, nullable=False),
+    Column("moment", BigInteger),
+    Column("received", BigInteger, nullable=False),
+    Column("action", Text),
+    Column("items", _Document, nullable=False),
+    Column("scores", _Document, nullable=False),
+    Column("propensities", _Document),
+    Index("served_once", "recommendation_id", "model", unique=True),
+    Index("served_to_user", "user_id"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("weight", Double, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("learnt_to_seq", BigInteger, nullable=False),
+    Column("document", _Document, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("hash", Text, nullable=False),
+    Column("scopes", _Document, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger),
+)
