@@ -143,5 +143,5 @@ def service_of(*recommenders: Recommender, shadows: Sequence[Recommender] = (), 
     )
     state = FakeState(store)
     read = ServiceSettings.grouped(settings)
-    answers = Answers(models, state, store, config=AnswersConfig(**settings.get("answers", {})))
+    answers = Answers(models, state, store.log_served, config=AnswersConfig(**settings.get("answers", {})))
     return Service(read, store=store, writer=FakeWriter(store), state=state, models=models, answers=answers)

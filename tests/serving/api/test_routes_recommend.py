@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 import segue
-from segue.serving.service import Service
-from tests.serving.fakes import service_of
 
 
 def test_a_user_is_answered_by_what_the_log_knows(client: TestClient, ease: segue.EASE) -> None:
@@ -25,7 +22,9 @@ def test_a_user_is_answered_by_what_the_log_knows(client: TestClient, ease: segu
 
 def test_anyone_is_answered_by_a_history_in_the_body(client: TestClient, ease: segue.EASE) -> None:
     answer = client.post("/v1/recommend", json={"history": ["i1", "i2"], "k": 4}).json()
-    assert [item["item_id"] for item in answer["items"]] == ease.recommend(histories=[["i1", "i2"]], k=4)["item_id"].to_list()
+    assert [item["item_id"] for item in answer["items"]] == ease.recommend(histories=[["i1", "i2"]], k=4)[
+        "item_id"
+    ].to_list()
     assert answer["history_length"] == 2
     assert answer["user_id"] is None
 

@@ -22,7 +22,7 @@ from segue.recommenders.base import Recommender
 from segue.serving.answers import moments, ranking
 from segue.serving.answers.catalogue import Catalogue
 from segue.serving.answers.generating import continued, step_of
-from segue.serving.answers.journal import Journal
+from segue.serving.answers.journal import Journal, Sink
 from segue.serving.answers.questions import Answer, Id, Listed, Question
 from segue.serving.answers.reading import Asked, asked
 from segue.serving.answers.reasons import reasons
@@ -54,7 +54,7 @@ class Answers:
     Args:
         models: which model answers whom (``choose``, ``shadows``).
         state: what is known of a user (``of``); None: nothing.
-        store: takes the lists that were shown; None: nobody does.
+        log: takes the lists that were shown, such as ``Writer.log``; None: nobody does.
         online: what was learnt since (``biases``); None: nothing.
         explorer: see :class:`Explorer`; None: no exploration.
         config: settings.
@@ -64,7 +64,7 @@ class Answers:
         self,
         models: Any,
         state: Any = None,
-        store: Any = None,
+        log: Sink | None = None,
         *,
         online: Any = None,
         explorer: Explorer | None = None,
@@ -72,7 +72,7 @@ class Answers:
     ) -> None:
         self.models, self.state, self.online, self.explorer = models, state, online, explorer
         self.config = config or AnswersConfig()
-        self.journal = Journal(store) if store is not None and self.config.log_served else None
+        self.journal = Journal(log) if log is not None and self.config.log_served else None
         self.shadows = Shadows()
         self._catalogues: weakref.WeakKeyDictionary[Recommender, Catalogue] = weakref.WeakKeyDictionary()
 
@@ -227,7 +227,8 @@ class Answers:
         model: Recommender = served.recommender
         if question.explain and why is None:
             why = reasons(model, read.histories, ranked.codes)
-        ids = model.item_vocabulary.decode(ranked.codes).to_list()
+        names = model.item_vocabulary.listed
+        ids = [names[code - 1] for code in ranked.codes.tolist()]
         titles = model.titles
         chances = [None] * len(ids) if ranked.propensities is None else ranked.propensities.tolist()
         whys = [None] * len(ids) if why is None else why

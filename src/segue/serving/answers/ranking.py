@@ -18,11 +18,11 @@ def best(scores: np.ndarray, k: int, prior: np.ndarray) -> np.ndarray:
     """
     listable = np.isfinite(scores)
     listable[0] = False
-    count = int(listable.sum())
-    if count > k:
-        bound = np.partition(scores[listable], count - k)[count - k]
-        listable &= scores >= bound
     codes = np.flatnonzero(listable)
+    if len(codes) > k:
+        found = scores[codes]
+        place = len(codes) - k
+        codes = codes[found >= np.partition(found, place)[place]]
     order = np.lexsort((-prior[codes], -scores[codes]))[:k]
     return np.asarray(codes[order])
 

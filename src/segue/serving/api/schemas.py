@@ -163,7 +163,7 @@ class Asking(Body):
     """What the items are wanted for, such as 'purchase'; one that the log has."""
     exclude_seen: bool | None = None
     """Leave out items of the history; by default as suits the log."""
-    filters: FiltersIn = FiltersIn()
+    filters: FiltersIn = Field(default_factory=FiltersIn)
     """Which items may be listed."""
     diversity: float = Field(0.0, ge=0, le=1)
     """From 0, the best items, to 1, items that are least alike."""

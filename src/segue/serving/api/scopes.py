@@ -5,13 +5,13 @@ A stand-in until the guard's own ``needs`` takes its place: it lets everybody in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 
-def needs(scope: str | None) -> Callable[[], None]:
+def needs(scope: str | None) -> Callable[[], Awaitable[None]]:
     """A dependency that carries its scope."""
 
-    def check() -> None:
+    async def check() -> None:
         return None
 
     check.scope = scope  # type: ignore[attr-defined]

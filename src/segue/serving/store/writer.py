@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from segue.errors import AppendLate, StoreBusy, StoreError, StoreFull, StoreUnavailable
+from segue.errors import AppendLate, StoreBusy, StoreFull, StoreUnavailable
 from segue.serving.store.rows import Appended, Event, ServedList
 from segue.serving.store.store import Store
 
