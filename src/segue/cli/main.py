@@ -17,6 +17,7 @@ from segue.cli import (
     compare,
     compare_tuning,
     evaluate,
+    export,
     fetch,
     inspect,
     keys,
@@ -53,6 +54,7 @@ for module in (
     add_items,
     update,
     serve,
+    export,
 ):
     verb = module.__name__.rpartition(".")[2]
     app.command(verb.replace("_", "-"), no_args_is_help=True)(getattr(module, verb))
