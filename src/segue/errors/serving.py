@@ -12,6 +12,11 @@ class ServiceError(SegueError):
 
     status: ClassVar[int] = 400
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What HTTP wants beside the status."""
+        return {}
+
 
 class RequestMalformed(ServiceError):
     code = "V001"
@@ -24,7 +29,7 @@ class RouteUnknown(ServiceError):
     code = "V002"
     status = 404
     template = "There is nothing at {path!r}."
-    remedy = "/docs lists what there is; the interface begins with /v1."
+    remedy = "GET /openapi.json lists what there is; the interface begins with /v1."
 
 
 class MethodRefused(ServiceError):

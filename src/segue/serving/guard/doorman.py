@@ -13,7 +13,7 @@ from collections import OrderedDict
 from starlette.routing import get_route_path
 
 from segue.errors import KeyMissing, RouteUnknown, ScopeMissing, TooManyAttempts
-from segue.errors.guarding import GuardError
+from segue.errors.serving import ServiceError
 from segue.serving.guard.keys import Key, Keys
 from segue.serving.guard.refusing import App, Receive, Scope, Send, header, refuse
 from segue.serving.guard.scopes import SCOPES, Declared, RouteTable
@@ -53,7 +53,7 @@ class Doorman:
             return await self.app(scope, receive, send)
         try:
             self._admit(scope)
-        except GuardError as error:
+        except ServiceError as error:
             return await refuse(scope, send, error)
         await self.app(scope, receive, send)
 
@@ -61,7 +61,7 @@ class Doorman:
         state = scope.setdefault("state", {})
         route = self.table.find(scope.get("method"), get_route_path(scope))
         if route is None:
-            raise RouteUnknown()
+            raise RouteUnknown(path=str(scope["path"])[:60])
         state["route"] = route.template
         if self.keys.open and _local(scope):
             state["allowed"] = _EVERYTHING
