@@ -24,11 +24,9 @@ HOLDERS = ("none", "wrong", "events", "recommend", "admin")
 
 def expected(scopes: frozenset[str], holder: str) -> int | None:
     """The refusal of a holder, None where it is let in."""
-    if holder == "wrong":
-        return 401
     if not scopes or holder == "admin" or scopes == {holder}:
         return None
-    return 401 if holder == "none" else 403
+    return 401 if holder in ("none", "wrong") else 403
 
 
 async def violations(app: FastAPI, table: RouteTable, secrets: dict[str, str]) -> list[str]:
@@ -48,7 +46,11 @@ async def violations(app: FastAPI, table: RouteTable, secrets: dict[str, str]) -
                             found.append(f"{method} {path} by {holder}: {answer.status_code}, not {want or 'let in'}")
                         if refused == 401 and not answer.headers["WWW-Authenticate"].startswith("Bearer"):
                             found.append(f"{method} {path} by {holder}: no WWW-Authenticate")
-                        if refused == 403 and method != "HEAD" and sorted(route.scopes)[0] not in answer.json()["error"]["message"]:
+                        if (
+                            refused == 403
+                            and method != "HEAD"
+                            and sorted(route.scopes)[0] not in answer.json()["error"]["message"]
+                        ):
                             found.append(f"{method} {path} by {holder}: 403 names no scope")
     return found
 

@@ -68,7 +68,8 @@ class AccessLog:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, then tell."""
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         began = time.perf_counter()
         request_id = secrets.token_hex(8)
         state = scope.setdefault("state", {})
