@@ -16,6 +16,7 @@ from segue.cli import (
     classify,
     compare,
     compare_tuning,
+    estimate,
     evaluate,
     fetch,
     inspect,
@@ -50,6 +51,7 @@ for module in (
     compare_tuning,
     add_items,
     update,
+    estimate,
 ):
     verb = module.__name__.rpartition(".")[2]
     app.command(verb.replace("_", "-"), no_args_is_help=True)(getattr(module, verb))
