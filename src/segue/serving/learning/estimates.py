@@ -137,7 +137,9 @@ def estimate(views: Views, config: EstimateConfig | None = None, notes: Sequence
     def sums(values: np.ndarray) -> np.ndarray:
         return np.bincount(cell, values, minlength=len(people) * places).reshape(len(people), places)
 
-    known = np.bincount(views.positions, views.clicks, places) / np.maximum(np.bincount(views.positions, None, places), 1)
+    known = np.bincount(views.positions, views.clicks, places) / np.maximum(
+        np.bincount(views.positions, None, places), 1
+    )
     guess = known[views.positions]
     table = np.stack(
         [
