@@ -90,8 +90,14 @@ def one(model: Recommender, events: list[StoredEvent]) -> dict[str, Any]:
     third = len(events) // 3 // BATCH * BATCH
     tuned = [float(gains(_listable(replay(model, events[:third], step)[0]))["ndcg@10"][:, 0].mean()) for step in GRID]
     chosen = GRID[int(np.argmax(tuned))]
-    found: dict[str, Any] = {"tuned": [(step.rate, step.rank, step.head_rate, round(v, 5)) for step, v in zip(GRID, tuned, strict=True)]}
-    biases = max((value, step) for value, step in zip(tuned, GRID, strict=True) if step.rank == 0)[1] if chosen.rank else chosen
+    found: dict[str, Any] = {
+        "tuned": [(step.rate, step.rank, step.head_rate, round(v, 5)) for step, v in zip(GRID, tuned, strict=True)]
+    }
+    biases = (
+        max((value, step) for value, step in zip(tuned, GRID, strict=True) if step.rank == 0)[1]
+        if chosen.rank
+        else chosen
+    )
     replay(model, events, chosen)  # every batch is scored once: seconds below are those of learning alone
     for name, step in {"biases": biases, "head and biases": chosen}.items():
         if name == "head and biases" and not chosen.rank:
@@ -113,7 +119,11 @@ def one(model: Recommender, events: list[StoredEvent]) -> dict[str, Any]:
             found[name][metric] = {
                 "online": round(float(values[:, 0].mean()), 5),
                 "frozen": round(float(values[:, 1].mean()), 5),
-                "difference": [round(float(values[:, 0].mean() - values[:, 1].mean()), 5), round(low, 5), round(high, 5)],
+                "difference": [
+                    round(float(values[:, 0].mean() - values[:, 1].mean()), 5),
+                    round(low, 5),
+                    round(high, 5),
+                ],
                 "p": round(test.p_value, 4),
             }
     found["scoring_microseconds_per_event"] = round(remembered.seconds / len(events) * 1e6)

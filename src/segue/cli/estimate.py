@@ -58,7 +58,8 @@ def estimate(
     for name, title in {**names, "doubly_robust": "doubly robust"}.items():
         figure = getattr(found, name)
         console.print(f"  {title:14}{figure.rate:8.4f}  ({figure.low:.4f} to {figure.high:.4f})", highlight=False)
-    told = f"effective views {found.effective:,.0f}, mean weight {found.mean_weight:.3f}, largest {found.largest_weight:.1f}"
+    weights = f"mean weight {found.mean_weight:.3f}, largest {found.largest_weight:.1f}"
+    told = f"effective views {found.effective:,.0f}, {weights}"
     console.print(f"  {told}", style="dim", highlight=False)
     for note in found.notes:
         console.print(f"[yellow]note[/yellow]: {note}", highlight=False, soft_wrap=True)
