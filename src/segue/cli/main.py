@@ -18,12 +18,14 @@ from segue.cli import (
     compare_tuning,
     estimate,
     evaluate,
+    export,
     fetch,
     inspect,
     keys,
     mine,
     pretrain,
     recommend,
+    serve,
     train,
     tune,
     update,
@@ -53,6 +55,8 @@ for module in (
     add_items,
     update,
     estimate,
+    serve,
+    export,
 ):
     verb = module.__name__.rpartition(".")[2]
     app.command(verb.replace("_", "-"), no_args_is_help=True)(getattr(module, verb))

@@ -73,7 +73,7 @@ CASCADE = EstimateConfig(by="cascade", clip=50)
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say(logs: list[Views], truth: float) -> None:
-    held = {name: 0 for name in ("ips", "snips", "doubly_robust")}
+    held = dict.fromkeys(("ips", "snips", "doubly_robust"), 0)
     for views in logs:
         found = estimate(views, CASCADE)
         for name in held:

@@ -126,8 +126,8 @@ def estimate(views: Views, config: EstimateConfig | None = None, notes: Sequence
         raise EstimateImpossible(reason="; ".join(notes) or "none holds an item that was seen")
     if (views.propensities >= _CERTAIN).all():
         raise EstimateImpossible(
-            reason=f"all {len(np.unique(views.lists)):,} were deterministic (every propensity is 1), so their clicks say "
-            "nothing about items that another model would have shown"
+            reason=f"all {len(np.unique(views.lists)):,} were deterministic (every propensity is 1), so their clicks "
+            "say nothing about items that another model would have shown"
         )
     weights = views.weights(config.by)
     people, owner = np.unique(views.users, return_inverse=True)
@@ -192,8 +192,8 @@ def _doubts(weights: np.ndarray, table: np.ndarray, effective: float, config: Es
     doubts = []
     if effective < _FEW:
         doubts.append(
-            f"Poor overlap: the {len(weights):,} views count as {effective:.0f}; the other policy would rarely have shown "
-            "what was shown. Explore more, or estimate a policy that is nearer."
+            f"Poor overlap: the {len(weights):,} views count as {effective:.0f}; the other policy would rarely have "
+            "shown what was shown. Explore more, or estimate a policy that is nearer."
         )
     if len(table) < 30:
         doubts.append(f"Only {len(table)} people: the intervals are too narrow.")
@@ -203,7 +203,7 @@ def _doubts(weights: np.ndarray, table: np.ndarray, effective: float, config: Es
     error = float(np.sqrt((per_person**2).sum())) / len(weights)
     if abs(weights.mean() - 1) > 3 * error + 1e-9:
         doubts.append(
-            f"The mean weight is {weights.mean():.3f}, not 1: the propensities are wrong, or the other policy shows what "
-            "could not have been served. IPS is biased by as much."
+            f"The mean weight is {weights.mean():.3f}, not 1: the propensities are wrong, or the other policy shows "
+            "what could not have been served. IPS is biased by as much."
         )
     return doubts

@@ -3,8 +3,9 @@
 Events go in fixed batches counted from the first, so that it does not matter in what portions they arrive. A history
 grows by an event after the model was asked about it. A list that was served is opened by the first event that names it
 and closed ``window`` events later: what was shown by then and not taken is a negative, weighted by the chance that its
-position was looked at. A list that nobody named teaches nothing, for nobody says that it was seen. An item of an event without a list is a positive against a few drawn by the event's
-id. Only the catalogue of the artefact takes part: items that came later wait for the next update.
+position was looked at. A list that nobody named teaches nothing, for nobody says that it was seen. An item of an event
+without a list is a positive against a few that are drawn from the whole catalogue by the event's id. Only the catalogue
+of the artefact takes part: items that came later wait for the next update.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import numpy as np
 from pydantic import Field
 
 from segue.config import Config
-from segue.data.dataset import encode_actions
 from segue.data.histories import Histories
 from segue.recommenders.base import Recommender
 from segue.serving.draws import uniforms

@@ -51,11 +51,16 @@ class ServedModel(Protocol):
     """What is read of a model that serves."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is asked by."""
+
     @property
-    def recommender(self) -> Recommender: ...
+    def recommender(self) -> Recommender:
+        """As its artefact holds it."""
+
     @property
-    def learnt_to(self) -> int: ...
+    def learnt_to(self) -> int:
+        """The newest event of the store that it was trained on."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""From the store's lists and events to views (``estimates.Views``): who saw what, took what, and what another model shows.
+"""From the store's lists and events to ``estimates.Views``: who saw what and took what, and what another model shows.
 
 The other model answers each question as it was asked then: with the person's history up to that moment. Filters of a
 question are not in the log: where they were used, the other model is asked without them.

@@ -133,9 +133,8 @@ def learn(weights: Weights, examples: Examples, events: int, config: StepConfig,
     weights = _tested(weights, _losses(logits, examples), examples.places, config)
     if weights.off:
         return weights
-    chances = np.float32(0.5) * (
-        np.float32(1) + np.tanh(np.float32(0.5) * logits)
-    )  # the logistic function, no overflow
+    half = np.float32(0.5)
+    chances = half + half * np.tanh(half * logits)  # the logistic function, without overflow
     slopes = (chances - examples.labels) * examples.weights
     pulls = slopes[0] * weights.telling[0, 0]
     pull = np.bincount(codes, pulls, minlength=len(weights.bias)).astype(np.float32)
