@@ -65,6 +65,15 @@ CODES = {
     "T004": "NoTrialFinished",
     "T005": "NothingToTune",
     "T006": "NothingToTuneOn",
+    "V060": "ModelNotThere",
+    "V061": "ModelNameTaken",
+    "V062": "NoModelServes",
+    "V063": "NothingToRollBackTo",
+    "V064": "ModelNeedsTorch",
+    "V065": "WeightsBad",
+    "V066": "UpdateRunning",
+    "V067": "UpdateUnclear",
+    "V068": "ModelInUse",
 }
 
 

@@ -20,8 +20,10 @@ from segue.cli import (
     fetch,
     inspect,
     mine,
+    models,
     pretrain,
     recommend,
+    rollback,
     train,
     tune,
     update,
@@ -53,6 +55,8 @@ for module in (
 ):
     verb = module.__name__.rpartition(".")[2]
     app.command(verb.replace("_", "-"), no_args_is_help=True)(getattr(module, verb))
+app.command()(models.models)  # their store may stand in the environment
+app.command()(rollback.rollback)
 
 
 def _version(asked: bool) -> None:

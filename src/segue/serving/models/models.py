@@ -27,13 +27,15 @@ from pydantic import Field
 from segue import artefacts
 from segue.config import Config
 from segue.errors import NoModelServes, SegueError
-from segue.serving.models.registry import ModelStore, Registry, Role, added, arm_of, sourced, with_role
+from segue.serving.models.registry import ModelStore, Registry, Role, added, arm_of, root_of, sourced, with_role
 from segue.serving.models.served import Served
 from segue.serving.store.rows import ModelRow
 
 Alarm = Callable[[str, str | None], None]
 """Called with the name of an alarm and what is the matter, or with None when it is over."""
 REFUSED = "model_refused"
+EXPORTED = "-onnx"
+"""How the name of an export ends; before it stands that of the trained artefact."""
 _RETRY_S = 30.0  # an artefact that was refused is looked at again, should somebody have brought it back
 _log = logging.getLogger(__name__)
 
@@ -91,6 +93,7 @@ class Models:
         self._loaded: dict[tuple[str, str], Served] = {}  # by name and path
         self._refused: dict[tuple[str, str], tuple[float, str]] = {}
         self._rows: list[ModelRow] = []
+        self._seen: tuple[int, int] | None = None  # the newest numbers in the store that were followed
         self._busy = threading.Lock()  # one refresh at a time
         self._woken, self._ended = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -243,7 +246,11 @@ class Models:
             if self._ended.is_set():
                 return
             try:
-                self.refresh()
+                newest = self._store.newest()
+                now = newest["models"], newest["items"]
+                if now != self._seen or self._refused:
+                    self.refresh()
+                    self._seen = now
             except Exception:  # noqa: BLE001 - an unreachable store is no reason to stop; the next look may find it
                 _log.exception("models: the store could not be followed")
 
@@ -267,10 +274,9 @@ class Models:
         """Let every loaded model know the rows of the catalogue that came since."""
         if not self._loaded:
             return
-        # In most looks there is nothing new, and then this is one small query.
-        rows = self._store.items_after(min(served.items_to for served in self._loaded.values()))
-        for key, served in self._loaded.items() if rows else ():
-            self._loaded[key] = served.with_items([each for each in rows if each[0] > served.items_to])
+        while rows := self._store.items_after(min(served.items_to for served in self._loaded.values())):
+            for key, served in self._loaded.items():
+                self._loaded[key] = served.with_items([each for each in rows if each[0] > served.items_to])
 
     def _serve(self, wanted: list[ModelRow], before: _Serving) -> None:
         active: dict[str, tuple[Served, float]] = {}
@@ -305,9 +311,10 @@ class Models:
         """Register an artefact that the store does not know, and activate it."""
         path = sourced(directory)
         rows = self.registry.rows()
-        if any(path in (row.path, row.source) for row in rows) and any(row.role == "active" for row in rows):
-            return
         row = row_of(directory)
+        known = any(path in (each.path, each.source, root_of(each)) or root_of(each) == row.source for each in rows)
+        if known and any(each.role == "active" for each in rows):
+            return
         self._load(row)  # what cannot serve is refused here, with the reason, and not registered
         self.registry.add(replace(row, role="active"))
 
@@ -342,7 +349,6 @@ def row_of(path: str | Path, name: str | None = None, source: str | Path | None 
 
 
 def source_of(path: Path) -> str:
-    """The trained artefact that an export was made of; its own path for what is no export."""
-    config = artefacts.read(path).manifest["config"]
-    told = config.get("source")
-    return sourced(path.parent / told) if isinstance(told, str) and told else str(path)
+    """The trained artefact that an export (``DIR-onnx``) was made of, where it is beside it; else its own path."""
+    trained = path.with_name(path.name.removesuffix(EXPORTED))
+    return str(trained if (trained / artefacts.MANIFEST).is_file() else path)
