@@ -74,6 +74,7 @@ CODES = {
     "V066": "UpdateRunning",
     "V067": "UpdateUnclear",
     "V068": "ModelInUse",
+    "V080": "WebhookRefused",
 }
 
 
