@@ -28,8 +28,8 @@ from pathlib import Path
 import numpy as np
 
 from segue import artefacts
-from segue.serving.learning.lease import Lease
 from segue.serving.learning.update import _register, _remove, next_version
+from segue.serving.models.lease import Lease
 from segue.serving.models.registry import Registry
 from segue.serving.store import ModelRow, Store
 

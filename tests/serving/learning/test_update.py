@@ -10,8 +10,8 @@ import pytest
 
 import segue
 from segue.errors import UpdateRunning
-from segue.serving.learning.lease import Lease
 from segue.serving.learning.update import UpdateSettings, newest_of_line, next_version, update
+from segue.serving.models.lease import Lease
 from segue.serving.models.models import Models
 from segue.serving.models.registry import Registry, root_of
 from segue.serving.store import Event, Store
@@ -202,8 +202,11 @@ def test_an_export_that_fails_leaves_the_models_as_they_were(store, shop, parts)
         update(store, shop, FEW, export=export)
     assert names(store) == {"shop-onnx": "active"}
     assert not Lease(store).busy()
-    # What the failed one left takes no name from the next.
-    assert next_version(Registry(store).rows(), shop)[0] == 3
+    left = shop.with_name("shop.versions") / "shop-0002"
+    (left.parent / "mine").mkdir()
+    assert left.is_dir()
+    assert next_version(Registry(store).rows(), shop) == (2, left.parent)
+    assert [path.name for path in left.parent.iterdir()] == ["mine"]  # what it left is gone, and nothing else is
 
 
 # -- one at a time -----------------------------------------------------------------------------------------------
@@ -270,6 +273,51 @@ def test_the_one_that_answers_is_learnt_on_from_also_after_a_roll_back(store, sh
     assert newest_of_line(registry.rows(), shop).name == "shop"
     outcome = update(store, shop, FEW)
     assert (outcome.name, outcome.before, outcome.learnt["events"]) == ("shop-0003", "shop", parts[1].height)
+
+
+# -- erasure -----------------------------------------------------------------------------------------------------
+
+
+def knows(path, user):
+    return user in segue.load(path).user_vocabulary.ids
+
+
+def test_an_erased_person_is_forgotten_on_disk_and_in_memory_on_every_replica(store, shop, parts):
+    models, replica = Models.open(store, shop), Models.open(store)
+    store.append(recorded(parts[1]))
+    update(store, shop, FEW)
+    assert models.forget("u1") == 2
+    replica.refresh()
+    for served in (models.choose("u2"), replica.choose("u2")):
+        assert served.name == "shop-0002"
+        assert "u1" not in served.recommender.user_vocabulary.ids
+    assert not any(knows(row.path, "u1") for row in Registry(store).rows())
+    assert models.forget("u1") == 0
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_who_is_erased_while_an_update_is_at_work_is_not_in_what_it_makes(store, shop, parts, late):
+    models = Models.open(store, shop)
+    store.append(recorded(parts[1]))
+    from segue.evaluation.refresh import learn
+
+    def learnt(*arguments, **options):
+        result = learn(*arguments, **options)
+        if not late:
+            models.forget("u1")
+        return result
+
+    class Late(Lease):
+        def erased(self):
+            found = super().erased()
+            if late and not found:
+                models.forget("u1")  # after the list was read, before the model is registered
+            return found
+
+    outcome = update(store, shop, FEW, learn=learnt, lease=Late(store))
+    assert outcome.state == "activated"
+    assert not any(knows(row.path, "u1") for row in Registry(store).rows())
+    assert "u1" not in str(Lease(store).state())  # and the list of them is gone
 
 
 # -- by command --------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -21,7 +22,8 @@ import polars as pl
 from pydantic import Field
 
 from segue.evaluation.refresh import Learnt, RefreshConfig, learn
-from segue.serving.learning.lease import Lease
+from segue.recommenders.forgetting import forget_user
+from segue.serving.models.lease import ErasedMeanwhile, Lease
 from segue.serving.models.models import EXPORTED, row_of
 from segue.serving.models.registry import ModelStore, Registry, Rows, activated, added, beyond, root_of, sourced
 from segue.serving.models.served import Served
@@ -187,16 +189,30 @@ def _register(registry: Registry, lease: Lease, old: ModelRow, new: ModelRow, ke
         gone = {row.name for row in dropped}
         return {name: row for name, row in rows.items() if name not in gone}
 
-    after = registry.change(change, guard=lease.guard)
-    return next(row.role for row in after if row.name == new.name), dropped
+    while True:
+        erased = lease.erased()  # while the model was learnt from what was read of them
+        for user_id in erased:
+            for path in {new.path, new.source}:
+                forget_user(path, user_id)
+        try:
+            after = registry.change(change, guard=partial(lease.guard, forgotten=erased))
+        except ErasedMeanwhile:
+            continue
+        return next(row.role for row in after if row.name == new.name), dropped
 
 
 def next_version(rows: list[ModelRow], root: Path) -> tuple[int, Path]:
-    """A number that no model of the line has had, and the directory where its versions are."""
+    """A number that no model of the line has, and the directory where its versions are, free of what nobody names.
+
+    What an update leaves that was killed or failed is in no row; it may hold people who were erased since.
+    """
     place = root.with_name(root.name + VERSIONS)
     pattern = re.compile(rf"{re.escape(root.name)}-(\d{{4,}})({EXPORTED})?")
-    there = [each.name for each in place.iterdir()] if place.is_dir() else []
-    numbers = [int(found[1]) for name in (*there, *(row.name for row in rows)) if (found := pattern.fullmatch(name))]
+    named = {path for row in rows for path in (row.path, row.source)}
+    for path in place.iterdir() if place.is_dir() else ():
+        if pattern.fullmatch(path.name) and str(path) not in named:
+            shutil.rmtree(path, ignore_errors=True)
+    numbers = [int(found[1]) for row in rows if (found := pattern.fullmatch(row.name))]
     return max(numbers, default=1) + 1, place
 
 

@@ -17,7 +17,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -26,11 +26,15 @@ from pydantic import Field
 
 from segue import artefacts
 from segue.config import Config
-from segue.errors import NoModelServes, SegueError
+from segue.errors import ArtefactCorrupt, ArtefactForeign, ArtefactNotFound, NoModelServes, SegueError
+from segue.recommenders.forgetting import forget_user
+from segue.serving.models.lease import Lease
 from segue.serving.models.registry import ModelStore, Registry, Role, added, arm_of, root_of, sourced, with_role
 from segue.serving.models.served import Served
 from segue.serving.store.rows import ModelRow
 
+Key = tuple[str, str, int]
+"""Name, path, and how often the artefact was rewritten."""
 Alarm = Callable[[str, str | None], None]
 """Called with the name of an alarm and what is the matter, or with None when it is over."""
 REFUSED = "model_refused"
@@ -90,8 +94,8 @@ class Models:
         self._store, self._load = store, load
         self.alarm: Alarm = alarm or (lambda name, message: None)
         self._serving = _Serving()
-        self._loaded: dict[tuple[str, str], Served] = {}  # by name and path
-        self._refused: dict[tuple[str, str], tuple[float, str]] = {}
+        self._loaded: dict[Key, Served] = {}
+        self._refused: dict[Key, tuple[float, str]] = {}
         self._rows: list[ModelRow] = []
         self._seen: tuple[int, int] | None = None  # the newest numbers in the store that were followed
         self._busy = threading.Lock()  # one refresh at a time
@@ -149,7 +153,7 @@ class Models:
     def all(self) -> list[ModelInfo]:
         """All registered models, the oldest first."""
         here = {served.name for served in self.serving()}
-        refused = {name: why for (name, _), (_, why) in self._refused.items()}
+        refused = {name: why for (name, *_), (_, why) in self._refused.items()}
         return [ModelInfo(row, row.name in here, refused.get(row.name)) for row in self.registry.rows()]
 
     # -- changes, by an admin ----------------------------------------------------------------------------------
@@ -199,6 +203,23 @@ class Models:
         self.registry.set_weights(weights)
         self.wake()
 
+    def forget(self, user_id: str) -> int:
+        """Take a person out of every registered artefact, on disk and in memory; gives how many knew them.
+
+        Other replicas load the artefacts anew within a second. An update that is at work forgets them before what it
+        has learnt serves. Artefacts that are gone or damaged are left as they are: they cannot serve.
+        """
+        Lease(self._store).note_erased(user_id)
+        changed = set()
+        for path in {each for row in self.registry.rows() for each in (row.path, row.source)}:
+            with contextlib.suppress(ArtefactNotFound, ArtefactCorrupt, ArtefactForeign):
+                if forget_user(path, user_id):
+                    changed.add(path)
+        if changed:
+            self.registry.change(lambda rows: {name: _rewritten(row, changed) for name, row in rows.items()})
+            self.refresh()
+        return len(changed)
+
     # -- following the store -----------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -224,7 +245,7 @@ class Models:
         with self._busy:
             rows = self.registry.rows()
             wanted = [row for row in rows if row.role != "waiting"]
-            kept = {(row.name, row.path) for row in wanted}
+            kept = {_key(row) for row in wanted}
             before = self._serving
             for row in wanted:
                 self._bring(row)
@@ -256,7 +277,7 @@ class Models:
 
     def _bring(self, row: ModelRow) -> None:
         """Load the artefact of a row, unless it is there, or was refused a moment ago."""
-        key = (row.name, row.path)
+        key = _key(row)
         if key in self._loaded or time.monotonic() < self._refused.get(key, (0.0, ""))[0]:
             return
         began = time.perf_counter()
@@ -283,14 +304,14 @@ class Models:
         present = {arm: self._newest(served) for arm, served in zip(before.arms, before.active, strict=True)}
         for row in sorted(wanted, key=arm_of):
             if row.role == "active" and row.weight > 0:
-                served = self._loaded.get((row.name, row.path)) or present.get(arm_of(row))
+                served = self._loaded.get(_key(row)) or present.get(arm_of(row))
                 if served is not None:
                     active[arm_of(row)] = served, row.weight
         if not active:  # none of those named can serve: those that do stay
             self._serving = _Serving(tuple(present.values()), before.arms, before.shares, before.shadows)
             return
         sums = list(itertools.accumulate(weight for _, weight in active.values()))
-        shadows = (self._loaded.get((row.name, row.path)) for row in wanted if row.role == "shadow")
+        shadows = (self._loaded.get(_key(row)) for row in wanted if row.role == "shadow")
         self._serving = _Serving(
             tuple(served for served, _ in active.values()),
             tuple(active),
@@ -299,10 +320,12 @@ class Models:
         )
 
     def _newest(self, served: Served) -> Served:
-        return self._loaded.get((served.name, str(served.path)), served)
+        """The same model with the items that came since."""
+        found = [each for (name, *_), each in self._loaded.items() if name == served.name]
+        return found[-1] if found else served
 
     def _tell(self) -> None:
-        told = "; ".join(f"{name}: {why}" for (name, _), (_, why) in self._refused.items())
+        told = "; ".join(f"{name}: {why}" for (name, *_), (_, why) in self._refused.items())
         self.alarm(REFUSED, told or None)
 
     # -- beginning ---------------------------------------------------------------------------------------------
@@ -325,13 +348,25 @@ class Models:
             for name in row.document.get("before") or {}:
                 if name in rows and self._serving.active == ():
                     self._bring(rows[name])
-                    if (served := self._loaded.get((name, rows[name].path))) is not None:
+                    if (served := self._loaded.get(_key(rows[name]))) is not None:
                         _log.error("model %s answers instead of %s, which is refused", name, row.name)
                         self._serving = _Serving((served,), (arm_of(row),), (1.0,))
         if not self._serving.active:
             told = "; ".join(why for _, why in self._refused.values())
             raise NoModelServes(reason=told or "none is registered as active")
         self._tell()
+
+
+def _rewritten(row: ModelRow, paths: Collection[str]) -> ModelRow:
+    """The row saying that its artefact is another one now, where it is among ``paths``."""
+    if row.path not in paths:
+        return row
+    return replace(row, document={**row.document, "rewritten": int(row.document.get("rewritten", 0)) + 1})
+
+
+def _key(row: ModelRow) -> Key:
+    """What tells whether a row's artefact is in memory."""
+    return row.name, row.path, int(row.document.get("rewritten", 0))
 
 
 def share_of(salt: str, user_id: str) -> float:

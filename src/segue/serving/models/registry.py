@@ -24,7 +24,7 @@ from segue.serving.store.rows import ModelRow
 Role = Literal["active", "shadow", "waiting"]
 Rows = dict[str, ModelRow]
 LEASE = "lease"
-"""The role of a row that is no model: who is at work on a new one (see ``serving.learning.lease``)."""
+"""The role of a row that is no model: who is at work on a new one (see ``lease``)."""
 
 
 class ModelStore(Protocol):

@@ -1,7 +1,8 @@
 """One update at a time, over all replicas: a lease in the store that ends by itself when its holder dies.
 
 The lease is a row beside the models, so that taking it, renewing it and registering what was learnt under it are
-transactions of the same table. The row also tells what came of the update before, to whichever replica asks.
+transactions of the same table. The row also tells what came of the update before, to whichever replica asks, and who
+was erased while an update is at work with what it had read of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,10 @@ from segue.serving.store.rows import ModelRow
 _NAME = "(update)"
 SECONDS = 60.0
 _log = logging.getLogger(__name__)
+
+
+class ErasedMeanwhile(Exception):
+    """Somebody was erased whom a new model still knows; it is to forget them, and then to be registered."""
 
 
 class Lease:
@@ -60,13 +65,27 @@ class Lease:
             ended.set()
             keeper.join()
             with contextlib.suppress(SegueError):  # it ends by itself
-                self._write(lambda told: {**told, "until": 0} if told.get("holder") == self.holder else told)
+                self._write(self._given_back)
 
-    def guard(self, rows: list[ModelRow]) -> None:
-        """Refuse a change of the models by whoever has lost the lease; runs in the transaction of the change."""
+    def guard(self, rows: list[ModelRow], forgotten: Collection[str] = ()) -> None:
+        """Refuse a change of the models by whoever has lost the lease; runs in the transaction of the change.
+
+        Raises ``UpdateRunning``, and ``ErasedMeanwhile`` where somebody was erased who is not among ``forgotten``.
+        """
         told = _document(rows)
         if told.get("holder") != self.holder or int(told.get("until", 0)) <= 0:
             raise _running(told)
+        if not set(told.get("erased", [])) <= set(forgotten):
+            raise ErasedMeanwhile
+
+    def erased(self) -> list[str]:
+        """People erased since the lease was taken: what was made under it must forget them before it serves."""
+        return list(self.state().get("erased", []))
+
+    def note_erased(self, user_id: str) -> None:
+        """Tell whoever is at work that a person was erased; nothing is written where nobody is."""
+        if self.busy():
+            self._write(lambda told: {**told, "erased": sorted({*told.get("erased", []), user_id})})
 
     def report(self, outcome: Mapping[str, Any]) -> None:
         """Tell all replicas what came of the update."""
@@ -75,7 +94,11 @@ class Lease:
     def _taken(self, told: Mapping[str, Any]) -> dict[str, Any]:
         if told.get("holder") != self.holder and _now() < int(told.get("until", 0)):
             raise _running(told)
-        return {**told, "holder": self.holder, "until": _now() + round(self.seconds * 1e6)}
+        renewed = {"holder": self.holder, "until": _now() + round(self.seconds * 1e6)}
+        return {**told, **renewed, "erased": told.get("erased", []) if told.get("holder") == self.holder else []}
+
+    def _given_back(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**told, "until": 0, "erased": []} if told.get("holder") == self.holder else told
 
     def _keep(self, ended: threading.Event) -> None:
         while not ended.wait(self.seconds / 4):
