@@ -23,8 +23,10 @@ from segue.cli import (
     inspect,
     keys,
     mine,
+    models,
     pretrain,
     recommend,
+    rollback,
     serve,
     train,
     tune,
@@ -60,6 +62,8 @@ for module in (
 ):
     verb = module.__name__.rpartition(".")[2]
     app.command(verb.replace("_", "-"), no_args_is_help=True)(getattr(module, verb))
+app.command()(models.models)  # their store may stand in the environment
+app.command()(rollback.rollback)
 app.add_typer(keys.keys, name="keys")
 
 
