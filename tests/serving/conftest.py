@@ -1,12 +1,29 @@
-"""A small shop with prices, stock and categories, and models of it; fitted once."""
+"""What tests of the service share: a PostgreSQL, and a small shop with models of it."""
 
 from __future__ import annotations
+
+import os
+from collections.abc import Iterator
 
 import polars as pl
 import pytest
 
 import segue
+from tests import postgres
 from tests.conftest import ITEMS, make_log
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server]:
+    base = tmp_path_factory.getbasetemp()
+    with postgres.shared(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: postgres.Server) -> Iterator[str]:
+    with postgres_server.database() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

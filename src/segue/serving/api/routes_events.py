@@ -12,7 +12,7 @@ from segue.serving.answers import moments
 from segue.serving.api import schemas
 from segue.serving.api.common import limits_of, part, router, sent, service_of, within
 from segue.serving.api.problems import responses
-from segue.serving.api.scopes import needs
+from segue.serving.guard.scopes import needs
 from segue.serving.store.rows import Event
 
 listening = router("events")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from segue.errors import SegueError
 from segue.serving.api import schemas
 from segue.serving.api.common import sent, service_of
-from segue.serving.api.scopes import needs
+from segue.serving.guard.scopes import needs
 
 _PING_S = 2.0
 checking = APIRouter(tags=["health"])

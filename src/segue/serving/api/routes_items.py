@@ -15,7 +15,7 @@ from segue.serving.answers.settings import TEXT, K
 from segue.serving.api import schemas
 from segue.serving.api.common import limits_of, listed, part, router, sent, service_of, through_gate, within
 from segue.serving.api.problems import responses
-from segue.serving.api.scopes import needs
+from segue.serving.guard.scopes import needs
 
 cataloguing = router("items")
 ItemId = Annotated[

@@ -12,7 +12,7 @@ from segue.serving.answers.settings import TEXT
 from segue.serving.api import schemas
 from segue.serving.api.common import part, router, sent, service_of
 from segue.serving.api.problems import responses
-from segue.serving.api.scopes import needs
+from segue.serving.guard.scopes import needs
 
 modelling = router("models")
 Name = Annotated[

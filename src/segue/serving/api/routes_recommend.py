@@ -12,7 +12,7 @@ from segue.serving.answers.settings import TEXT, K
 from segue.serving.api import schemas
 from segue.serving.api.common import limits_of, part, router, sent, service_of, through_gate, told, within
 from segue.serving.api.problems import responses
-from segue.serving.api.scopes import needs
+from segue.serving.guard.scopes import needs
 
 recommending = router("recommend")
 UserId = Annotated[
