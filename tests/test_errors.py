@@ -65,6 +65,15 @@ CODES = {
     "T004": "NoTrialFinished",
     "T005": "NothingToTune",
     "T006": "NothingToTuneOn",
+    "V001": "RequestMalformed",
+    "V002": "MethodRefused",
+    "V003": "OverLimit",
+    "V004": "FilterUnavailable",
+    "V005": "DiversityUnavailable",
+    "V006": "HistoryMixed",
+    "V007": "ItemRowsUnreadable",
+    "V008": "NotReady",
+    "V009": "RequestUnread",
     "V080": "WebhookRefused",
 }
 
