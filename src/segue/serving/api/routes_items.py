@@ -71,7 +71,7 @@ async def search(
 )
 async def put_items(
     request: Request,
-    body: schemas.ItemsIn | list[schemas.ItemIn] = Body(),  # noqa: B008 - how FastAPI reads it
+    body: Annotated[schemas.ItemsForms, Body()],
 ) -> Response:
     """Rows with ``item_id`` and any columns of the catalogue; models rank them within a second, without training.
 

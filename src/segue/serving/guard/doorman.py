@@ -63,7 +63,7 @@ class Doorman:
         state = scope.setdefault("state", {})
         route = self.table.find(scope.get("method"), get_route_path(scope))
         if route is None:
-            raise RouteUnknown(path=str(scope["path"])[:60])
+            raise RouteUnknown()
         state["route"] = route.template
         if not route.scopes:
             return
