@@ -29,7 +29,7 @@ async def show(source: PageSource, asked: Mapping[str, str]) -> None:
             items = await source.run(lambda: source.search(text, _FOUND))
             if not items:
                 parts.soft("Nothing has this in its id or title. Try fewer letters.")
-            with Tag("ul", classes="line"):
+            with Tag("ul", classes="plain"):
                 for each in items:
                     with Tag("li"):
                         Tag("a", each.title or each.item_id, href=f"?item={quote(each.item_id, safe='')}")
@@ -70,7 +70,7 @@ async def _item(source: PageSource, item_id: str, put: Any) -> None:
         parts.soft(f"The catalogue has no item {item_id[:80]!r}. Search for it on the left, or add it.")
         return
     Tag("h2", item.title or item.item_id)
-    parts.facts([("id", item.item_id), *((name, _told(value)) for name, value in item.attributes.items())])
+    parts.facts([("id", item.item_id), *((name, _told(value)) for name, value in item.attributes.items() if name != "title")])
     Tag("h2", "Similar items")
     box = Tag("div")
     with parts.filling(box):

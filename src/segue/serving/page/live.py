@@ -17,7 +17,7 @@ _ROWS, _AT_ONCE = 60, 20
 async def show(source: PageSource, asked: Mapping[str, str]) -> None:
     """Build the section."""
     Tag("h1", "Live")
-    rate = Tag("p", classes="soft", role="status")
+    rate = Tag("p", classes="soft")
     with Tag("svg", classes="plot", viewBox="0 0 60 20", preserveAspectRatio="none", role="img",
              aria_label="Events in each of the last 60 seconds"):  # fmt: skip
         plot = Tag("path", d="")

@@ -30,6 +30,9 @@ h2 { font-size: 1.15rem; line-height: 1.3; margin: 2rem 0 .6rem; border-bottom: 
   padding-bottom: .3rem; font-weight: 700; letter-spacing: normal }
 p { margin: .4rem 0 .8rem } .soft { color: var(--soft) } .bad { color: var(--bad) } .good { color: var(--good) }
 a { color: var(--accent) }
+summary { display: list-item; list-style: disclosure-closed inside; cursor: pointer; color: var(--soft) }
+details[open] > summary { list-style-type: disclosure-open; margin-bottom: .5rem }
+.side > * > h2:first-child { margin-top: 0 }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; border-radius: 4px }
 .skip { position: absolute; left: -99rem } .skip:focus { left: 1rem; top: .5rem; background: var(--paper); z-index: 9 }
 .side { display: grid; grid-template-columns: minmax(0, 1fr); gap: 1rem 2rem }
@@ -70,6 +73,7 @@ ul.line { border-left: 2px solid var(--line); padding-left: .9rem; font-size: .9
 ul.line li { margin: 0 0 .5rem; position: relative; overflow-wrap: anywhere }
 ul.line li::before { content: ""; position: absolute; left: calc(-.9rem - 5px); top: .5em; width: 8px; height: 8px;
   border-radius: 50%; background: var(--accent) }
+ul.plain { list-style: none; margin: 1rem 0; padding: 0 } ul.plain li { margin-bottom: .5rem; overflow-wrap: anywhere }
 ol.chain { display: flex; flex-wrap: wrap; gap: .4rem; list-style: none; padding: 0; margin: .6rem 0 }
 ol.chain li { border: 1px solid var(--line); border-radius: 8px; padding: .3rem .6rem; overflow-wrap: anywhere }
 ol.chain li + li::before { content: "→ "; color: var(--soft) }
