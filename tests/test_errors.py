@@ -65,6 +65,7 @@ CODES = {
     "T004": "NoTrialFinished",
     "T005": "NothingToTune",
     "T006": "NothingToTuneOn",
+    "V080": "WebhookRefused",
 }
 
 

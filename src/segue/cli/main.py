@@ -19,6 +19,7 @@ from segue.cli import (
     evaluate,
     fetch,
     inspect,
+    keys,
     mine,
     pretrain,
     recommend,
@@ -53,6 +54,7 @@ for module in (
 ):
     verb = module.__name__.rpartition(".")[2]
     app.command(verb.replace("_", "-"), no_args_is_help=True)(getattr(module, verb))
+app.add_typer(keys.keys, name="keys")
 
 
 def _version(asked: bool) -> None:

@@ -46,6 +46,11 @@ class Vocabulary:
         table = self._codes
         return np.array([table.get(self._coerce(value), 0) for value in values], dtype=np.int64)
 
+    def code_of(self, text: str) -> int:
+        """The code of one id written as text, 0 where it is not known; ``"07"`` is not 7."""
+        code = int(self.encode([text])[0])
+        return code if code and str(self.ids[code - 1]) == text else 0
+
     def decode(self, codes: np.ndarray | Sequence[int]) -> pl.Series:
         """External ids of codes; codes must be 1 or more."""
         return self.ids.gather(np.asarray(codes, dtype=np.int64) - 1)

@@ -19,3 +19,4 @@ from segue.errors.models import *
 from segue.errors.serving import *
 from segue.errors.showing import *
 from segue.errors.storing import *
+from segue.errors.watching import *

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from segue import __version__
+from segue.serving.guard.guarding import guard
 from segue.serving.service import Service
 
 _ABOUT = """Recommend, listen, learn, in one loop. Ids are those of your log and catalogue, in and out."""
@@ -30,8 +31,22 @@ def create_app(service: Service) -> FastAPI:
         finally:
             service.stop()
 
-    app = FastAPI(title="Segue", version=__version__, description=_ABOUT, lifespan=lifespan)
+    # The documents' own pages would load scripts from elsewhere; the document is what counts.
+    app = FastAPI(
+        title="Segue", version=__version__, description=_ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     app.state.service = service
     # Routers of api/ and watching/ are included here, then middlewares are added, the innermost first:
-    # latency, logs, security headers, limits of the body. The page is mounted last.
+    # latency. The page is mounted last.
+    if service.keys is not None:
+        # After all routes and mounts: what comes later is not found. Without keys nothing but health is let in.
+        settings = service.settings
+        app.state.routes = guard(
+            app,
+            service.keys,
+            declared={"/openapi.json": "admin"},
+            limits=settings.limits,
+            logs=settings.logs,
+            connections=settings.connections,
+        )
     return app

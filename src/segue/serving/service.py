@@ -80,6 +80,7 @@ class Service:
             (self.writer, nothing, close),
             (self.follower, start, stop),
             (self.gate, nothing, close),
+            (self.keys, start, stop),
             (self.watch, lambda part: part.start(self), stop),
             (self.schedule, start, stop),
         ]

@@ -11,10 +11,23 @@ from typing import Any, Self
 
 from segue.config import Config, parse_assignments, read_toml
 from segue.errors import ConfigSet
+from segue.serving.guard.connections import ConnectionSettings
+from segue.serving.guard.gate import GateSettings
+from segue.serving.guard.limits import LimitSettings
+from segue.serving.guard.logs import LogSettings
 
 
 class ServiceSettings(Config):
     """Groups of settings; a TOML file has a table for each."""
+
+    gate: GateSettings = GateSettings()
+    """How much is answered at once, and until when."""
+    limits: LimitSettings = LimitSettings()
+    """How large a body may be."""
+    connections: ConnectionSettings = ConnectionSettings()
+    """How many clients, and how slow they may be."""
+    logs: LogSettings = LogSettings()
+    """What the log says of people."""
 
     @classmethod
     def read(cls, path: str | Path | None = None, assignments: Iterable[str] = ()) -> Self:
