@@ -23,6 +23,7 @@ from segue.cli import (
     mine,
     pretrain,
     recommend,
+    serve,
     train,
     tune,
     update,
@@ -51,6 +52,7 @@ for module in (
     compare_tuning,
     add_items,
     update,
+    serve,
 ):
     verb = module.__name__.rpartition(".")[2]
     app.command(verb.replace("_", "-"), no_args_is_help=True)(getattr(module, verb))

@@ -329,6 +329,10 @@ class SequenceRecommender(Recommender):
         with torch.inference_mode():
             return self.model.tower.vectors()
 
+    def item_vectors(self, codes: np.ndarray) -> np.ndarray:
+        """What the item tower makes of them."""
+        return np.asarray(self._vectors[torch.from_numpy(codes)].numpy())
+
     def _forget_vectors(self) -> None:
         for name in ("_vectors", "_silent"):
             self.__dict__.pop(name, None)

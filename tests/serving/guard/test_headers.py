@@ -48,7 +48,9 @@ def test_a_page_has_a_policy_of_its_own_and_loads_nothing_from_elsewhere() -> No
     def add(app: Any) -> None:
         app.mount("/page", HTMLResponse("<p>hello</p>"))
 
-    answer = ask("GET", "/page/", add=add, declared={"/openapi.json": "admin", "/page": None}, pages={"/page": PAGE_POLICY})
+    answer = ask(
+        "GET", "/page/", add=add, declared={"/openapi.json": "admin", "/page": None}, pages={"/page": PAGE_POLICY}
+    )
     assert answer.status_code == 200
     policy = answer.headers["content-security-policy"]
     assert policy == PAGE_POLICY

@@ -48,7 +48,11 @@ async def violations(app: FastAPI, table: RouteTable, secrets: dict[str, str]) -
                             found.append(f"{method} {path} by {holder}: {answer.status_code}, not {want or 'let in'}")
                         if refused == 401 and not answer.headers["WWW-Authenticate"].startswith("Bearer"):
                             found.append(f"{method} {path} by {holder}: no WWW-Authenticate")
-                        if refused == 403 and method != "HEAD" and sorted(route.scopes)[0] not in answer.json()["error"]["message"]:
+                        if (
+                            refused == 403
+                            and method != "HEAD"
+                            and sorted(route.scopes)[0] not in answer.json()["error"]["message"]
+                        ):
                             found.append(f"{method} {path} by {holder}: 403 names no scope")
     return found
 

@@ -27,7 +27,14 @@ ITEMS, USERS = 40, 30
 
 
 def _event(
-    seq: int, event_id: str, user: str, item: str, at: int, action: str | None = None, named: str | None = None, got: int = 0
+    seq: int,
+    event_id: str,
+    user: str,
+    item: str,
+    at: int,
+    action: str | None = None,
+    named: str | None = None,
+    got: int = 0,
 ) -> StoredEvent:
     return StoredEvent(event_id, user, item, at, action, None, named, seq, got)
 

@@ -105,7 +105,9 @@ def learn(weights: Weights, examples: Examples, events: int, config: StepConfig)
     weights = _tested(weights, _losses(logits, examples), examples.hits, config)
     if weights.off:
         return weights
-    chances = np.float32(0.5) * (np.float32(1) + np.tanh(np.float32(0.5) * logits))  # the logistic function, no overflow
+    chances = np.float32(0.5) * (
+        np.float32(1) + np.tanh(np.float32(0.5) * logits)
+    )  # the logistic function, no overflow
     slopes = (chances - labels) * examples.weights
     bias, squares = weights.bias, weights.squares
     pull = np.bincount(codes, slopes[0] * weights.telling[0, 0], minlength=len(bias)).astype(np.float32)
