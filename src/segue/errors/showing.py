@@ -30,7 +30,7 @@ class LoginTooOften(ServiceError):
 class OriginRefused(ServiceError):
     code = "V093"
     status = 403
-    template = "The page does not answer {found}."
+    template = "The page does not answer what comes from elsewhere ({origin})."
     remedy = "Open it at the address that the service was started with."
 
 

@@ -7,10 +7,12 @@ an alert, let a call fail) is asked of ``/control``.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -22,6 +24,8 @@ from segue.errors import SegueError, UnknownItems
 from segue.patterns.pictures import next_shares, week
 from segue.patterns.sequences import sequences
 from segue.recommenders.patterns import PatternRecommender
+from segue.serving.guard.guarding import guard
+from segue.serving.guard.keys import Keys
 from segue.serving.page.source import (
     Alert,
     Ask,
@@ -36,6 +40,7 @@ from segue.serving.page.source import (
     Ranked,
     Shown,
 )
+from segue.serving.store.rows import KeyRow
 
 T = TypeVar("T")
 KEY = "segue_0123abcd_the-secret-of-the-admin"
@@ -70,6 +75,27 @@ def films() -> tuple[pl.DataFrame, pl.DataFrame]:
     return log, items
 
 
+@dataclass
+class _KeyRows:
+    """What of a store keys need."""
+
+    rows: list[KeyRow]
+
+    def key_rows(self) -> list[KeyRow]:
+        return list(self.rows)
+
+    def add_key(self, row: KeyRow) -> None:
+        self.rows.append(row)
+
+    def revoke_key(self, key_id: str) -> bool:
+        self.rows = [row for row in self.rows if row.key_id != key_id]
+        return True
+
+
+def _row() -> KeyRow:
+    return KeyRow("0123abcd", hashlib.sha256(KEY.encode()).hexdigest(), ["admin"], 0, None)
+
+
 class FakeSource:
     """See ``segue.serving.page.source.PageSource``."""
 
@@ -92,14 +118,17 @@ class FakeSource:
         self.past: list[Alert] = [Alert("store_unavailable", "cleared", "2026-01-03 08:00", "1.2 s")]
         self.fails: SegueError | Exception | None = None
         self.asks = self.slow = 0
-        self.keys = {KEY: "0123abcd"}
-        self._locked, self._lock = locked, threading.Lock()
+        self.keys = Keys(_KeyRows([_row()] if locked else []))
+        self._lock = threading.Lock()
 
     async def run(self, call: Callable[[], T]) -> T:
         self.asks += 1
         if self.fails is not None:
             raise self.fails
         return await asyncio.to_thread(call)
+
+    async def look(self, call: Callable[[], T]) -> T:
+        return await self.run(call)
 
     async def feedback(self, user_id: str, item_id: str, action: str, recommendation_id: str | None) -> None:
         await asyncio.to_thread(self.happen, user_id, item_id, action, recommendation_id)
@@ -118,13 +147,14 @@ class FakeSource:
         return str(self.items.get(item_id, {}).get("title") or item_id)
 
     def locked(self) -> bool:
-        return self._locked
+        return not self.keys.open
 
     def admitted(self, secret: str) -> str | None:
-        return self.keys.get(secret)
+        key = self.keys.check(secret)
+        return key.key_id if key is not None and "admin" in key.allowed else None
 
     def still_admitted(self, key_id: str) -> bool:
-        return key_id in self.keys.values()
+        return any(row.key_id == key_id for row in self.keys.rows())
 
     def choices(self) -> tuple[list[str], list[str]]:
         return ["view", "purchase"], sorted({each for row in self.items.values() for each in row.get("genres") or ()})
@@ -290,7 +320,7 @@ class FakeSource:
                         clicks = int(rng.binomial(500, rate / place))
                         self.counted.append(Counted(model, place, hour, 500, clicks, clicks // 5))
         elif what == "revoke":
-            self.keys.clear()
+            self.keys.revoke("0123abcd")
 
 
 def _told(moment: float, form: str = "%Y-%m-%d %H:%M") -> str:
@@ -301,7 +331,7 @@ def application(source: FakeSource) -> Any:
     """The page on an application that has one route of its own."""
     from fastapi import FastAPI
 
-    from segue.serving.page.mount import mount
+    from segue.serving.page.mount import PATH, POLICY, mount
 
     app = FastAPI()
 
@@ -315,6 +345,8 @@ def application(source: FakeSource) -> Any:
         return source.asks
 
     mount(app, source)
+    declared = dict.fromkeys([PATH, "/control/{what}", "/asks", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"])
+    guard(app, source.keys, declared=declared, pages={PATH: POLICY})
     return app
 
 

@@ -2,9 +2,9 @@
 
 An ASGI middleware around NiceGUI. Where keys exist it shows nothing but a login until an admin's key was given; then a
 cookie that scripts cannot read and other sites cannot send stands for it, as long as the key is valid, for twelve
-hours at most. Sessions are kept in memory: a restart ends them. Without keys the service listens on this machine alone,
-and the page answers only those who call it by this machine's name, so that no other site can reach it through a
-browser. Whatever changes something must come from the page itself; of sockets that is asked always.
+hours at most. Sessions are kept in memory: a restart ends them. Without keys the guard lets in who is on this machine.
+Whatever changes something must come from the page itself; of sockets that is asked always. Foreign hosts are refused by
+the guard before.
 
 Every document may run only the scripts that carry its own nonce or are the service's, may evaluate none, and loads
 from and talks to nobody but the service.
@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import ipaddress
 import secrets
 import time
 from collections import deque
@@ -38,6 +37,7 @@ _POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}' 'unsafe-hashes' '{hidden}'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+"""Of documents; what they load needs none of its own."""
 # The one style that NiceGUI writes into an element of its template.
 _HIDDEN = "sha256-" + base64.b64encode(hashlib.sha256(b"display: none").digest()).decode()
 _HEADERS = [
@@ -104,35 +104,19 @@ class Door:
             await self.app(scope, receive, send)
             return
         headers = _headers(scope)
-        try:
-            self._check_origin(scope, headers)
-        except SegueError as error:
-            await _refuse(scope, send, error)
-            return
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        token = _cookie(headers)
-        if self.source.locked():
-            if path in ("/login", "/logout"):
-                await self._log_in_or_out(path, scope, receive, send, token)
-                return
-            if not self.sessions.valid(token):
-                await _to_login(scope, send, path)
-                return
-        if scope["type"] == "websocket":
+        path, token = scope["path"].removeprefix(scope.get("root_path", "")), _cookie(headers)
+        # What the guard lets in: an admin's key in the request itself, or anybody while no key exists.
+        free = "admin" in scope.get("state", {}).get("allowed", ())
+        if _is_foreign(scope, headers):
+            await _refuse(scope, send, OriginRefused(origin=headers.get("origin", "unknown")[:60]))
+        elif path in ("/login", "/logout") and not free:
+            await self._log_in_or_out(path, scope, receive, send, token)
+        elif not free and not self.sessions.valid(token):
+            await _to_login(scope, send, path)
+        elif scope["type"] == "websocket":
             await self.app(scope, self._while_valid(receive, token), send)
         else:
             await self.app(scope, receive, _sealed(send))
-
-    def _check_origin(self, scope: Any, headers: dict[str, str]) -> None:
-        host = headers.get("host", "")
-        if not self.source.locked() and not _is_this_machine(host):
-            raise OriginRefused(found=f"those who call it {host[:60]!r}, where no key exists")
-        changes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
-        origin = headers.get("origin")
-        if origin is None and scope["type"] != "websocket":
-            return
-        if (changes or "_nicegui_ws" in scope["path"]) and urlsplit(origin or "").netloc != host:
-            raise OriginRefused(found=f"another page ({(origin or 'unknown')[:60]})")
 
     def _while_valid(self, receive: Any, token: str | None) -> Any:
         """What a socket says, until its session ends."""
@@ -182,12 +166,14 @@ def _cookie_header(scope: Any, token: str, path: str, seconds: int) -> str:
     return f"{COOKIE}={token}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{safe}"
 
 
-def _is_this_machine(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+def _is_foreign(scope: Any, headers: dict[str, str]) -> bool:
+    """Whether another site asks for what only the page itself may: a socket, or a change."""
+    origin = headers.get("origin")
+    if scope["type"] == "websocket" or "_nicegui_ws" in scope["path"] and origin is not None:
+        return urlsplit(origin or "").netloc.lower() != headers.get("host", "").lower()
+    return scope["method"] not in ("GET", "HEAD") and origin is not None and (
+        urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    )
 
 
 async def _body(receive: Any) -> bytes:

@@ -23,7 +23,7 @@ async def show(source: PageSource, asked: Mapping[str, str]) -> None:
 
     async def refresh() -> None:
         try:
-            health = await source.run(source.health)
+            health = await source.look(source.health)
         except Exception as error:  # noqa: BLE001 - told in the page
             with parts.filling(figures):
                 raise error
@@ -46,7 +46,7 @@ async def show(source: PageSource, asked: Mapping[str, str]) -> None:
 
     async def act(call: Any, told: str) -> None:
         with parts.filling(said):
-            await source.run(call)
+            await source.look(call)
             Tag("p", told, "note")
         await refresh()
 

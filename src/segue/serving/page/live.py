@@ -66,7 +66,7 @@ async def show(source: PageSource, asked: Mapping[str, str]) -> None:
 
     async def refresh() -> None:
         try:
-            feed = await source.run(lambda: source.feed(seq, _AT_ONCE))
+            feed = await source.look(lambda: source.feed(seq, _AT_ONCE))
         except Exception as error:  # noqa: BLE001 - told in the page
             with parts.filling(fault):
                 raise error

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse
 from nicegui import core, ui
 
-from segue.config import Config
 from segue.serving.page import catalogue, health, live, online, patterns, trying
 from segue.serving.page.door import Door
 from segue.serving.page.look import SCRIPT, STYLE
@@ -21,6 +21,8 @@ from segue.serving.page.parts import Tag, button
 from segue.serving.page.source import PageSource
 
 PATH = "/ui"
+POLICY = "default-src 'none'; frame-ancestors 'none'"
+"""Of the files that documents load; a document brings its own, see ``door``."""
 SECTIONS: Mapping[str, tuple[str, Callable[[PageSource, Mapping[str, str]], Awaitable[None]]]] = {
     "": ("Try", trying.show),
     "live": ("Live", live.show),
@@ -31,20 +33,21 @@ SECTIONS: Mapping[str, tuple[str, Callable[[PageSource, Mapping[str, str]], Awai
 }
 
 
-class PageSettings(Config):
-    """The web page of the service."""
-
-    on: bool = True
-    """Whether there is one."""
-
-
 def mount(app: FastAPI, source: PageSource) -> None:
-    """Put the page at ``PATH`` on an application; after its routes, before it starts."""
+    """Put the page at ``PATH`` on an application; after its routes, before the guard closes it and before it starts.
+
+    The guard must declare ``PATH`` as open: who may see the page is decided at its own door.
+    """
     core.app.middleware_stack = None
     core.app.user_middleware.clear()
     for name, (title, show) in SECTIONS.items():
         ui.page(f"/{name}", title=f"Segue: {title}")(_document(name, show, source))
     core.app.add_middleware(Door, source=source)
+
+    @app.get(PATH, include_in_schema=False)
+    async def begin() -> RedirectResponse:
+        return RedirectResponse(f"{PATH}/")
+
     ui.run_with(
         app,
         mount_path=PATH,

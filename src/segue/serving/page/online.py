@@ -1,13 +1,10 @@
 """The section of what became of lists: rates with intervals by model, place and hour, and two models in a sentence.
 
-Intervals are Wilson's score intervals at 95% (Wilson 1927), which hold for few impressions too; two rates are compared
-by the difference with its interval (Newcombe 1998, method 10), which takes impressions as independent. The counts are
-the source's.
+Counts are the source's, intervals ``watching.proportions``'; they take impressions as independent of each other.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 from nicegui import ui
@@ -15,9 +12,9 @@ from nicegui import ui
 from segue.serving.page import parts
 from segue.serving.page.parts import Tag
 from segue.serving.page.source import Counted, PageSource
+from segue.serving.watching.proportions import difference, wilson
 
 _SECONDS = 5.0
-_Z = 1.959963984540054
 _PLACES, _HOURS = 20, 48
 _FEW = 100  # impressions of a model below which two are not compared
 
@@ -31,7 +28,7 @@ async def show(source: PageSource, asked: Mapping[str, str]) -> None:
 
     async def refresh() -> None:
         try:
-            counted = await source.run(source.rates)
+            counted = await source.look(source.rates)
         except Exception as error:  # noqa: BLE001 - told in the page
             seen.clear()
             with parts.filling(box):
@@ -61,16 +58,6 @@ def _fill(counted: Sequence[Counted]) -> None:
     _table("hour", _summed([r for r in counted if r.hour is not None], lambda row: row.hour)[-_HOURS:])
 
 
-def wilson(hits: int, tries: int) -> tuple[float, float]:
-    """The 95% interval of a rate; (0, 1) where nothing was tried."""
-    if tries <= 0:
-        return 0.0, 1.0
-    rate, z2 = min(hits / tries, 1.0), _Z * _Z
-    centre = (rate + z2 / (2 * tries)) / (1 + z2 / tries)
-    half = _Z / (1 + z2 / tries) * math.sqrt(rate * (1 - rate) / tries + z2 / (4 * tries * tries))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
 def compared(models: Sequence[Counted]) -> str:
     """The two models with most impressions in one sentence."""
     if len(models) < 2:
@@ -78,16 +65,16 @@ def compared(models: Sequence[Counted]) -> str:
     first, second = sorted(models, key=lambda row: -row.impressions)[:2]
     if min(first.impressions, second.impressions) < _FEW:
         return f"{first.model} and {second.model}: too few impressions to compare them; {_FEW} of each are needed."
-    rates = [min(row.clicks / row.impressions, 1.0) for row in (first, second)]
-    if rates[1] > rates[0]:
-        first, second, rates = second, first, rates[::-1]
-    (low1, high1), (low2, high2) = (wilson(row.clicks, row.impressions) for row in (first, second))
-    gap = rates[0] - rates[1]
-    low = gap - math.hypot(rates[0] - low1, high2 - rates[1])
-    high = gap + math.hypot(high1 - rates[0], rates[1] - low2)
-    told = (f"{first.model} is clicked in {rates[0]:.2%} of its impressions, {second.model} in {rates[1]:.2%}: "
-            f"a difference of {100 * gap:.2f} points (95% interval {100 * low:.2f} to {100 * high:.2f})")  # fmt: skip
-    return f"{told}. {'That is more than chance.' if low > 0 else 'That may be chance.'}"
+    if first.clicks / first.impressions > second.clicks / second.impressions:
+        first, second = second, first
+    found = difference((first.clicks, second.clicks), (first.impressions, second.impressions))
+    assert found is not None
+    chance = "That is more than chance." if found.low > 0 else "That may be chance."
+    return (
+        f"{second.model} is clicked in {found.second:.2%} of its impressions, {first.model} in {found.first:.2%}: a "
+        f"difference of {100 * found.value:.2f} points (95% interval {100 * found.low:.2f} to {100 * found.high:.2f}). "
+        f"{chance}"
+    )
 
 
 def _summed(counted: Sequence[Counted], key: Callable[[Counted], object]) -> list[Counted]:

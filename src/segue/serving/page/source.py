@@ -1,7 +1,7 @@
 """What the page asks of the service, in plain values; how the service answers is ``service_source``'s.
 
 Ids are text here and moments are text for people, so that the page has no opinion about either. All questions are plain
-functions that may take a while; the page gives them to :meth:`PageSource.run`, which keeps them off the event loop.
+functions that may take a while; the page gives them to ``PageSource.run``, which keeps them off the event loop.
 """
 
 from __future__ import annotations
@@ -168,10 +168,13 @@ class Patterns:
 
 
 class PageSource(Protocol):
-    """What the page needs of the service. All but ``run`` and ``feedback`` are plain calls for :meth:`run`."""
+    """What the page needs of the service. What is not ``async`` is a plain call for :meth:`run` or :meth:`look`."""
 
     async def run(self, call: Callable[[], T]) -> T:
-        """The result of a call that is made off the event loop and within the service's limits."""
+        """The result of a question, worked on off the event loop and within the service's limits."""
+
+    async def look(self, call: Callable[[], T]) -> T:
+        """The result of a look at the service itself, off the event loop; it must work when the service is full."""
 
     async def feedback(self, user_id: str, item_id: str, action: str, recommendation_id: str | None) -> None:
         """Commit an event that happened now, and wait until the next answer knows it."""
