@@ -22,7 +22,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,12 @@ class Writer:
         """Add a JSON document."""
         self.parts[self._prefix + name] = ("json", _canonical(value))
 
+    def carry(self, artefact: Reader, names: Iterable[str]) -> None:
+        """Add parts of another artefact, byte for byte."""
+        for name in names:
+            extension = str(artefact.manifest["files"][name]["file"]).rpartition(".")[2]
+            self.parts[self._prefix + name] = (extension, artefact._bytes(name))
+
     def graph(self, name: str, content: bytes) -> None:
         """Add an ONNX model, as its bytes."""
         self.parts[self._prefix + name] = ("onnx", content)
@@ -81,6 +87,11 @@ class Reader:
 
     def __contains__(self, name: str) -> bool:
         return name in self._files
+
+    @property
+    def names(self) -> list[str]:
+        """What the parts are called."""
+        return list(self._files)
 
     def within(self, name: str) -> Reader:
         """The parts that ``Writer.within(name)`` wrote, under the names they were given there."""

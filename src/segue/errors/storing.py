@@ -1,3 +1,85 @@
-"""Errors of the event store."""
+"""Errors of the event store (V020-V039): where it is, whether it takes a row, and what it can promise."""
 
 from __future__ import annotations
+
+from typing import ClassVar
+
+from segue.errors.serving import ServiceError
+
+
+class StoreError(ServiceError):
+    """The store could not do what was asked; nothing of it was written."""
+
+    status: ClassVar[int] = 503
+
+
+class StoreUrlBad(StoreError):
+    code = "V020"
+    template = "{url!r} is not the address of a store: {reason}."
+    remedy = "Give sqlite:///file.db or postgresql+psycopg://user@host/name."
+
+
+class StoreUnavailable(StoreError):
+    code = "V021"
+    template = "The store {url} does not answer: {reason}."
+    remedy = (
+        "Nothing was acknowledged; send it again with the same event ids. It goes on by itself when the store is back."
+    )
+
+
+class StoreFull(StoreError):
+    status = 507
+    code = "V022"
+    template = "The store {url} has no room left: {reason}."
+    remedy = "Nothing was written. Free some space on its disk; it goes on by itself."
+
+
+class StoreTooNew(StoreError):
+    code = "V023"
+    template = "The store {url} has version {found}; this version of segue reads up to {known}."
+    remedy = "Upgrade segue."
+
+
+class StoreForeign(StoreError):
+    code = "V024"
+    template = "{url} holds tables that are not a store of segue: {reason}."
+    remedy = "Give a database of its own; nothing was changed in that one."
+
+
+class StoreNotMigrated(StoreError):
+    code = "V025"
+    template = "The store {url} has version {found}, not {known}."
+    remedy = "Open it once with migrate=True, or start the service."
+
+
+class StoreCorrupt(StoreError):
+    code = "V026"
+    template = "The store {url} is damaged: {reason}."
+    remedy = "Bring it back from a copy; stop the service first."
+
+
+class RowRefused(StoreError):
+    status = 422
+    code = "V027"
+    template = "This cannot be stored: {reason}."
+    remedy = "Nothing of the batch was written. Ids are text of 1 to {longest} characters without NUL."
+
+
+class StoreBusy(StoreError):
+    status = 429
+    code = "V028"
+    template = "{waiting} events already wait to be written, and {limit} may."
+    remedy = "Send them again in a moment, with the same event ids."
+
+
+class AppendLate(StoreError):
+    status = 504
+    code = "V029"
+    template = "The events were not known to be stored after {seconds} s."
+    remedy = "Send them again with the same event ids: what was stored is not stored twice."
+
+
+class ErasureUnfinished(StoreError):
+    code = "V030"
+    template = "The rows are erased from {url}, but a reader keeps their bytes in its log file."
+    remedy = "Ask for the erasure again in a moment."

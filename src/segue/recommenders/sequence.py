@@ -290,6 +290,10 @@ class SequenceRecommender(SequenceScores):
         with torch.inference_mode():
             return self.model.tower.vectors()
 
+    def item_vectors(self, codes: np.ndarray) -> np.ndarray:
+        """What the item tower makes of them."""
+        return np.asarray(self._vectors[torch.from_numpy(codes)].numpy())
+
     def _products(self, histories: Histories) -> np.ndarray:
         with torch.inference_mode():
             products: np.ndarray = (self._encode(histories) @ self._vectors.T).numpy()

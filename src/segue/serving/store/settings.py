@@ -1,0 +1,22 @@
+"""Settings of the store, its writer and its follower."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from segue.config import Config
+
+
+class StoreConfig(Config):
+    """Where events are kept and how long anyone waits for it."""
+
+    url: str = "sqlite:///segue.db"
+    """``sqlite:///file.db`` or ``postgresql+psycopg://user@host/name``."""
+    queue: int = Field(20_000, ge=1)
+    """Events that may wait to be written; more are refused."""
+    batch: int = Field(5_000, ge=1)
+    """Events written in one transaction at most."""
+    deadline_s: float = Field(5.0, gt=0)
+    """How long a request waits until its events are stored."""
+    poll_s: float = Field(0.1, gt=0)
+    """How often the store is asked for what other processes wrote."""
