@@ -141,7 +141,8 @@ def _smaller(found: Export, questions: Questions, before: np.ndarray, config: Ex
 
 
 def _refuse_worse(before: Figures, after: Figures, config: ExportConfig, precision: str) -> None:
-    remedy = "Use --precision fp32." if precision == "int8" else "Please report it with the model's settings."
+    int8 = "Keeping attention, gates and all but the feed-forward layers in fp32 was tried; use --precision fp32."
+    remedy = int8 if precision == "int8" else "Please report it with the model's settings."
     if after.overlap < config.least_overlap:
         what = f"{after.overlap:.3f} of the 10 best are the same, at least {config.least_overlap} are asked for"
         raise ExportWorse(precision=precision, what=what, remedy=remedy)
