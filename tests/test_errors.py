@@ -65,6 +65,17 @@ CODES = {
     "T004": "NoTrialFinished",
     "T005": "NothingToTune",
     "T006": "NothingToTuneOn",
+    "V020": "StoreUrlBad",
+    "V021": "StoreUnavailable",
+    "V022": "StoreFull",
+    "V023": "StoreTooNew",
+    "V024": "StoreForeign",
+    "V025": "StoreNotMigrated",
+    "V026": "StoreCorrupt",
+    "V027": "RowRefused",
+    "V028": "StoreBusy",
+    "V029": "AppendLate",
+    "V030": "ErasureUnfinished",
 }
 
 
