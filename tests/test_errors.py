@@ -85,6 +85,7 @@ CODES = {
     "V057": "AddressTaken",
     "V058": "Unforeseen",
     "V059": "RouteUnknown",
+    "V080": "WebhookRefused",
 }
 
 

@@ -18,3 +18,4 @@ from segue.errors.mining import *
 from segue.errors.models import *
 from segue.errors.serving import *
 from segue.errors.storing import *
+from segue.errors.watching import *

@@ -8,11 +8,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from segue import __version__
+from segue.serving.api import routes
 from segue.serving.guard.guarding import guard
+from segue.serving.guard.scopes import needs
 from segue.serving.service import Service
+from segue.serving.watching.latency import Latency
+from segue.serving.watching.routes import watching_router
 
 _ABOUT = """Recommend, listen, learn, in one loop. Ids are those of your log and catalogue, in and out."""
 
@@ -36,8 +40,11 @@ def create_app(service: Service) -> FastAPI:
         title="Segue", version=__version__, description=_ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.service = service
-    # Routers of api/ and watching/ are included here, then middlewares are added, the innermost first:
-    # latency. The page is mounted last.
+    routes.install(app)
+    if service.watch is not None:
+        app.include_router(watching_router(Depends(needs("admin"))))
+        # The innermost: routing tells it the template of the path.
+        app.add_middleware(Latency, metrics=service.watch.metrics)
     if service.keys is not None:
         # After all routes and mounts: what comes later is not found. Without keys nothing but health is let in.
         settings = service.settings
@@ -45,7 +52,7 @@ def create_app(service: Service) -> FastAPI:
             app,
             service.keys,
             declared={"/openapi.json": "admin"},
-            limits=settings.limits,
+            limits=settings.body,
             logs=settings.logs,
             connections=settings.connections,
         )
