@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -204,7 +205,7 @@ def test_the_more_diversity_the_less_alike_are_the_items_of_a_list(request: pyte
             answer = answers.recommend(Question(items=[f"i{number}"], k=8, diversity=diversity))
             codes.append(model.item_vocabulary.encode(ids(answer)))
         within.append(float(np.mean([ranking.likeness_within(answers._vectors(served, each)) for each in codes])))
-    assert all(later <= earlier + 1e-6 for earlier, later in zip(within, within[1:], strict=False))
+    assert all(later <= earlier + 1e-6 for earlier, later in itertools.pairwise(within))
     assert within[-1] < within[0]
 
 
@@ -218,7 +219,7 @@ def test_items_at_one_place_are_spread_over_others() -> None:
         ranking.likeness_within(vectors[ranking.spread(scores, vectors, 10, diversity)])
         for diversity in np.linspace(0, 1, 11)
     ]
-    assert all(later <= earlier + 1e-6 for earlier, later in zip(within, within[1:], strict=False))
+    assert all(later <= earlier + 1e-6 for earlier, later in itertools.pairwise(within))
     assert ranking.spread(scores, vectors, 10, 0.0).tolist() == list(range(10))
     assert sorted(ranking.spread(scores, vectors, 5, 1.0) // 20) == [0, 1, 2, 3, 4]
 
@@ -408,9 +409,7 @@ def test_lists_wait_while_the_store_is_away(ease: segue.EASE) -> None:
     assert len(store.lists) == 3
 
 
-def test_a_catalogue_that_grew_is_seen(shop: segue.Dataset, tmp_path: Path) -> None:
-    import polars as pl
-
+def test_a_catalogue_that_grew_is_seen(shop: segue.Dataset) -> None:
     model = segue.Popular().fit(shop)
     answers = answers_of(model)
     cheap = Question(items=[], filters=Filters(price_min=1000), k=5)

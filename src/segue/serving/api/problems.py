@@ -92,9 +92,7 @@ def shown(value: Any) -> str:
 async def _segue_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, SegueError)
     status = 404 if isinstance(error, UnknownItems) else int(getattr(error, "status", 422))
-    seconds = error.values.get("seconds")
-    headers = {"Retry-After": str(int(seconds))} if status in (429, 503) and isinstance(seconds, int | float) else {}
-    return problem(_without_places(error), status, headers)
+    return problem(_without_places(error), status, getattr(error, "headers", {}))
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
@@ -106,7 +104,7 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = str(request.scope.get("path", ""))[:_SHOWN]
     if error.status_code == 404:
-        return problem(RouteUnknown(path=path), 404)
+        return problem(RouteUnknown(), 404)
     if error.status_code == 405:
         return problem(MethodRefused(method=request.method[:20], path=path), 405, error.headers)
     return problem(RequestUnread(reason=_clean(str(error.detail))[:200]), error.status_code, error.headers)

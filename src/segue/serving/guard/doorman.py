@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 
 from segue.errors import KeyMissing, RouteUnknown, ScopeMissing, TooManyAttempts
-from segue.errors.guarding import GuardError
+from segue.errors.serving import ServiceError
 from segue.serving.guard.keys import Key, Keys
 from segue.serving.guard.refusing import App, Receive, Scope, Send, header, refuse
 from segue.serving.guard.scopes import SCOPES, RouteTable
@@ -52,7 +52,7 @@ class Doorman:
             return
         try:
             self._admit(scope)
-        except GuardError as error:
+        except ServiceError as error:
             await refuse(scope, send, error)
             return
         await self.app(scope, receive, send)
