@@ -334,7 +334,7 @@ def test_similar_items_are_those_of_the_recommender(ease: segue.EASE) -> None:
 
 def test_what_was_learnt_online_counts(ease: segue.EASE) -> None:
     class Online:
-        def biases(self, name: str) -> np.ndarray:
+        def correction(self, name: str, histories: Histories) -> np.ndarray:
             biases = np.zeros(len(KNOWN) + 1, dtype=np.float32)
             biases[ease.item_vocabulary.encode(["i30"])] = 100
             return biases

@@ -55,7 +55,7 @@ class Answers:
         models: which model answers whom (``choose``, ``shadows``).
         state: what is known of a user (``of``); None: nothing.
         log: takes the lists that were shown, such as ``Writer.log``; None: nobody does.
-        online: what was learnt since (``biases``); None: nothing.
+        online: what was learnt since (``correction``); None: nothing.
         explorer: see :class:`Explorer`; None: no exploration.
         config: settings.
     """
@@ -173,7 +173,7 @@ class Answers:
         model: Recommender = served.recommender
         scores: np.ndarray = model.score_codes(histories)[0]
         if self.online is not None:
-            biases = self.online.biases(served.name)
+            biases = self.online.correction(served.name, histories)
             if biases is not None:
                 known = min(len(biases), len(scores))  # items may have come since the one or the other
                 scores[:known] += biases[:known]

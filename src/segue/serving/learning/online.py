@@ -189,6 +189,13 @@ class Online:
             learner.weights = undone[-1][1]
             _publish(learner)
 
+    def forget(self, user_id: str) -> None:
+        """Drop what is held of a person. What they taught fades; :meth:`adopt` builds a state that never knew them."""
+        with self._lock:
+            for learner in self._learners.values():
+                learner.feedback.forget(user_id)
+                learner.waiting = [event for event in learner.waiting if event.user_id != user_id]
+
     def acts(self, name: str) -> Acts:
         """What operators did to a model, for :meth:`adopt` after a restart. Raises ``OnlineUnknown``."""
         return self._of(name).acts
