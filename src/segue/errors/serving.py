@@ -12,19 +12,24 @@ class ServiceError(SegueError):
 
     status: ClassVar[int] = 400
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What HTTP wants beside the status."""
+        return {}
+
 
 class RequestMalformed(ServiceError):
     code = "V001"
     status = 422
     template = "{place}: {reason} (met {value})."
-    remedy = "Correct it there; /docs shows what each request takes."
+    remedy = "Correct it there; GET /openapi.json shows what each request takes."
 
 
 class MethodRefused(ServiceError):
     code = "V002"
     status = 405
     template = "{method} is not taken at {path!r}."
-    remedy = "/docs lists the methods of each path."
+    remedy = "GET /openapi.json lists the methods of each path."
 
 
 class OverLimit(ServiceError):

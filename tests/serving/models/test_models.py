@@ -330,10 +330,10 @@ def until(condition, seconds=10.0):
 def test_a_thread_follows_the_store_within_a_second_and_outlives_its_absence(models, shelf, artefacts):
     models.start()
     try:
-        rows = shelf.model_rows
-        shelf.model_rows = lambda: 1 / 0  # the store is away
+        newest = shelf.newest
+        shelf.newest = lambda: 1 / 0  # the store is away
         time.sleep(0.3)
-        shelf.model_rows = rows
+        shelf.newest = newest
         shelf.put_items([{"item_id": "80", "title": "New"}])
         began = time.monotonic()
         until(lambda: knows(models.choose(), 80))

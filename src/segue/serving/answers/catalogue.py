@@ -91,6 +91,14 @@ class Catalogue:
         vectors[row_of[items[part]], column] = 1
         return vectors
 
+    def category_names(self, limit: int) -> list[str]:
+        """The categories of most items, in small letters and in order of the alphabet; none where there are none."""
+        if self._categories is None:
+            return []
+        names, _, places = self._categories
+        most = np.argsort(-np.bincount(places, minlength=len(names)), kind="stable")[:limit]
+        return [str(name) for name in names.gather(np.sort(most)).to_list()]
+
     def search(self, query: str, k: int) -> list[Id]:
         """Ids of items whose id or title begins with the query, then those whose title holds it; popular ones first."""
         wanted = query.strip().lower()

@@ -97,7 +97,7 @@ class Draw:
         return self._luce(left) if self.config.method == "plackett_luce" else self._epsilon(left)
 
     def _epsilon(self, left: np.ndarray) -> np.ndarray:
-        """The model's next item but for a share that is spread evenly over the candidates; all of it where one is missing."""
+        """The model's next item but for a share spread evenly over the candidates; all of it where one is missing."""
         chances = np.zeros(len(left))
         listed, explored = np.flatnonzero(left & self.listed), np.flatnonzero(left & self.explored)
         share = self.config.share if len(explored) else 0.0
@@ -130,8 +130,8 @@ def explore(
     Args:
         codes, scores: the list as the model has it, best first; code 0 ends it.
         pool_codes, pool_scores: other items that may be listed: for ``epsilon`` the candidates that are explored (see
-            :func:`candidates`), for ``plackett_luce`` what is drawn from beside the list. Those of the list may be among
-            them.
+            :func:`candidates`), for ``plackett_luce`` what is drawn from beside the list. Those of the list may be
+            among them.
         k: how many.
         config: how to draw.
         seed: the recommendation id.
@@ -156,7 +156,7 @@ def explore(
 
 
 def likelihood(shown: np.ndarray, draw: Draw) -> np.ndarray:
-    """(len(shown),) the probability of each item of a list at its position, given those above it, had ``draw`` drawn it.
+    """(len(shown),) the probability of each item of a list at its position, had ``draw`` drawn it, given those above.
 
     An item that could not stand there has 0; the items above are then taken as they are.
     """

@@ -82,7 +82,7 @@ async def put_items(
     given = body if isinstance(body, list) else body.items
     within("body.items", len(given), limits_of(service).batch, "batch")
     rows = [each.model_dump() for each in given]
-    new = await through_gate(service, partial(_taken, service, rows))
+    new = await through_gate(service, partial(taken, service, rows))
     await asyncio.to_thread(part(service, "store").put_items, rows)
     for name in ("models", "follower"):
         wake = getattr(getattr(service, name), "wake", None)
@@ -91,7 +91,7 @@ async def put_items(
     return sent({"stored": len({str(row["item_id"]) for row in rows}), "new": new})
 
 
-def _taken(service: Any, rows: list[dict[str, Any]]) -> int:
+def taken(service: Any, rows: list[dict[str, Any]]) -> int:
     """Refuse rows that the model in service cannot take, before they are kept; how many items are new to it."""
     model = part(service, "models").choose(None).recommender
     if not growing.can_grow(model):
