@@ -124,7 +124,9 @@ class FakeModels:
 
     def all(self) -> list[Any]:
         def info(served: FakeServed, role: str) -> Any:
-            row = SimpleNamespace(name=served.name, role=role, weight=1.0, created=0, learnt_to_seq=0, path="", source="")
+            row = SimpleNamespace(
+                name=served.name, role=role, weight=1.0, created=0, learnt_to_seq=0, path="", source=""
+            )
             return SimpleNamespace(row=row, loaded=True, refused=None)
 
         return [info(each, "active") for each in self.active] + [info(each, "shadow") for each in self.behind]

@@ -376,6 +376,14 @@ def test_lists_are_written_behind_the_answer(shadowed: Any) -> None:
     assert shadowed.answers.shadows.compared["shadow-1"].overlap == pytest.approx(both / 4)
 
 
+def test_a_sequence_is_written_too(shadowed: Any) -> None:
+    answer = shadowed.answers.generate(Question(user_id="u3"), 3)
+    shadowed.answers.journal.flush()
+    assert [(each.recommendation_id, len(each.items)) for each in shadowed.store.lists] == [
+        (answer.recommendation_id, 3)
+    ]
+
+
 def test_a_shadow_that_is_slow_or_fails_is_nobody_s_matter(ease: segue.EASE, popular: segue.Popular) -> None:
     service = service_of(ease, shadows=[popular])
     for _ in range(50):  # nobody takes them from the queue

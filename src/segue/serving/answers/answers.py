@@ -18,7 +18,6 @@ import numpy as np
 from segue.data import frames
 from segue.data.histories import Histories
 from segue.errors import DiversityUnavailable
-from segue.ranking.topk import top_k
 from segue.recommenders.base import Recommender
 from segue.serving.answers import diversity, moments
 from segue.serving.answers.catalogue import Catalogue
@@ -135,7 +134,9 @@ class Answers:
                 histories = continued(histories, code, step)
         ranked = Ranked(np.array(chosen, dtype=np.int64), np.array(found, dtype=np.float32))
         why = reasons(served.recommender, read.histories, ranked.codes) if question.explain else None
-        return self._told(question, served, read, ranked, uuid.uuid4().hex, why)
+        answer = self._told(question, served, read, ranked, uuid.uuid4().hex, why)
+        self._note(answer, question)
+        return answer
 
     def similar(self, item_id: Id, k: int) -> tuple[str, list[Listed]]:
         """The name of the model, and the items that go with one best. Raises ``UnknownItems``."""

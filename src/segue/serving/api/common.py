@@ -64,18 +64,23 @@ def within(place: str, value: int, limit: int, setting: str) -> None:
 
 async def answered(request: Request, service: Any, kind: str, call: Callable[[], Answer]) -> Response:
     """An answer made in a thread of the gate, as JSON; the log and the metrics hear of it."""
-
-    def timed() -> tuple[Answer, float]:
-        began = time.perf_counter()
-        return call(), time.perf_counter() - began
-
-    answer, seconds = await through_gate(service, timed)
+    answer, seconds = await timed(service, call)
     request.state.model = answer.model
     if answer.user_id is not None:
         request.state.user_id = answer.user_id
     if service.watch is not None:
         service.watch.answered(answer, seconds, kind)
     return sent(told(answer))
+
+
+async def timed(service: Any, call: Callable[[], T]) -> tuple[T, float]:
+    """What a call returns, made in a thread of the gate, and the seconds it took there."""
+
+    def clocked() -> tuple[T, float]:
+        began = time.perf_counter()
+        return call(), time.perf_counter() - began
+
+    return await through_gate(service, clocked)
 
 
 async def through_gate(service: Any, call: Callable[[], T]) -> T:
