@@ -12,6 +12,8 @@ from fastapi import FastAPI
 
 from segue import __version__
 from segue.serving.service import Service
+from segue.serving.watching.latency import Latency
+from segue.serving.watching.routes import watching_router
 
 _ABOUT = """Recommend, listen, learn, in one loop. Ids are those of your log and catalogue, in and out."""
 
@@ -32,6 +34,10 @@ def create_app(service: Service) -> FastAPI:
 
     app = FastAPI(title="Segue", version=__version__, description=_ABOUT, lifespan=lifespan)
     app.state.service = service
+    if service.watch is not None:
+        app.include_router(watching_router())
     # Routers of api/ and watching/ are included here, then middlewares are added, the innermost first:
-    # latency, logs, security headers, limits of the body. The page is mounted last.
+    # limits of the body, security headers, logs, latency. The page is mounted last.
+    if service.watch is not None:
+        app.add_middleware(Latency, metrics=service.watch.metrics)
     return app

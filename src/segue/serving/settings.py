@@ -11,10 +11,17 @@ from typing import Any, Self
 
 from segue.config import Config, parse_assignments, read_toml
 from segue.errors import ConfigSet
+from segue.serving.watching.alerts import AlertsConfig
+from segue.serving.watching.drift import DriftConfig
+from segue.serving.watching.rates import FeedbackConfig
 
 
 class ServiceSettings(Config):
     """Groups of settings; a TOML file has a table for each."""
+
+    feedback: FeedbackConfig = FeedbackConfig()
+    drift: DriftConfig = DriftConfig()
+    alerts: AlertsConfig = AlertsConfig()
 
     @classmethod
     def read(cls, path: str | Path | None = None, assignments: Iterable[str] = ()) -> Self:

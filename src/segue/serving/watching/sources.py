@@ -69,5 +69,8 @@ def connect(watch: Watch, service: Any) -> None:
         metrics.total("segue_shadow_answers", "Answers of a shadow.", lambda: compared("asked"), ["model"])
         metrics.total("segue_shadow_failed", "Answers a shadow owed.", lambda: compared("failed"), ["model"])
         metrics.total(
-            "segue_shadow_overlap", "Sum over answers of the share it has in common.", lambda: compared("overlap"), ["model"]
+            "segue_shadow_overlap",
+            "Sum over answers of the share it has in common.",
+            lambda: compared("overlap"),
+            ["model"],
         )
