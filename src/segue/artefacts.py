@@ -1,7 +1,7 @@
 """The one way anything enters or leaves disk: whole or not at all, checksummed, and never code.
 
 An artefact is a directory. ``manifest.json`` names the class, its configuration, the versions that wrote it
-and every file with its size and SHA-256; the files are safetensors, Parquet and JSON, named by their content,
+and every file with its size and SHA-256; the files are safetensors, Parquet, JSON and ONNX, named by their content,
 so that a new save never touches the files of the old one. Saving stages everything in a temporary directory
 beside the target, syncs it, and renames: a new artefact appears in one rename, and over an old one the
 manifest is replaced last. A crash at any moment leaves the old or the new, never a mixture.
@@ -22,7 +22,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from segue.errors import ArtefactCorrupt, ArtefactInTheWay, ArtefactNotFound, Ar
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-_CONTENT_NAME = re.compile(r"^[a-z0-9_-]+\.([0-9a-f]{16})\.(safetensors|parquet|json)$")
+_CONTENT_NAME = re.compile(r"^[a-z0-9_-]+\.([0-9a-f]{16})\.(safetensors|parquet|json|onnx)$")
 _LIBRARIES = ("segue", "numpy", "polars", "torch", "lightning")
 
 
@@ -68,6 +68,16 @@ class Writer:
         """Add a JSON document."""
         self.parts[self._prefix + name] = ("json", _canonical(value))
 
+    def carry(self, artefact: Reader, names: Iterable[str]) -> None:
+        """Add parts of another artefact, byte for byte."""
+        for name in names:
+            extension = str(artefact.manifest["files"][name]["file"]).rpartition(".")[2]
+            self.parts[self._prefix + name] = (extension, artefact._bytes(name))
+
+    def graph(self, name: str, content: bytes) -> None:
+        """Add an ONNX model, as its bytes."""
+        self.parts[self._prefix + name] = ("onnx", content)
+
 
 class Reader:
     """The checked contents of an artefact; made by :func:`read`."""
@@ -77,6 +87,11 @@ class Reader:
 
     def __contains__(self, name: str) -> bool:
         return name in self._files
+
+    @property
+    def names(self) -> list[str]:
+        """What the parts are called."""
+        return list(self._files)
 
     def within(self, name: str) -> Reader:
         """The parts that ``Writer.within(name)`` wrote, under the names they were given there."""
@@ -109,6 +124,10 @@ class Reader:
             return json.loads(self._bytes(name))
         except (ValueError, RecursionError) as error:
             raise ArtefactCorrupt(path=self.path, reason=f"{name}: {error}") from None
+
+    def graph(self, name: str) -> bytes:
+        """The bytes of an ONNX part."""
+        return self._bytes(name)
 
 
 @contextlib.contextmanager

@@ -17,11 +17,14 @@ from segue.cli import (
     compare,
     compare_tuning,
     evaluate,
+    export,
     fetch,
     inspect,
+    keys,
     mine,
     pretrain,
     recommend,
+    serve,
     train,
     tune,
     update,
@@ -50,9 +53,12 @@ for module in (
     compare_tuning,
     add_items,
     update,
+    serve,
+    export,
 ):
     verb = module.__name__.rpartition(".")[2]
     app.command(verb.replace("_", "-"), no_args_is_help=True)(getattr(module, verb))
+app.add_typer(keys.keys, name="keys")
 
 
 def _version(asked: bool) -> None:

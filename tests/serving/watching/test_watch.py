@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from segue.errors import ConfigUnknown, StoreUnavailable
 from segue.serving.app import create_app
+from segue.serving.guard.keys import Keys
 from segue.serving.service import Service
 from segue.serving.settings import ServiceSettings
 from segue.serving.store.follow import Follower
@@ -219,16 +220,13 @@ def test_in_the_application_a_click_is_counted_and_an_alert_is_shown(
     store = Store.open(f"sqlite:///{tmp_path / 'shop.db'}")
     settings = ServiceSettings.grouped({"alerts": {"every_seconds": 0.02, "for_seconds": 0, "disk_free_share": 0.999}})
     watch = Watch(settings.alerts, settings.feedback, settings.drift)
-    app = create_app(Service(settings, store=store, follower=Follower(store, poll_s=0.02), watch=watch))
-
-    @app.get("/v1/hello")
-    def hello() -> str:
-        return "hello"
-
-    with TestClient(app) as client:
+    follower = Follower(store, poll_s=0.02)
+    app = create_app(Service(settings, store=store, follower=follower, keys=Keys(store), watch=watch))
+    with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)) as client:
         watch.stored(store.append([Event("1", "u", "x", 1, "click", None, "r1")]))
         store.log_served([shown("r1", at=time.time())])
-        client.get("/v1/hello")
+        client.get("/healthz")
+        client.get("/v1/nothing")
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             page = client.get("/metrics")
@@ -237,7 +235,9 @@ def test_in_the_application_a_click_is_counted_and_an_alert_is_shown(
                 break
             time.sleep(0.02)
         assert 'segue_online_clicks_total{model="a"} 1.0' in page.text
-        assert 'segue_request_seconds_count{route="/v1/hello",status="200"} 1.0' in page.text
+        assert 'segue_request_seconds_count{route="/healthz",status="200"} 1.0' in page.text
+        assert 'segue_request_seconds_count{route="(other)",status="404"} 1.0' in page.text
+        assert 'segue_errors_total{code="V002"} 1.0' in page.text
         assert 'segue_events_total{outcome="stored"} 1.0' in page.text
         assert 'segue_alert{alert="disk_free_share"} 1.0' in page.text
         assert page.headers["content-type"].startswith("text/plain")

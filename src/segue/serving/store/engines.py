@@ -20,9 +20,9 @@ _READERS = 8
 
 
 def reading(url: URL) -> Engine:
-    """For reads; on PostgreSQL for writes too."""
+    """For reads of one statement each; on PostgreSQL the pool is that of the writes too."""
     if url.get_backend_name() == "sqlite":
-        return _sqlite(url, "BEGIN", pool_size=_READERS, max_overflow=0, pool_timeout=BUSY_S)
+        return _sqlite(url, pool_size=_READERS, max_overflow=0, pool_timeout=BUSY_S)
     options = f"{url.query.get('options', '')} -c statement_timeout={_STATEMENT_MS} -c lock_timeout={_STATEMENT_MS}"
     engine = create_engine(
         url,
@@ -49,24 +49,25 @@ def writing(url: URL, readers: Engine) -> Engine:
     """For writes: SQLite's one connection, or the pool of PostgreSQL."""
     if url.get_backend_name() != "sqlite":
         return readers
-    return _sqlite(url, "BEGIN IMMEDIATE", pool_size=1, max_overflow=0, pool_timeout=BUSY_S)
+    engine = _sqlite(url, pool_size=1, max_overflow=0, pool_timeout=BUSY_S)
+
+    def begin_to_write(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine, "begin", begin_to_write)
+    return engine
 
 
-def _sqlite(url: URL, begin: str, **pool: Any) -> Engine:
+def _sqlite(url: URL, **pool: Any) -> Engine:
     engine = create_engine(
         url, hide_parameters=True, connect_args={"timeout": BUSY_S, "check_same_thread": False}, **pool
     )
     event.listen(engine, "connect", _prepare_sqlite)
-
-    def begin_so(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    event.listen(engine, "begin", begin_so)
     return engine
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
-    # The driver begins no transactions of its own; the listener above does.
+    # The driver begins no transactions of its own: a read is one statement, a write begins with the lock.
     connection.isolation_level = None
     _to_write_ahead_log(connection)
     connection.execute("PRAGMA synchronous=FULL")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
-from sqlalchemy import ARRAY, BigInteger, Connection, Double, Text, bindparam, func, select
+from sqlalchemy import ARRAY, BigInteger, Connection, Double, Integer, Text, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from segue.errors import RowRefused
@@ -70,7 +71,7 @@ def append(connection: Connection, batches: Sequence[Sequence[Event]]) -> list[A
         return [Appended(0, 0, before) for _ in batches]
     received = time.time_ns() // 1_000
     rows = [
-        (seq, e.event_id, e.user_id, e.item_id, e.timestamp, e.action, e.value, e.recommendation_id, received)
+        (seq, e.event_id, e.user_id, e.item_id, e.timestamp, e.action, _number(e.value), e.recommendation_id, received)
         for seq, e in enumerate((event for batch in batches for event in batch), start=before + 1)
     ]
     columns = list(zip(*rows, strict=True))
@@ -91,11 +92,16 @@ def append(connection: Connection, batches: Sequence[Sequence[Event]]) -> list[A
     return [Appended(n, len(batch) - n, newest) for n, batch in zip(stored, batches, strict=True)]
 
 
+def _number(value: float | None) -> float | None:
+    """None for NaN, which SQLite does not keep."""
+    return value if value == value else None
+
+
 def _check(columns: list[tuple[Any, ...]]) -> None:
     """Refuse what one of the databases would not take, so that both take the same."""
     for place in _TEXTS:
         texts = list(filter(None, columns[place]))
-        if any("\0" in text for text in ("".join(texts),)):
+        if "\0" in "".join(texts):
             raise RowRefused(reason="a text holds NUL", longest=ID_LENGTH)
         if texts and max(map(len, texts)) > ID_LENGTH:
             raise RowRefused(reason=f"a text has {max(map(len, texts)):,} characters", longest=ID_LENGTH)
@@ -107,16 +113,23 @@ def history(
     connection: Connection, user_id: str, newest: int, until: int | None, without: Collection[str]
 ) -> UserEvents:
     """The newest events of a user, oldest first."""
-    query = select(events.c.item_id, events.c.timestamp, events.c.action, events.c.value)
-    query = query.where(events.c.user_id == user_id)
-    if until is not None:
-        query = query.where(events.c.timestamp <= until)
-    if without:
-        query = query.where(events.c.action.is_(None) | events.c.action.not_in(sorted(without)))
-    query = query.order_by(events.c.timestamp.desc(), events.c.seq.desc()).limit(newest)
-    rows = connection.execute(query).all()[::-1]
+    query = _history(until is not None, tuple(sorted(without)))
+    given = {"user": user_id, "newest": newest} | ({} if until is None else {"until": until})
+    rows = connection.execute(query, given).all()[::-1]
     items, moments, actions, values = zip(*rows, strict=True) if rows else ((), (), (), ())
     return UserEvents(list(items), np.array(moments, np.int64), list(actions), np.array(values, np.float32))
+
+
+@functools.lru_cache
+def _history(until: bool, without: tuple[str, ...]) -> Any:
+    """The question, built once: building it takes as long as answering it."""
+    query = select(events.c.item_id, events.c.timestamp, events.c.action, events.c.value)
+    query = query.where(events.c.user_id == bindparam("user"))
+    if until:
+        query = query.where(events.c.timestamp <= bindparam("until"))
+    if without:
+        query = query.where(events.c.action.is_(None) | events.c.action.not_in(without))
+    return query.order_by(events.c.timestamp.desc(), events.c.seq.desc()).limit(bindparam("newest", type_=Integer))
 
 
 def after(connection: Connection, seq: int, limit: int) -> list[StoredEvent]:

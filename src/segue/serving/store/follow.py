@@ -118,7 +118,7 @@ class Follower:
             for call in self._subscribers[name]:
                 try:
                     call(news)
-                except Exception:
+                except Exception:  # noqa: BLE001 - whatever it is, the others are told
                     self.errors += 1
                     _log.exception("a subscriber to %s failed", name)
         with self._told:

@@ -1,6 +1,7 @@
-"""What goes into the store and comes out of it. Moments are int64 microseconds UTC (a number where the log has an order).
+"""What goes into the store and comes out of it.
 
-Ids are text; which type they have in a catalogue is ``state``'s.
+Moments are int64 microseconds UTC, or numbers of the log's own where it has an order alone. Ids are text; which type
+they have in a catalogue is ``state``'s.
 """
 
 from __future__ import annotations

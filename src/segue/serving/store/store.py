@@ -29,7 +29,9 @@ class Store:
     """
 
     def __init__(self, readers: Engine, writers: Engine, address: str) -> None:
-        self._readers, self._writers, self.address = readers, writers, address
+        # Reads are single statements; a transaction around each would be two more trips to PostgreSQL.
+        self._readers = readers.execution_options(isolation_level="AUTOCOMMIT")
+        self._writers, self.address = writers, address
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True) -> Self:

@@ -6,13 +6,43 @@ commit, so that numbers are seen in the order of commits, on both databases.
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
+import json
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+)
 
 metadata = MetaData()
 
+
+class Document(TypeDecorator[Any]):
+    """A value of JSON as text: whatever JSON can say comes back from both databases as it was."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """Raises ``ValueError`` or ``TypeError`` for what is no JSON; numbers that are none count as that."""
+        return None if value is None else json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """The value again."""
+        return None if value is None else json.loads(value)
+
+
 # SQLite stores rows under an INTEGER key itself, without a second tree.
 _Number = BigInteger().with_variant(Integer, "sqlite")
-_Document = JSON(none_as_null=True)
 
 marks = Table(
     "marks",
@@ -43,7 +73,7 @@ items = Table(
     metadata,
     Column("item_id", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False),
-    Column("document", _Document, nullable=False),
+    Column("document", Document, nullable=False),
     Index("items_in_order", "seq", unique=True),
 )
 
@@ -58,9 +88,9 @@ served = Table(
     Column("moment", BigInteger),
     Column("received", BigInteger, nullable=False),
     Column("action", Text),
-    Column("items", _Document, nullable=False),
-    Column("scores", _Document, nullable=False),
-    Column("propensities", _Document),
+    Column("items", Document, nullable=False),
+    Column("scores", Document, nullable=False),
+    Column("propensities", Document),
     Index("served_once", "recommendation_id", "model", unique=True),
     Index("served_to_user", "user_id"),
 )
@@ -75,7 +105,7 @@ models = Table(
     Column("weight", Double, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("learnt_to_seq", BigInteger, nullable=False),
-    Column("document", _Document, nullable=False),
+    Column("document", Document, nullable=False),
     Column("generation", BigInteger, nullable=False),
 )
 
@@ -84,7 +114,7 @@ keys = Table(
     metadata,
     Column("key_id", Text, primary_key=True),
     Column("hash", Text, nullable=False),
-    Column("scopes", _Document, nullable=False),
+    Column("scopes", Document, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger),
 )

@@ -11,10 +11,10 @@ import concurrent.futures
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from segue.errors import AppendLate, StoreBusy, StoreError, StoreFull, StoreUnavailable
+from segue.errors import AppendLate, StoreBusy, StoreFull, StoreUnavailable
 from segue.serving.store.rows import Appended, Event, ServedList
 from segue.serving.store.store import Store
 
@@ -37,7 +37,11 @@ class Writer:
         queue: events that may wait; more are refused.
         batch: events in one transaction at most (one request's events stay together in any case).
         deadline_s: how long a request waits.
+
+    Attributes:
         wake: called after each commit, such as ``Follower.wake``.
+        commits: transactions that were written.
+        lost_lists: lists that were served and could not be kept.
     """
 
     def __init__(
@@ -56,7 +60,7 @@ class Writer:
         self._something = threading.Condition()
         self.lost_lists = 0
         self.commits = 0
-        self.wake = lambda: None
+        self.wake: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._run, name="segue-writer", daemon=True)
         self._thread.start()
 

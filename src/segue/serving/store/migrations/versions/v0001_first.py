@@ -36,7 +36,7 @@ def upgrade() -> None:
         "items",
         sa.Column("item_id", sa.Text, primary_key=True),
         sa.Column("seq", sa.BigInteger, nullable=False),
-        sa.Column("document", sa.JSON, nullable=False),
+        sa.Column("document", sa.Text, nullable=False),
     )
     op.create_index("items_in_order", "items", ["seq"], unique=True)
     op.create_table(
@@ -49,9 +49,9 @@ def upgrade() -> None:
         sa.Column("moment", sa.BigInteger),
         sa.Column("received", sa.BigInteger, nullable=False),
         sa.Column("action", sa.Text),
-        sa.Column("items", sa.JSON, nullable=False),
-        sa.Column("scores", sa.JSON, nullable=False),
-        sa.Column("propensities", sa.JSON),
+        sa.Column("items", sa.Text, nullable=False),
+        sa.Column("scores", sa.Text, nullable=False),
+        sa.Column("propensities", sa.Text),
     )
     op.create_index("served_once", "served", ["recommendation_id", "model"], unique=True)
     op.create_index("served_to_user", "served", ["user_id"])
@@ -64,14 +64,14 @@ def upgrade() -> None:
         sa.Column("weight", sa.Double, nullable=False),
         sa.Column("created", sa.BigInteger, nullable=False),
         sa.Column("learnt_to_seq", sa.BigInteger, nullable=False),
-        sa.Column("document", sa.JSON, nullable=False),
+        sa.Column("document", sa.Text, nullable=False),
         sa.Column("generation", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "keys",
         sa.Column("key_id", sa.Text, primary_key=True),
         sa.Column("hash", sa.Text, nullable=False),
-        sa.Column("scopes", sa.JSON, nullable=False),
+        sa.Column("scopes", sa.Text, nullable=False),
         sa.Column("created", sa.BigInteger, nullable=False),
         sa.Column("expires", sa.BigInteger),
     )

@@ -1,0 +1,149 @@
+"""What is known of a person now: what the model's log had of them, and what the store has got since, as one history.
+
+It is read anew for each request and kept nowhere, so a new process, another replica and this one give the same
+answer, and an event counts from its acknowledgement on. Lists from it are ``answers``'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from pydantic import Field
+
+from segue.config import Config
+from segue.data.histories import Histories
+from segue.recommenders.base import Recommender
+from segue.serving.store import Store, UserEvents
+
+_FURTHER = 4  # doublings, where many events of a person are repeated or about items that the model does not know
+
+
+class StateConfig(Config):
+    """What of a person's past is read."""
+
+    newest: int = Field(500, ge=1)
+    """Events of a history at most."""
+    without: tuple[str, ...] = ("impression",)
+    """Actions that are no history: what was shown is not what was done."""
+
+
+class Serves(Protocol):
+    """A model that answers; ``models.Served`` is one."""
+
+    @property
+    def recommender(self) -> Recommender:
+        """The fitted recommender."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A person's history in the codes of one model.
+
+    Attributes:
+        user_id: as asked.
+        histories: one row: items of the model's catalogue, oldest first; ties in the log's order, then the store's.
+        in_log: how many of its events the model's log had.
+    """
+
+    user_id: str
+    histories: Histories
+    in_log: int
+
+    def __len__(self) -> int:
+        return len(self.histories.items)
+
+
+class State:
+    """Reads histories.
+
+    Args:
+        store: what happened since.
+        newest: events of a history at most.
+        without: actions that are left out of it.
+    """
+
+    def __init__(self, store: Store, newest: int = 500, without: Collection[str] = ("impression",)) -> None:
+        self._store, self._newest, self._without = store, newest, tuple(without)
+
+    def of(self, served: Serves, user_id: str, at: int | None = None) -> Known:
+        """The newest events of a person, each (item, moment, action) once.
+
+        Args:
+            served: whose log, catalogue and actions they are read with.
+            user_id: as text.
+            at: leave out what is later; microseconds UTC, or a number where the log has an order.
+
+        Raises:
+            StoreUnavailable.
+        """
+        model = served.recommender
+        log = _log(model, user_id, at, self._newest)
+        # One more than wanted tells whether the oldest that was read is older than all that are kept.
+        wanted = self._newest + 1
+        for _ in range(_FURTHER + 1):
+            events = self._store.history(user_id, wanted, at, self._without)
+            merged, from_log = _merged(log, _encoded(model, events))
+            if len(events) < wanted or int((_moments(merged) > events.timestamps[0]).sum()) >= self._newest:
+                break
+            wanted *= 2
+        return _newest(user_id, merged, from_log, self._newest)
+
+
+def _log(model: Recommender, user_id: str, at: int | None, newest: int) -> Histories:
+    """What the model's log has of the person: one row, empty where it does not know them."""
+    row = model.histories.take(np.array([model.user_vocabulary.code_of(user_id)]), newest if at is None else None)
+    if at is not None:
+        row = row.asked(np.array([at]))
+    return Histories(row.offsets, row.items, row.timestamps, row.actions, row.values)
+
+
+def _encoded(model: Recommender, events: UserEvents) -> Histories:
+    """The store's events in the columns that the model's log has, without items that it does not know."""
+    has = model.histories
+    codes = {name: code for code, name in enumerate(model.action_names, start=1)}
+    actions = np.array([codes.get(action, 0) for action in events.actions], dtype=np.int64)  # type: ignore[arg-type]
+    return Histories(
+        np.array([0, len(events)]),
+        model.item_vocabulary.encode(events.items),
+        events.timestamps if has.timestamps is not None else None,
+        actions if has.actions is not None else None,
+        events.values if has.values is not None else None,
+    ).known()
+
+
+def _merged(log: Histories, events: Histories) -> tuple[Histories, np.ndarray]:
+    """Both in time order, without events of the store that are there already; and which come from the log."""
+    items = np.concatenate([log.items, events.items])
+    columns = {
+        name: None if (first := getattr(log, name)) is None else np.concatenate([first, getattr(events, name)])
+        for name in ("timestamps", "actions", "values")
+    }
+    from_log = np.arange(len(items)) < len(log.items)
+    moments = np.where(from_log, -1, 0) if columns["timestamps"] is None else columns["timestamps"]
+    actions = np.zeros(len(items), np.int64) if columns["actions"] is None else columns["actions"]
+    again = _again(items, moments, actions) & ~from_log
+    order = np.argsort(moments, kind="stable")
+    order = order[~again[order]]
+    taken = {name: None if column is None else column[order] for name, column in columns.items()}
+    return Histories(np.array([0, len(order)]), items[order], **taken), from_log[order]
+
+
+def _again(*columns: np.ndarray) -> np.ndarray:
+    """Which entries agree in all columns with an earlier one."""
+    order = np.lexsort(columns)  # stable, so the first of equals stays first
+    same = np.logical_and.reduce([column[order[1:]] == column[order[:-1]] for column in columns])
+    again = np.zeros(len(order), dtype=bool)
+    again[order[1:]] = same
+    return again
+
+
+def _moments(histories: Histories) -> np.ndarray:
+    return histories.items * 0 if histories.timestamps is None else histories.timestamps
+
+
+def _newest(user_id: str, merged: Histories, from_log: np.ndarray, newest: int) -> Known:
+    cut = merged.take(np.array([0]), newest)
+    return Known(user_id, cut, int(from_log[-newest:].sum()))
