@@ -94,11 +94,11 @@ def test_answers_are_told_by_their_model() -> None:
 
 
 def test_scores_are_compared_with_the_first_of_the_same_model() -> None:
-    of = drift(served("a", COUNTS, ["u1"]))
+    of = drift(served("a", COUNTS, ["u1"]), answers=500)
     rng = np.random.default_rng(0)
 
     def answers(mean: float) -> None:
-        for score in rng.normal(mean, 1, 100):
+        for score in rng.normal(mean, 1, 500):
             of.answered(answer("a", ["i0"], score=float(score)))
         of.digest()
 
@@ -118,6 +118,11 @@ def test_scores_that_are_all_the_same_are_no_trouble() -> None:
         of.answered(answer("a", ["i0"], score=1.0))
         of.digest()
     assert of.score_psi()["a",] == pytest.approx(0, abs=0.01)
+    for score in (0.5, 1.5):
+        for _ in range(200):
+            of.answered(answer("a", ["i0"], score=score))
+        of.digest()
+        assert of.score_psi()["a",] > 1
 
 
 def test_few_tell_nothing() -> None:

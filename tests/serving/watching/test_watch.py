@@ -175,6 +175,14 @@ def test_a_store_that_hangs_is_unavailable_although_nothing_failed() -> None:
     assert not world.watch.store_available()
 
 
+def test_what_was_shown_is_no_drift() -> None:
+    world = World()
+    world.watch._took([event("1", "cold", "impression")] * 100)
+    assert world.watch.drift.cold_items() == {}
+    world.watch._took([event("1", "cold", "click")] * 100)
+    assert world.watch.drift.cold_items() == {("shop", "events"): 1.0}
+
+
 def test_few_requests_raise_nothing() -> None:
     world = World()
     world.seconds(5)

@@ -191,7 +191,9 @@ class Watch:
 
     def _took(self, events: Sequence[Any]) -> None:
         self.rates.took(events)
-        self.metrics.unknown_items(self.drift.took(events))
+        # What was shown is the model's doing; drift is in what people do.
+        shown = self.rates.config.impression
+        self.metrics.unknown_items(self.drift.took([event for event in events if event.action not in shown]))
 
     def _run(self, name: str, seconds: float, step: Callable[[], None]) -> None:
         def run() -> None:
