@@ -74,12 +74,12 @@ def test_new_and_changed_items_get_the_vectors_that_the_trained_model_gives_them
 ) -> None:
     theirs = saved_and_loaded(trained, tmp_path / "trained")
     ours = saved_and_loaded(plain, tmp_path / "plain") if stored else in_fp32(trained)
-    before = ours.item_vectors.copy()  # type: ignore[attr-defined]
+    before = ours.item_table.copy()  # type: ignore[attr-defined]
     assert ours.add_items(NEW) == theirs.add_items(NEW)
-    np.testing.assert_allclose(ours.item_vectors, theirs.item_vectors, rtol=1e-3, atol=2e-4)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(ours.item_table, theirs.item_table, rtol=1e-3, atol=2e-4)  # type: ignore[attr-defined]
     codes = ours.item_vocabulary.encode(NEW["item_id"])
     untouched = np.setdiff1d(np.arange(len(before)), codes)
-    assert np.array_equal(ours.item_vectors[untouched], before[untouched])  # type: ignore[attr-defined]
+    assert np.array_equal(ours.item_table[untouched], before[untouched])  # type: ignore[attr-defined]
     questions = [[0, 3, 6], [1, 4, 7], [100, 101]]
     wanted, found = (each.score(histories=questions, items=[*NEW["item_id"], 9]) for each in (theirs, ours))
     np.testing.assert_allclose(found["score"], wanted["score"], rtol=1e-3, atol=1e-3)

@@ -90,10 +90,10 @@ def text_cosine(trained: SequenceRecommender, model: ExportedRecommender) -> flo
 def _items(trained: SequenceRecommender, text: bool) -> ExportedItems:
     tower, features = trained.model.tower, trained.log.features
     if features is None and tower.text is None:
-        return ExportedItems(trained.item_vectors)
+        return ExportedItems(trained.item_table)
     own = tower.ids.weight.detach().numpy() * tower.get_buffer("known").numpy()[:, None]
     return ExportedItems(
-        trained.item_vectors,
+        trained.item_table,
         own.astype(np.float32),
         features,
         None if features is None else tower.attributes.detach().numpy(),

@@ -97,7 +97,7 @@ class ExportedRecommender(SequenceScores):
         return self.reading.target if self._fitted else None
 
     @property
-    def item_vectors(self) -> np.ndarray:  # noqa: D102 - as in the base
+    def item_table(self) -> np.ndarray:  # noqa: D102 - as in the base
         return self.vectors.vectors
 
     def with_threads(self, threads: int | None) -> Self:
