@@ -34,6 +34,7 @@ from benchmarks import (
     text,
     toolkit,
 )
+from benchmarks import store as event_store
 from benchmarks import tuning as modes_of_tuning
 from benchmarks.encoders import encoders
 from benchmarks.long import long_histories
@@ -65,6 +66,7 @@ def main() -> None:
     asked = parser.parse_args()
     measures = {
         "import": speed.import_time,
+        "store": event_store.store,
         "preparation": speed.preparation,
         "softmax": speed.softmax,
         "long": long_histories,

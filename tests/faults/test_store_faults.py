@@ -255,6 +255,11 @@ def filled(store: Store, most: int = 4_000) -> tuple[set[str], StoreError | None
     return acknowledged, refused
 
 
+def append_for_long(store: Store) -> None:
+    for number in range(50):
+        store.append([Event(f"after-{number}-{n}-" + "x" * 300, "u2", "i", 1) for n in range(10)])
+
+
 def check_full(store: Store, url: str, acknowledged: set[str], refused: StoreError | None, free: Path) -> None:
     """Refused by name, old data readable, and well again by itself when there is room."""
     assert isinstance(refused, StoreFull)
@@ -262,8 +267,7 @@ def check_full(store: Store, url: str, acknowledged: set[str], refused: StoreErr
     assert {e.event_id for e in all_events(store)} == acknowledged
     assert len(store.history("u", 10)) == 10
     with pytest.raises(StoreFull):
-        for _ in range(50):
-            store.append([Event(f"after-{time.time_ns()}-" + "x" * 300, "u2", "i", 1) for _ in range(10)])
+        append_for_long(store)
     free.unlink()
     assert store.append(batch(0)).stored == BATCH
     assert not lost_or_repeated(url, acknowledged)

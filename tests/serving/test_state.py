@@ -109,9 +109,7 @@ def test_whoever_is_unknown_has_an_empty_history(served: Served, store: Store) -
 
 
 def test_whole_numbers_of_a_log_are_found_by_their_text_and_nothing_else_is(store: Store) -> None:
-    served = served_over(
-        [("7", "1", 10, "view"), ("8", "2", 11, "view")], user_id=pl.Int64, item_id=pl.Int64
-    )
+    served = served_over([("7", "1", 10, "view"), ("8", "2", 11, "view")], user_id=pl.Int64, item_id=pl.Int64)
     store.append([at(30, "2", user_id="7")])
     assert items(served, State(store).of(served, "7")) == [1, 2]
     for other in ("07", " 7", "7.0", "+7"):
@@ -120,7 +118,9 @@ def test_whole_numbers_of_a_log_are_found_by_their_text_and_nothing_else_is(stor
 
 @settings(max_examples=60, suppress_health_check=[*HealthCheck])
 @given(
-    logged=st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 9), st.sampled_from(["view", "buy"])), max_size=9),
+    logged=st.lists(
+        st.tuples(st.sampled_from("abcd"), st.integers(1, 9), st.sampled_from(["view", "buy"])), max_size=9
+    ),
     stored=st.lists(
         st.tuples(
             st.sampled_from(["a", "b", "c", "d", "unknown"]), st.integers(1, 9), st.sampled_from(["view", "buy", None])

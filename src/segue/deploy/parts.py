@@ -39,6 +39,7 @@ def in_fp32(trained: SequenceRecommender, text: bool = True) -> ExportedRecommen
     model = ExportedRecommender()
     model.know_as(trained)
     model.encoder = Graph(trace_encoder(trained.model, columns))
+    columns = tuple(name for name in columns if name in model.encoder.inputs)  # what nothing reads is dropped there
     model.reading = Reading(columns, trained.plan.max_length, trained.plan.long_history, trained.target)
     model.vectors = _items(trained, text)
     model.trend, model.prior = trained.trend, trained.prior

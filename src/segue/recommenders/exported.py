@@ -63,7 +63,8 @@ class Reading:
 
     def readable(self, histories: Histories) -> Histories:
         """Histories with those columns only that are read."""
-        clock, actions = "times" in self.columns, "actions" in self.columns
+        clock = not {"times", "asked", "calendar"}.isdisjoint(self.columns)
+        actions = not {"actions", "wanted"}.isdisjoint(self.columns)
         return replace(
             histories,
             timestamps=histories.timestamps if clock else None,
