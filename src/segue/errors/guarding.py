@@ -154,3 +154,17 @@ class AddressTaken(GuardError):
     code = "V057"
     template = "Cannot listen on {host}:{port}: {reason}."
     remedy = "Choose another --port or --host, or stop what uses it."
+
+
+class Unforeseen(GuardError):
+    code = "V058"
+    status: ClassVar[int] = 500
+    template = "Something unforeseen went wrong in the service."
+    remedy = "The log tells more under the request id {request_id}."
+
+
+class RouteUnknown(GuardError):
+    code = "V059"
+    status: ClassVar[int] = 404
+    template = "There is nothing at this address."
+    remedy = "GET /openapi.json lists what there is."

@@ -18,7 +18,9 @@ from segue.serving.guard.gate import GateSettings
 from segue.serving.guard.limits import LimitSettings
 from segue.serving.guard.logs import LogSettings
 from segue.serving.learning.online import OnlineConfig
+from segue.serving.learning.schedule import ScheduleConfig
 from segue.serving.models.models import ModelsSettings
+from segue.serving.page.settings import PageSettings
 from segue.serving.state import StateConfig
 from segue.serving.store.settings import StoreConfig
 from segue.serving.watching.alerts import AlertsConfig
@@ -51,12 +53,16 @@ class ServiceSettings(Config):
     """What the log says of people."""
     online: OnlineConfig = OnlineConfig()
     """What is learnt between updates."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    """When models are updated."""
     feedback: FeedbackConfig = FeedbackConfig()
     """Which actions are impressions, clicks and conversions."""
     drift: DriftConfig = DriftConfig()
     """What is held against what, to see a change."""
     alerts: AlertsConfig = AlertsConfig()
     """Limits that raise an alert, and who is told."""
+    page: PageSettings = PageSettings()
+    """Whether there is a web page."""
 
     @classmethod
     def read(cls, path: str | Path | None = None, assignments: Iterable[str] = ()) -> Self:

@@ -62,25 +62,33 @@ def within(place: str, value: int, limit: int, setting: str) -> None:
         raise OverLimit(place=place, value=value, limit=limit, setting=setting)
 
 
+async def answered(request: Request, service: Any, kind: str, call: Callable[[], Answer]) -> Response:
+    """An answer made in a thread of the gate, as JSON; the log and the metrics hear of it."""
+    answer, seconds = await timed(service, call)
+    request.state.model = answer.model
+    if answer.user_id is not None:
+        request.state.user_id = answer.user_id
+    if service.watch is not None:
+        service.watch.answered(answer, seconds, kind)
+    return sent(told(answer))
+
+
+async def timed(service: Any, call: Callable[[], T]) -> tuple[T, float]:
+    """What a call returns, made in a thread of the gate, and the seconds it took there."""
+
+    def clocked() -> tuple[T, float]:
+        began = time.perf_counter()
+        return call(), time.perf_counter() - began
+
+    return await through_gate(service, clocked)
+
+
 async def through_gate(service: Any, call: Callable[[], T]) -> T:
     """What a call returns, made in a thread of the gate: no more at once than it admits, none longer than it allows."""
     if service.gate is None:
         return await asyncio.to_thread(call)
     admitted: Awaitable[T] = service.gate.run(call)
     return await admitted
-
-
-def watched(service: Any, call: Callable[[], Answer], kind: str) -> Callable[[], Answer]:
-    """A call for an answer, timed where it is made, and told to the watch."""
-
-    def timed() -> Answer:
-        began = time.perf_counter()
-        answer = call()
-        if service.watch is not None:
-            service.watch.answered(answer, time.perf_counter() - began, kind)
-        return answer
-
-    return timed
 
 
 def part(service: Any, name: str) -> Any:

@@ -63,12 +63,16 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": schemas.Problem, "description": told[status]} for status in sorted({*always, *statuses})}
 
 
-def problem(request: Request, error: SegueError, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    """An error as an answer; its code is left in the request's scope, where the metrics find it."""
-    request.scope["segue_error"] = error.code
+def problem(error: SegueError, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """An error as an answer."""
     document = {"code": error.code, "message": _clean(error.message), "remedy": _clean(error.advice)}
     body = orjson.dumps({"error": document})
     return Response(body, status, headers=dict(headers or {}), media_type="application/json")
+
+
+def _counted(request: Request, error: SegueError, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    request.scope["segue_error"] = error.code  # where the metrics look for it
+    return problem(error, status, headers)
 
 
 def request_id(request: Request) -> str:
@@ -93,30 +97,28 @@ def shown(value: Any) -> str:
 async def _segue_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SegueError)
     status = 404 if isinstance(error, UnknownItems) else int(getattr(error, "status", 422))
-    seconds = error.values.get("seconds")
-    headers = {"Retry-After": str(int(seconds))} if status in (429, 503) and isinstance(seconds, int | float) else {}
-    return problem(request, _without_places(error), status, headers)
+    return _counted(request, _without_places(error), status, getattr(error, "headers", {}))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return problem(request, malformed(error.errors()[0]), RequestMalformed.status)
+    return _counted(request, malformed(error.errors()[0]), RequestMalformed.status)
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = str(request.scope.get("path", ""))[:_SHOWN]
     if error.status_code == 404:
-        return problem(request, RouteUnknown(path=path), 404)
+        return _counted(request, RouteUnknown(), 404)
     if error.status_code == 405:
-        return problem(request, MethodRefused(method=request.method[:20], path=path), 405, error.headers)
-    return problem(request, RequestUnread(reason=_clean(str(error.detail))[:200]), error.status_code, error.headers)
+        return _counted(request, MethodRefused(method=request.method[:20], path=path), 405, error.headers)
+    return _counted(request, RequestUnread(reason=_clean(str(error.detail))[:200]), error.status_code, error.headers)
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
     name = request_id(request)
     _log.error("request %s failed: %s", name, type(error).__name__)
-    return problem(request, Unforeseen(request_id=name), 500)
+    return _counted(request, Unforeseen(request_id=name), 500)
 
 
 def malformed(found: Mapping[str, Any]) -> RequestMalformed:

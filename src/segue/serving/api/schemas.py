@@ -118,12 +118,13 @@ class HistoryEvent(Body):
 
 
 def _kind(history: Any) -> str:
-    return "events" if isinstance(history, list) and history and isinstance(history[0], dict) else "items"
+    mapped = isinstance(history, list) and bool(history) and isinstance(history[0], dict)
+    return "of events" if mapped else "of ids"
 
 
 History = Annotated[
-    Annotated[list[Id], Field(fail_fast=True, max_length=HISTORY), Tag("items")]
-    | Annotated[list[HistoryEvent], Field(fail_fast=True, max_length=HISTORY), Tag("events")],
+    Annotated[list[Id], Field(fail_fast=True, max_length=HISTORY), Tag("of ids")]
+    | Annotated[list[HistoryEvent], Field(fail_fast=True, max_length=HISTORY), Tag("of events")],
     Discriminator(_kind),
 ]
 
@@ -293,6 +294,13 @@ class ItemsIn(Body):
             "examples": [{"items": [{"item_id": "i900", "title": "A new film", "categories": ["drama"]}]}]
         }
     )
+
+
+ItemsForms = Annotated[
+    Annotated[list[ItemIn], Field(fail_fast=True, min_length=1, max_length=BATCH), Tag("several")]
+    | Annotated[ItemsIn, Tag("batch")],
+    Discriminator(lambda body: "several" if isinstance(body, list) else "batch"),
+]
 
 
 class ItemsOut(BaseModel):

@@ -19,7 +19,8 @@ def personal() -> list[Table]:
 def erase(connection: Connection, user_id: str) -> dict[str, int]:
     """Remove a person's rows; table to rows removed."""
     return {
-        str(table.name): connection.execute(delete(table).where(table.c.user_id == user_id)).rowcount for table in personal()
+        str(table.name): connection.execute(delete(table).where(table.c.user_id == user_id)).rowcount
+        for table in personal()
     }
 
 
