@@ -71,9 +71,7 @@ def problem(error: SegueError, status: int, headers: Mapping[str, str] | None = 
 
 
 def _counted(request: Request, error: SegueError, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    watch = request.app.state.service.watch
-    if watch is not None:
-        watch.metrics.error(error.code)
+    request.scope["segue_error"] = error.code  # where the metrics look for it
     return problem(error, status, headers)
 
 
