@@ -16,6 +16,7 @@ from segue.cli import (
     classify,
     compare,
     compare_tuning,
+    estimate,
     evaluate,
     export,
     fetch,
@@ -55,6 +56,7 @@ for module in (
     compare_tuning,
     add_items,
     update,
+    estimate,
     serve,
     export,
 ):

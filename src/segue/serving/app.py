@@ -43,17 +43,27 @@ def create_app(service: Service) -> FastAPI:
     routes.install(app)
     if service.watch is not None:
         app.include_router(watching_router(Depends(needs("admin"))))
-        # The innermost: routing tells it the template of the path.
-        app.add_middleware(Latency, metrics=service.watch.metrics)
+    declared: dict[str, str | None] = {"/openapi.json": "admin"}
+    pages = {}
+    if service.settings.page.on:
+        from segue.serving.page.mount import PATH, POLICY, mount
+        from segue.serving.page.service_source import ServiceSource
+
+        mount(app, ServiceSource(service))
+        declared[PATH], pages[PATH] = None, POLICY  # the page has a door of its own
     if service.keys is not None:
         # After all routes and mounts: what comes later is not found. Without keys nothing but health is let in.
         settings = service.settings
         app.state.routes = guard(
             app,
             service.keys,
-            declared={"/openapi.json": "admin"},
+            declared=declared,
+            pages=pages,
             limits=settings.body,
             logs=settings.logs,
             connections=settings.connections,
         )
+    if service.watch is not None:
+        # The outermost, so that refusals count; routing leaves the template of the path in the scope that all share.
+        app.add_middleware(Latency, metrics=service.watch.metrics)
     return app

@@ -46,13 +46,7 @@ def build(directory: str | Path | None, settings: ServiceSettings | None = None)
 def _joined(store: Store, directory: str | Path | None, settings: ServiceSettings) -> Service:
     keys = Keys(store)
     watch = Watch(settings.alerts, settings.feedback, settings.drift)
-
-    def alarm(name: str, detail: str | None) -> None:
-        if detail is None:
-            watch.alerts.clear(name)
-        else:
-            watch.alerts.raise_alert(name, detail)
-
+    alarm = watch.alerts.alarm
     models = Models.open(store, directory, settings=settings.models, alarm=alarm)
     newest = store.newest()
     follower = Follower(

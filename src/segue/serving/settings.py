@@ -20,6 +20,7 @@ from segue.serving.guard.logs import LogSettings
 from segue.serving.learning.online import OnlineConfig
 from segue.serving.learning.schedule import ScheduleConfig
 from segue.serving.models.models import ModelsSettings
+from segue.serving.page.settings import PageSettings
 from segue.serving.state import StateConfig
 from segue.serving.store.settings import StoreConfig
 from segue.serving.watching.alerts import AlertsConfig
@@ -60,6 +61,8 @@ class ServiceSettings(Config):
     """What is held against what, to see a change."""
     alerts: AlertsConfig = AlertsConfig()
     """Limits that raise an alert, and who is told."""
+    page: PageSettings = PageSettings()
+    """Whether there is a web page."""
 
     @classmethod
     def read(cls, path: str | Path | None = None, assignments: Iterable[str] = ()) -> Self:

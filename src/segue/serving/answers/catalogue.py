@@ -18,6 +18,7 @@ import polars as pl
 
 from segue.data.attribute_columns import entries_of, find_separator, numbers_of, text_of
 from segue.errors import FilterUnavailable
+from segue.ranking.topk import top_k
 from segue.serving.answers.questions import Filters, Id
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ class Catalogue:
     def is_of(self, recommender: Recommender) -> bool:
         """Whether the recommender still has this catalogue."""
         return recommender.item_vocabulary is self.vocabulary and recommender.items is self.items
+
+    def best(self, scores: np.ndarray, k: int) -> np.ndarray:
+        """Codes of the ``k`` best by (catalogue + 1,) scores, best first; fewer where others are minus infinity."""
+        # Items may have come since the model was given to this request.
+        codes = top_k(scores[None, : self.size].copy(), min(k, self.size - 1), self.prior[: len(scores)])[0][0]
+        return codes[codes > 0]
 
     def listable(self, filters: Filters) -> np.ndarray | None:
         """A mask of the items that pass all filters; None: all do.
@@ -83,6 +90,14 @@ class Catalogue:
         vectors = np.zeros((len(codes), max(1, len(columns))), dtype=np.float32)
         vectors[row_of[items[part]], column] = 1
         return vectors
+
+    def category_names(self, limit: int) -> list[str]:
+        """The categories of most items, in small letters and in order of the alphabet; none where there are none."""
+        if self._categories is None:
+            return []
+        names, _, places = self._categories
+        most = np.argsort(-np.bincount(places, minlength=len(names)), kind="stable")[:limit]
+        return [str(name) for name in names.gather(np.sort(most)).to_list()]
 
     def search(self, query: str, k: int) -> list[Id]:
         """Ids of items whose id or title begins with the query, then those whose title holds it; popular ones first."""

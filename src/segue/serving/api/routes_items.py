@@ -13,7 +13,7 @@ from segue.errors import ItemRowsUnreadable, ItemsNotTaken
 from segue.recommenders import growing
 from segue.serving.answers.settings import TEXT, K
 from segue.serving.api import schemas
-from segue.serving.api.common import limits_of, listed, part, router, sent, service_of, through_gate, within
+from segue.serving.api.common import limits_of, listed, part, router, sent, service_of, through_gate, timed, within
 from segue.serving.api.problems import responses
 from segue.serving.guard.scopes import needs
 
@@ -39,7 +39,10 @@ async def similar(
     """What follows or accompanies the item best. 404 where the catalogue lacks it."""
     service = service_of(request)
     within("query.k", k, limits_of(service).k, "k")
-    name, items = await through_gate(service, partial(part(service, "answers").similar, item_id, k))
+    answers = part(service, "answers")
+    (name, items), seconds = await timed(service, partial(answers.similar, item_id, k))
+    if service.watch is not None:
+        service.watch.metrics.answered(name, "similar", seconds)
     return sent({"model": name, "item_id": item_id, "items": [listed(each) for each in items]})
 
 
@@ -71,7 +74,7 @@ async def search(
 )
 async def put_items(
     request: Request,
-    body: schemas.ItemsIn | list[schemas.ItemIn] = Body(),  # noqa: B008 - how FastAPI reads it
+    body: Annotated[schemas.ItemsForms, Body()],
 ) -> Response:
     """Rows with ``item_id`` and any columns of the catalogue; models rank them within a second, without training.
 
@@ -82,7 +85,7 @@ async def put_items(
     given = body if isinstance(body, list) else body.items
     within("body.items", len(given), limits_of(service).batch, "batch")
     rows = [each.model_dump() for each in given]
-    new = await through_gate(service, partial(_taken, service, rows))
+    new = await through_gate(service, partial(taken, service, rows))
     await asyncio.to_thread(part(service, "store").put_items, rows)
     for name in ("models", "follower"):
         wake = getattr(getattr(service, name), "wake", None)
@@ -91,7 +94,7 @@ async def put_items(
     return sent({"stored": len({str(row["item_id"]) for row in rows}), "new": new})
 
 
-def _taken(service: Any, rows: list[dict[str, Any]]) -> int:
+def taken(service: Any, rows: list[dict[str, Any]]) -> int:
     """Refuse rows that the model in service cannot take, before they are kept; how many items are new to it."""
     model = part(service, "models").choose(None).recommender
     if not growing.can_grow(model):

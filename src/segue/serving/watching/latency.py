@@ -1,6 +1,7 @@
 """Seconds of each request by route template and status: a pure ASGI middleware, and percentiles of the last minute.
 
-Requests that no route took (unknown paths, requests refused before routing) share one label.
+Requests that no route took (unknown paths, requests refused before routing) share one label. Whoever answers with an
+error leaves its code in the scope as ``segue_error``, and it is counted here.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Latency:
             metrics.in_flight -= 1
             route = getattr(scope.get("route"), "path", OTHER)
             self._of(route, status).observe(perf_counter() - began)
+            if (code := scope.get("segue_error")) is not None:
+                metrics.error(code)
             if status == 429:
                 metrics.refused.inc()
             elif status == 504:
@@ -75,12 +78,14 @@ class Recent:
         requests: how many.
         p99: seconds within which 99 of 100 were answered, interpolated within a bucket; None where there were none.
         errors, refused: shares of them that ended with 5xx, and with 429; None likewise.
+        p50: as p99, of half of them.
     """
 
     requests: int
     p99: float | None
     errors: float | None
     refused: float | None
+    p50: float | None = None
 
 
 class LastMinute:
@@ -109,7 +114,8 @@ class LastMinute:
         asked = int(answered)
         if not asked:
             return Recent(0, None, None, None)
-        return Recent(asked, self._quantile(0.99, buckets), float(errors / asked), float(refused / asked))
+        p50, p99 = (self._quantile(share, buckets) for share in (0.5, 0.99))
+        return Recent(asked, p99, float(errors / asked), float(refused / asked), p50)
 
     def _totals(self) -> tuple[np.ndarray, np.ndarray]:
         """Counts since the start: one per bucket (not cumulative), and requests, errors, refusals."""
