@@ -24,6 +24,7 @@ from benchmarks import (
     item_text,
     language_ranker,
     mining,
+    online,
     pattern_routes,
     patterns_recommender,
     pretraining,
@@ -81,6 +82,7 @@ def main() -> None:
         "few-shot-events": few_shot.few_events,
         "cross-domain-departments": cross_domain.departments,
         "cross-domain-movies": cross_domain.movies,
+        "online": online.online,
     }.items():
         measures[name] = partial(measure_on, asked.data)
     if all(name in READY or (asked.data / name).exists() for name in patterns_recommender.LOGS):

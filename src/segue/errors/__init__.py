@@ -17,4 +17,6 @@ from segue.errors.measuring import *
 from segue.errors.mining import *
 from segue.errors.models import *
 from segue.errors.serving import *
+from segue.errors.showing import *
 from segue.errors.storing import *
+from segue.errors.watching import *

@@ -69,6 +69,10 @@ class ALS(Recommender):
             users[row] = np.linalg.solve(left, (1 + self.config.alpha) * items.sum(0))
         return users @ self._factors.T
 
+    def item_vectors(self, codes: np.ndarray) -> np.ndarray:
+        """Their factors."""
+        return self._factors[codes]
+
     def _grow(self, growth: Growth) -> None:
         self._factors = longer(self._factors, growth.rows)
 

@@ -209,10 +209,7 @@ class Recommender(ABC):
         self._require_fitted()
         k = _whole(k)
         asked = asking.about(self, asking.resolve(self, users, histories), at, action)
-        exclude: bool | np.ndarray = self.exclude_seen if exclude_seen is None else exclude_seen
-        if exclude_seen is None and asked.kinds and asked.histories.wanted is not None:
-            exclude = self._rarely_again[asked.histories.wanted]
-        codes, scores = self.recommend_codes(asked.histories, k, exclude_seen=exclude, progress=progress)
+        codes, scores = self.recommend_codes(asked.histories, k, exclude_seen=exclude_seen, progress=progress)
         return asking.answer(self, asked, codes, scores)
 
     def recommend_codes(
@@ -220,17 +217,16 @@ class Recommender(ABC):
         histories: Histories,
         k: int,
         *,
-        exclude_seen: bool | np.ndarray,
+        exclude_seen: bool | np.ndarray | None,
         among: np.ndarray | None = None,
         progress: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`recommend` in codes: (rows, k) item codes, 0 where a list ends, and their scores.
 
-        Scores stream through a block of fixed size; users x items is never held. ``exclude_seen`` is one for all
-        or one for each row; ``among`` is a mask (catalogue + 1,) of the items that may be listed.
+        Scores stream through a block of fixed size; users x items is never held. ``exclude_seen`` is one for all,
+        one for each row, or None (see :meth:`left_out`); ``among`` is a mask (catalogue + 1,) of items that may be listed.
         """
-        histories = self._about_target(histories)
-        left_out = kinds.seen(histories, exclude_seen)
+        left_out = self.left_out(histories, exclude_seen)
         rows, width = len(histories), len(self.item_vocabulary) + 1
         k = min(k, width - 1)
         codes = np.zeros((rows, k), dtype=np.int64)
@@ -242,6 +238,23 @@ class Recommender(ABC):
                 block[:, ~among] = -np.inf
             codes[part], scores[part] = top_k(block, k, prior, seen.offsets, seen.items)
         return codes, scores
+
+    def score_codes(self, histories: Histories) -> np.ndarray:
+        """(rows, catalogue + 1) float32 scores, all held at once; column 0 is padding and says nothing."""
+        scores = np.empty((len(histories), len(self.item_vocabulary) + 1), dtype=np.float32)
+        for part, block in self._blocks(histories, show=False):
+            scores[part] = block
+        return scores
+
+    def left_out(self, histories: Histories, exclude_seen: bool | np.ndarray | None = None) -> Histories:
+        """The events of each row whose items its answer leaves out; None: as suits this log and the kind asked for."""
+        if exclude_seen is None:
+            exclude_seen = self.exclude_seen if histories.wanted is None else self._rarely_again[histories.wanted]
+        return kinds.seen(self._about_target(histories), exclude_seen)
+
+    def item_vectors(self, codes: np.ndarray) -> np.ndarray | None:
+        """(codes, d) float32: what tells how alike items are, by their cosine; None where the model has none."""
+        return None
 
     def score(
         self,

@@ -54,6 +54,13 @@ class EASE(Recommender):
         scores[:, self._items] = seen[:, self._items] @ self._weights
         return scores
 
+    def item_vectors(self, codes: np.ndarray) -> np.ndarray:
+        """Their weights in the scores of all others; zeros for items that take no part."""
+        places = np.searchsorted(self._items, codes)
+        places[places == len(self._items)] = 0
+        part = self._items[places] == codes
+        return np.asarray(self._weights[:, places].T * part[:, None])
+
     def _grow(self, growth: Growth) -> None:
         """Items without weights score 0."""
 

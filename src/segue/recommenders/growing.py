@@ -74,7 +74,7 @@ class Growth:
 
 def add_items(model: Recommender, frame: Any) -> AddedItems:
     """See ``Recommender.add_items``."""
-    given = _read(model, frame)
+    given = read(model, frame)
     known = model.item_vocabulary
     fresh = given.filter(pl.Series(known.encode(given["item_id"]) == 0))["item_id"]
     items, told = _merged(model.items, given)
@@ -107,8 +107,19 @@ def _grow(model: Recommender, growth: Growth) -> None:
     model.__dict__ = grown.__dict__  # at once: whoever asks meanwhile is answered by the one or by the other
 
 
-def _read(model: Recommender, frame: Any) -> pl.DataFrame:
-    """The rows given, in the types of the catalogue that is there."""
+def can_grow(model: Recommender) -> bool:
+    """Whether a recommender takes items without training."""
+    from segue.recommenders.base import Recommender
+
+    return type(model)._grow is not Recommender._grow
+
+
+def read(model: Recommender, frame: Any) -> pl.DataFrame:
+    """The rows of a frame of items, in the types of the catalogue that is there.
+
+    Raises:
+        ColumnMissing, DuplicateItems, EmptyLog, IdsDiffer, ColumnUnreadable.
+    """
     table, _ = frames.to_polars(frame, "items")
     table = schema.normalise_items(schema.rename(table, None, ("item_id",), "catalogue"))
     wanted = {"item_id": model.item_vocabulary.ids.dtype}

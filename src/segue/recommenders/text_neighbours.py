@@ -110,6 +110,10 @@ class TextNeighbours(Recommender):
         weights = recency_matrix(histories, self.config.last, self.config.decay, len(self._vectors))
         return np.asarray((weights @ self._vectors) @ self._vectors.T, dtype=np.float32)
 
+    def item_vectors(self, codes: np.ndarray) -> np.ndarray:
+        """Those of their text."""
+        return self._vectors[codes]
+
     def _save(self, artefact: artefacts.Writer) -> None:
         artefact.tensors("text", {"vectors": self._kept})
 

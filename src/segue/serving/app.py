@@ -8,10 +8,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from segue import __version__
+from segue.serving.api import routes
+from segue.serving.guard.guarding import guard
+from segue.serving.guard.scopes import needs
 from segue.serving.service import Service
+from segue.serving.watching.latency import Latency
+from segue.serving.watching.routes import watching_router
 
 _ABOUT = """Recommend, listen, learn, in one loop. Ids are those of your log and catalogue, in and out."""
 
@@ -30,8 +35,35 @@ def create_app(service: Service) -> FastAPI:
         finally:
             service.stop()
 
-    app = FastAPI(title="Segue", version=__version__, description=_ABOUT, lifespan=lifespan)
+    # The documents' own pages would load scripts from elsewhere; the document is what counts.
+    app = FastAPI(
+        title="Segue", version=__version__, description=_ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     app.state.service = service
-    # Routers of api/ and watching/ are included here, then middlewares are added, the innermost first:
-    # latency, logs, security headers, limits of the body. The page is mounted last.
+    routes.install(app)
+    if service.watch is not None:
+        app.include_router(watching_router(Depends(needs("admin"))))
+    declared: dict[str, str | None] = {"/openapi.json": "admin"}
+    pages = {}
+    if service.settings.page.on:
+        from segue.serving.page.mount import PATH, POLICY, mount
+        from segue.serving.page.service_source import ServiceSource
+
+        mount(app, ServiceSource(service))
+        declared[PATH], pages[PATH] = None, POLICY  # the page has a door of its own
+    if service.keys is not None:
+        # After all routes and mounts: what comes later is not found. Without keys nothing but health is let in.
+        settings = service.settings
+        app.state.routes = guard(
+            app,
+            service.keys,
+            declared=declared,
+            pages=pages,
+            limits=settings.body,
+            logs=settings.logs,
+            connections=settings.connections,
+        )
+    if service.watch is not None:
+        # The outermost, so that refusals count; routing leaves the template of the path in the scope that all share.
+        app.add_middleware(Latency, metrics=service.watch.metrics)
     return app

@@ -78,8 +78,11 @@ class Service:
         return [
             (self.store, nothing, close),
             (self.writer, nothing, close),
+            (self.models, start, stop),
             (self.follower, start, stop),
+            (self.answers, start, stop),
             (self.gate, nothing, close),
+            (self.keys, start, stop),
             (self.watch, lambda part: part.start(self), stop),
             (self.schedule, start, stop),
         ]

@@ -1,0 +1,81 @@
+"""``segue serve``: an artefact as a service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segue.cli.shared import console
+
+
+def serve(
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            help="An artefact: what segue train saved, or better what segue export made of it. Without it the store "
+            "says which models serve.",
+            show_default=False,
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SEGUE_STORE",
+            help="Where events are kept: sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME.  "
+            "[default: sqlite:///segue.db]",
+            show_default=False,
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; others than loopback need a key.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 for any free one.")] = 8000,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings, a TOML file with a table for each group.", show_default=False)
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="group.name=value: gate.capacity=2, online.on=true, ...", show_default=False),
+    ] = None,
+) -> None:
+    """Serve recommendations, listen to what people do, and let it count at once.
+
+    [bold]Example[/bold]  segue serve models/shop --store sqlite:///shop.db
+
+    Then  curl -X POST localhost:8000/v1/recommend -H 'content-type: application/json' -d '{"history": ["i1", "i2"]}'
+    and the page at  http://localhost:8000/
+    """
+    from segue.errors import ExtraMissing
+
+    try:
+        from segue.serving.app import create_app
+        from segue.serving.building import build
+        from segue.serving.guard.logs import write_lines
+        from segue.serving.run import serve as run
+        from segue.serving.settings import ServiceSettings
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(what="segue serve", package=error.name, extra="serve") from None
+
+    assignments = list(settings or [])
+    if store is not None:
+        assignments.append(f'store.url="{store}"')
+    read = ServiceSettings.read(config, assignments)
+    service = build(model, read)
+
+    def ready(address: str) -> None:
+        console.print(f"Segue serves at {address}", highlight=False, soft_wrap=True)
+
+    def drain() -> None:
+        service.draining = True
+
+    write_lines()
+    code = run(
+        create_app(service),
+        host,
+        port,
+        read.connections,
+        open_to_all=service.keys.open,
+        on_ready=ready,
+        on_drain=drain,
+    )
+    raise typer.Exit(code)

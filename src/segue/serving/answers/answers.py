@@ -1,0 +1,290 @@
+"""Questions to ranked lists, in external ids; any thread may ask, and nothing here waits for the store.
+
+Order of an answer: history, scores, what was learnt online since, filters, seen items, diversity, exploration, reasons.
+Without any of these it is exactly what ``Recommender.recommend_codes`` gives. The list is noted for the store, and
+the models in the shadow are asked, behind its back.
+"""
+
+from __future__ import annotations
+
+import uuid
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from segue.data import frames
+from segue.data.histories import Histories
+from segue.errors import DiversityUnavailable
+from segue.recommenders.base import Recommender
+from segue.serving.answers import diversity, moments
+from segue.serving.answers.catalogue import Catalogue
+from segue.serving.answers.generating import continued, step_of
+from segue.serving.answers.journal import Journal, Sink
+from segue.serving.answers.questions import Answer, Id, Listed, Question
+from segue.serving.answers.reading import Asked, asked
+from segue.serving.answers.reasons import reasons
+from segue.serving.answers.settings import AnswersConfig
+from segue.serving.answers.shadows import Shadows
+from segue.serving.store.rows import ServedList
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A list in codes, best first; ``propensities`` where chance had a say."""
+
+    codes: np.ndarray
+    scores: np.ndarray
+    propensities: np.ndarray | None = None
+
+
+class Explorer(Protocol):
+    """Gives a share of the places to items that little is known of."""
+
+    def explore(self, served: Any, scores: np.ndarray, ranked: Ranked, recommendation_id: str) -> Ranked:
+        """Another list of the same length; ``scores`` (catalogue + 1,) is -inf where an item may not be listed."""
+        ...
+
+
+class Answers:
+    """Answers with the models that serve.
+
+    Args:
+        models: which model answers whom (``choose``, ``shadows``).
+        state: what is known of a user (``of``); None: nothing.
+        log: takes the lists that were shown, such as ``Writer.log``; None: nobody does.
+        online: what was learnt since (``correction``); None: nothing.
+        explorer: see :class:`Explorer`; None: no exploration.
+        config: settings.
+    """
+
+    def __init__(
+        self,
+        models: Any,
+        state: Any = None,
+        log: Sink | None = None,
+        *,
+        online: Any = None,
+        explorer: Explorer | None = None,
+        config: AnswersConfig | None = None,
+    ) -> None:
+        self.models, self.state, self.online, self.explorer = models, state, online, explorer
+        self.config = config or AnswersConfig()
+        self.journal = Journal(log) if log is not None and self.config.log_served else None
+        self.shadows = Shadows()
+        self._catalogues: weakref.WeakKeyDictionary[Recommender, Catalogue] = weakref.WeakKeyDictionary()
+
+    def start(self) -> None:
+        """Begin to write lists and to ask shadows."""
+        if self.journal is not None:
+            self.journal.start()
+        self.shadows.start()
+
+    def stop(self) -> None:
+        """End both; what waits is written."""
+        self.shadows.stop()
+        if self.journal is not None:
+            self.journal.stop()
+
+    # -- the three questions -----------------------------------------------------------------------------------
+
+    def recommend(self, question: Question) -> Answer:
+        """The best items.
+
+        Raises:
+            MomentUnreadable, ActionUnknown, ActionNotLearnt, HistoryMixed, FilterUnavailable, DiversityUnavailable.
+        """
+        served = self._chosen(question)
+        name = uuid.uuid4().hex
+        read = self._read(question, served)
+        ranked = self._ranked(question, served, read.histories, name)
+        answer = self._told(question, served, read, ranked, name)
+        self._note(answer, question)
+        for shadow in self.models.shadows():
+            self._ask_shadow(shadow, question, answer)
+        return answer
+
+    def generate(self, question: Question, n: int) -> Answer:
+        """The next ``n`` items, each chosen as if those before it had been taken; none comes twice.
+
+        Where the log has a clock, the moment that is asked about moves on by the median gap of the history's events
+        with each item. ``score`` is the item's at its own step, so that scores need not fall. Raises as
+        :meth:`recommend`.
+        """
+        served = self._chosen(question)
+        read = self._read(question, served)
+        catalogue = self.catalogue(served.recommender)
+        allowed = catalogue.listable(question.filters)
+        step = step_of(read.histories)
+        histories = read.histories
+        chosen: list[int] = []
+        found: list[float] = []
+        for number in range(n):
+            # What may be listed depends on the history that was told; of the items chosen since none comes twice.
+            scores = self._scores(served, question, histories, read.histories, allowed)
+            scores[chosen] = -np.inf
+            code = self._next(question, served, scores, np.array(chosen, dtype=np.int64))
+            if code is None:
+                break
+            chosen.append(code)
+            found.append(float(scores[code]))
+            if number + 1 < n:
+                histories = continued(histories, code, step)
+        ranked = Ranked(np.array(chosen, dtype=np.int64), np.array(found, dtype=np.float32))
+        why = reasons(served.recommender, read.histories, ranked.codes) if question.explain else None
+        answer = self._told(question, served, read, ranked, uuid.uuid4().hex, why)
+        self._note(answer, question)
+        return answer
+
+    def similar(self, item_id: Id, k: int) -> tuple[str, list[Listed]]:
+        """The name of the model, and the items that go with one best. Raises ``UnknownItems``."""
+        served = self.models.choose(None)
+        model: Recommender = served.recommender
+        frame, _ = frames.to_polars(model.similar_items([item_id], k), "similar items")
+        rows = zip(frame["similar_item_id"].to_list(), frame["score"].to_list(), frame["rank"].to_list(), strict=True)
+        finite = [row for row in rows if np.isfinite(row[1])]
+        return served.name, [Listed(item, score, rank, model.titles.get(item)) for item, score, rank in finite]
+
+    def search(self, query: str, k: int) -> tuple[str, list[dict[str, Any]]]:
+        """The name of the model, and rows of its catalogue whose title or id holds a text."""
+        served = self.models.choose(None)
+        catalogue = self.catalogue(served.recommender)
+        return served.name, catalogue.rows(catalogue.search(query, k))
+
+    def catalogue(self, model: Recommender) -> Catalogue:
+        """A model's catalogue, made ready at its first question."""
+        known = self._catalogues.get(model)
+        if known is None or not known.is_of(model):
+            known = self._catalogues[model] = Catalogue(model)
+        return known
+
+    # -- how -----------------------------------------------------------------------------------------------------
+
+    def _chosen(self, question: Question) -> Any:
+        return self.models.choose(None if question.user_id is None else str(question.user_id))
+
+    def _read(self, question: Question, served: Any) -> Asked:
+        return asked(question, served, self.state, self.config.unsaid)
+
+    def _scores(
+        self, served: Any, question: Question, histories: Histories, told: Histories, allowed: np.ndarray | None
+    ) -> np.ndarray:
+        """(catalogue + 1,) scores, -inf where an item may not be listed; ``told`` is the history that was given."""
+        model: Recommender = served.recommender
+        scores: np.ndarray = model.score_codes(histories)[0]
+        if self.online is not None:
+            biases = self.online.correction(served.name, histories)
+            if biases is not None:
+                known = min(len(biases), len(scores))  # items may have come since the one or the other
+                scores[:known] += biases[:known]
+        if allowed is not None:
+            known = min(len(allowed), len(scores))
+            scores[:known][~allowed[:known]] = -np.inf
+            scores[known:] = -np.inf
+        scores[model.left_out(told, question.exclude_seen).items] = -np.inf
+        scores[~np.isfinite(scores)] = -np.inf  # what is no number has no place in a list
+        scores[0] = -np.inf
+        return scores
+
+    def _ranked(self, question: Question, served: Any, histories: Histories, name: str) -> Ranked:
+        catalogue = self.catalogue(served.recommender)
+        scores = self._scores(served, question, histories, histories, catalogue.listable(question.filters))
+        if question.diversity == 0:
+            codes = catalogue.best(scores, question.k)
+        else:
+            pool = catalogue.best(scores, max(5 * question.k, self.config.diversity_pool))
+            vectors = self._vectors(served, pool)
+            codes = pool[diversity.spread(scores[pool], vectors, question.k, question.diversity)]
+        ranked = Ranked(codes, scores[codes])
+        if self.explorer is None or not question.explore:
+            return ranked
+        return self.explorer.explore(served, scores, ranked, name)
+
+    def _next(self, question: Question, served: Any, scores: np.ndarray, before: np.ndarray) -> int | None:
+        """The code of the next item of a sequence; None where no item is left."""
+        catalogue = self.catalogue(served.recommender)
+        if question.diversity == 0:
+            found = catalogue.best(scores, 1)
+            return int(found[0]) if len(found) else None
+        pool = catalogue.best(scores, self.config.diversity_pool)
+        if not len(pool):
+            return None
+        vectors = self._vectors(served, np.concatenate([pool, before]))
+        places = diversity.spread(scores[pool], vectors[: len(pool)], 1, question.diversity, vectors[len(pool) :])
+        return int(pool[places[0]])
+
+    def _vectors(self, served: Any, codes: np.ndarray) -> np.ndarray:
+        """(codes, d) what tells how alike items are: the model's vectors, else categories."""
+        vectors: np.ndarray | None = served.recommender.item_vectors(codes)
+        if vectors is None:
+            vectors = self.catalogue(served.recommender).category_vectors(codes)
+        if vectors is None:
+            raise DiversityUnavailable(model=served.name)
+        return vectors
+
+    def _told(
+        self, question: Question, served: Any, read: Asked, ranked: Ranked, name: str, why: Sequence[Any] | None = None
+    ) -> Answer:
+        model: Recommender = served.recommender
+        if question.explain and why is None:
+            why = reasons(model, read.histories, ranked.codes)
+        names = model.item_vocabulary.listed
+        ids = [names[code - 1] for code in ranked.codes.tolist()]
+        titles = model.titles
+        chances = [None] * len(ids) if ranked.propensities is None else ranked.propensities.tolist()
+        whys = [None] * len(ids) if why is None else why
+        items = [
+            Listed(item, score, rank, titles.get(item) or None, reason, chance)
+            for rank, (item, score, reason, chance) in enumerate(
+                zip(ids, ranked.scores.tolist(), whys, chances, strict=True), start=1
+            )
+        ]
+        return Answer(
+            recommendation_id=name,
+            model=served.name,
+            user_id=question.user_id,
+            at=read.at,
+            clock=model.clock,
+            items=items,
+            history_length=len(read.histories.items),
+            unknown_items=read.unknown,
+        )
+
+    # -- behind the back -----------------------------------------------------------------------------------------
+
+    def _note(self, answer: Answer, question: Question, shadow: bool = False) -> None:
+        if self.journal is None:
+            return
+        chances = [each.propensity for each in answer.items]
+        told = ServedList(
+            recommendation_id=answer.recommendation_id,
+            user_id=None if answer.user_id is None else str(answer.user_id),
+            model=answer.model,
+            shadow=shadow,
+            moment=answer.at,
+            received=moments.now(),
+            action=question.action,
+            items=[str(each.item_id) for each in answer.items],
+            scores=[each.score for each in answer.items],
+            propensities=[each for each in chances if each is not None] if None not in chances else None,
+        )
+        self.journal.note(told)
+
+    def _ask_shadow(self, shadow: Any, question: Question, shown: Answer) -> None:
+        self.shadows.ask(shadow.name, self._shadow_call(shadow, question, shown))
+
+    def _shadow_call(self, shadow: Any, question: Question, shown: Answer) -> Callable[[], float]:
+        def call() -> float:
+            """The share of the shown items that the shadow lists too."""
+            plain = replace(question, explain=False, explore=False)
+            read = self._read(plain, shadow)
+            name = shown.recommendation_id
+            ranked = self._ranked(plain, shadow, read.histories, name)
+            answer = self._told(plain, shadow, read, ranked, name)
+            self._note(answer, plain, shadow=True)
+            listed = {str(each.item_id) for each in answer.items}
+            return sum(str(each.item_id) in listed for each in shown.items) / max(1, len(shown.items))
+
+        return call

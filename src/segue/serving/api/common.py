@@ -1,0 +1,139 @@
+"""What all routes share: the service behind the application, the gate, quick JSON in and out, and scopes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+
+from segue.errors import NotReady, OverLimit
+from segue.serving.answers import moments
+from segue.serving.answers.questions import Answer, Listed
+from segue.serving.answers.settings import LimitsConfig
+
+T = TypeVar("T")
+
+
+class QuickRequest(Request):
+    """Reads JSON with orjson: quicker, no NaN, no half surrogates, no depth beyond what the stack bears."""
+
+    async def json(self) -> Any:
+        """The body; raises ``json.JSONDecodeError``."""
+        return orjson.loads(await self.body())
+
+
+class QuickRoute(APIRoute):
+    """A route whose request is a :class:`QuickRequest`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """As in the base."""
+        handler = super().get_route_handler()
+
+        async def quick(request: Request) -> Response:
+            return await handler(QuickRequest(request.scope, request.receive))
+
+        return quick
+
+
+def router(tag: str) -> APIRouter:
+    """A router of the interface's first version."""
+    return APIRouter(prefix="/v1", tags=[tag], route_class=QuickRoute)
+
+
+def service_of(request: Request) -> Any:
+    """The service."""
+    return request.app.state.service
+
+
+def limits_of(service: Any) -> LimitsConfig:
+    """How much a request may ask for."""
+    limits = getattr(service.settings, "limits", None)
+    return limits if isinstance(limits, LimitsConfig) else _LIMITS
+
+
+def within(place: str, value: int, limit: int, setting: str) -> None:
+    """Raise ``OverLimit`` where a request asks for more than the settings allow."""
+    if value > limit:
+        raise OverLimit(place=place, value=value, limit=limit, setting=setting)
+
+
+async def answered(request: Request, service: Any, kind: str, call: Callable[[], Answer]) -> Response:
+    """An answer made in a thread of the gate, as JSON; the log and the metrics hear of it."""
+    answer, seconds = await timed(service, call)
+    request.state.model = answer.model
+    if answer.user_id is not None:
+        request.state.user_id = answer.user_id
+    if service.watch is not None:
+        service.watch.answered(answer, seconds, kind)
+    return sent(told(answer))
+
+
+async def timed(service: Any, call: Callable[[], T]) -> tuple[T, float]:
+    """What a call returns, made in a thread of the gate, and the seconds it took there."""
+
+    def clocked() -> tuple[T, float]:
+        began = time.perf_counter()
+        return call(), time.perf_counter() - began
+
+    return await through_gate(service, clocked)
+
+
+async def through_gate(service: Any, call: Callable[[], T]) -> T:
+    """What a call returns, made in a thread of the gate: no more at once than it admits, none longer than it allows."""
+    if service.gate is None:
+        return await asyncio.to_thread(call)
+    admitted: Awaitable[T] = service.gate.run(call)
+    return await admitted
+
+
+def part(service: Any, name: str) -> Any:
+    """A part of the service; raises ``NotReady`` while it is not there."""
+    found = getattr(service, name)
+    if found is None:
+        raise NotReady(reason=f"it has no {name}")
+    return found
+
+
+def sent(document: Any, status: int = 200) -> Response:
+    """JSON; what is not finite is null."""
+    return Response(orjson.dumps(document, default=str), status, media_type="application/json")
+
+
+def told(answer: Answer) -> dict[str, Any]:
+    """An answer as its JSON."""
+    return {
+        "recommendation_id": answer.recommendation_id,
+        "model": answer.model,
+        "user_id": answer.user_id,
+        "at": moments.tell(answer.at, answer.clock),
+        "cold": answer.cold,
+        "history_length": answer.history_length,
+        "unknown_items": answer.unknown_items,
+        "items": [listed(each) for each in answer.items],
+    }
+
+
+def listed(item: Listed) -> dict[str, Any]:
+    """An item as its JSON; reasons and propensity where there are any."""
+    document: dict[str, Any] = {
+        "item_id": item.item_id,
+        "title": item.title,
+        "score": item.score,
+        "rank": item.rank,
+    }
+    if item.reasons is not None:
+        document["reasons"] = [
+            {"text": each.text, "because": each.because, "title": each.title, "drop": each.drop}
+            for each in item.reasons
+        ]
+    if item.propensity is not None:
+        document["propensity"] = item.propensity
+    return document
+
+
+_LIMITS = LimitsConfig()

@@ -1,0 +1,90 @@
+"""Routes of the models that answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Request, Response
+
+from segue.serving.answers import moments
+from segue.serving.answers.settings import TEXT
+from segue.serving.api import schemas
+from segue.serving.api.common import part, router, sent, service_of
+from segue.serving.api.problems import responses
+from segue.serving.guard.scopes import needs
+
+modelling = router("models")
+Name = Annotated[
+    str, Path(min_length=1, max_length=TEXT, pattern=schemas.NO_NUL, description="As in the list of models.")
+]
+
+
+@modelling.get(
+    "/models",
+    summary="All models",
+    response_model=schemas.ModelsOut,
+    responses=responses(),
+    dependencies=[Depends(needs("admin"))],
+)
+async def all_models(request: Request) -> Response:
+    """Every registered model, what it does, and whether it is in memory."""
+    return sent(await asyncio.to_thread(_listed, service_of(request)))
+
+
+@modelling.post(
+    "/models/{name}/activate",
+    summary="Let one model answer",
+    response_model=schemas.ModelsOut,
+    responses=responses(404, 409),
+    dependencies=[Depends(needs("admin"))],
+)
+async def activate(request: Request, name: Name) -> Response:
+    """The model answers in place of all others, as soon as every process has loaded it; no request is dropped."""
+    service = service_of(request)
+    await asyncio.to_thread(part(service, "models").activate, name)
+    return sent(await asyncio.to_thread(_listed, service))
+
+
+@modelling.post(
+    "/models/roll-back",
+    summary="Undo the newest activation",
+    response_model=schemas.RolledBack,
+    responses=responses(409),
+    dependencies=[Depends(needs("admin"))],
+)
+async def roll_back(request: Request) -> Response:
+    """Those answer again that answered before."""
+    names = await asyncio.to_thread(part(service_of(request), "models").roll_back)
+    return sent({"active": list(names)})
+
+
+@modelling.put(
+    "/models/{name}",
+    summary="What a model does",
+    response_model=schemas.ModelsOut,
+    responses=responses(404, 409),
+    dependencies=[Depends(needs("admin"))],
+)
+async def change(request: Request, name: Name, body: schemas.ModelChange) -> Response:
+    """Answer beside the other active models by a weight, be asked in the background, or rest."""
+    service = service_of(request)
+    await asyncio.to_thread(part(service, "models").set_role, name, body.role, body.weight)
+    return sent(await asyncio.to_thread(_listed, service))
+
+
+def _listed(service: Any) -> dict[str, Any]:
+    return {
+        "models": [
+            {
+                "name": info.row.name,
+                "role": info.row.role,
+                "weight": info.row.weight,
+                "created": moments.tell(info.row.created, "time"),
+                "learnt_to": info.row.learnt_to_seq,
+                "loaded": info.loaded,
+                "refused": info.refused,
+            }
+            for info in part(service, "models").all()
+        ]
+    }

@@ -1,0 +1,414 @@
+"""What requests take and answers give, as the OpenAPI document shows it; closed to unknown names.
+
+The bounds here are the most that the interface ever takes; ``limits`` in the settings may lower them. Ids are text or
+whole numbers, as in the log and the catalogue.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
+
+from segue.serving.answers.settings import BATCH, HISTORY, STEPS, TEXT, K
+
+NO_NUL = r"^[^\x00]*$"
+Text = Annotated[str, StringConstraints(min_length=1, max_length=TEXT, pattern=NO_NUL)]
+Number = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
+Id = Text | Number
+Moment = Annotated[
+    Annotated[float, Field(strict=True, allow_inf_nan=False)] | Number | Text,
+    Field(
+        description="ISO 8601 (a text without a zone is in that of the log), seconds since 1970, or 'now'; a number "
+        "where the log's timestamps are an order.",
+        examples=["2024-05-01T12:00:00Z", 1714564800],
+    ),
+]
+Value = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False, description="A rating, a price, a number.")]
+Action = Annotated[Text, Field(description="A kind of action, such as 'view' or 'purchase'.", examples=["purchase"])]
+
+
+class Body(BaseModel):
+    """Base of what requests bring."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+# -- events ----------------------------------------------------------------------------------------------------
+
+
+class EventIn(Body):
+    """Something a person did, or was shown."""
+
+    user_id: Id
+    """Who."""
+    item_id: Id
+    """With which item; it need not be in the catalogue yet."""
+    event_id: Text | None = None
+    """Chosen by the sender: a request that is sent again with the same ids stores nothing twice. Without it the
+    service makes one, and sending again stores again."""
+    timestamp: Moment | None = None
+    """When; now, if it is not said."""
+    action: Action | None = None
+    """What was done."""
+    value: Value | None = None
+    """A rating, a price, a number of pieces."""
+    recommendation_id: Text | None = None
+    """The list that this answers; it closes the loop from recommendations to clicks."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"event_id": "e-1", "user_id": "u1", "item_id": "i7", "timestamp": 1714564800, "action": "view"}
+            ]
+        }
+    )
+
+
+class EventBatch(Body):
+    """Several events."""
+
+    events: Annotated[list[EventIn], Field(fail_fast=True, min_length=1, max_length=BATCH)]
+    """Stored together or not at all."""
+
+
+def _form(body: Any) -> str:
+    if isinstance(body, list):
+        return "several"
+    return "batch" if isinstance(body, dict) and "events" in body else "one"
+
+
+EventsIn = Annotated[
+    Annotated[EventIn, Tag("one")]
+    | Annotated[list[EventIn], Field(fail_fast=True, min_length=1, max_length=BATCH), Tag("several")]
+    | Annotated[EventBatch, Tag("batch")],
+    Discriminator(_form),
+]
+
+
+class EventsOut(BaseModel):
+    """What became of the events, after they are durable."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    stored: int
+    """Events that are new."""
+    known: int
+    """Events whose id was stored before."""
+    unknown_items: int
+    """Events (stored all the same) on items that the catalogue lacks."""
+    event_ids: list[str] | None = None
+    """Ids of all events in order, where the service made any."""
+
+
+# -- recommendations -------------------------------------------------------------------------------------------
+
+
+class HistoryEvent(Body):
+    """An event of a history that is given in the request."""
+
+    item_id: Id
+    """With which item."""
+    timestamp: Moment | None = None
+    """When. All events have one, or none has: then their order counts, oldest first."""
+    action: Action | None = None
+    """What was done."""
+    value: Value | None = None
+    """A rating, a price, a number of pieces."""
+
+
+def _kind(history: Any) -> str:
+    mapped = isinstance(history, list) and bool(history) and isinstance(history[0], dict)
+    return "of events" if mapped else "of ids"
+
+
+History = Annotated[
+    Annotated[list[Id], Field(fail_fast=True, max_length=HISTORY), Tag("of ids")]
+    | Annotated[list[HistoryEvent], Field(fail_fast=True, max_length=HISTORY), Tag("of events")],
+    Discriminator(_kind),
+]
+
+
+class FiltersIn(Body):
+    """Which items may be listed; all that is said must hold."""
+
+    categories: list[Text] = Field([], max_length=BATCH)
+    """Items of any of these; capital letters do not matter."""
+    price_min: Value | None = None
+    """The lowest price, included. Items without a price are left out."""
+    price_max: Value | None = None
+    """The highest price, included. Items without a price are left out."""
+    in_stock: bool | None = None
+    """True: what is known to be in stock; false: what is not."""
+    exclude: list[Id] = Field([], max_length=HISTORY)
+    """Never these."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> FiltersIn:
+        if self.price_min is not None and self.price_max is not None and self.price_min > self.price_max:
+            raise ValueError("price_min is above price_max")
+        return self
+
+
+class Asking(Body):
+    """Who asks, and for what."""
+
+    user_id: Id | None = None
+    """Whose history is read; with ``history`` it only decides which model answers, and names the list."""
+    history: History | None = None
+    """A history for anyone, oldest first: item ids, or events. Items that the catalogue lacks are skipped and counted.
+    Without it and without ``user_id`` nothing is known of who asks."""
+    at: Moment | None = None
+    """The moment that is asked about; later events are not read. Default: now."""
+    action: Action | None = None
+    """What the items are wanted for, such as 'purchase'; one that the log has."""
+    exclude_seen: bool | None = None
+    """Leave out items of the history; by default as suits the log."""
+    filters: FiltersIn = Field(default_factory=FiltersIn)
+    """Which items may be listed."""
+    diversity: float = Field(0.0, ge=0, le=1)
+    """From 0, the best items, to 1, items that are least alike."""
+    explain: bool = False
+    """Whether each item comes with reasons."""
+
+
+class RecommendIn(Asking):
+    """A request for a ranked list."""
+
+    k: int = Field(10, ge=1, le=K, strict=True)
+    """Length of the list; shorter only where nothing else may be listed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"user_id": "u1", "k": 5},
+                {"history": ["i3", "i7"], "filters": {"categories": ["drama"]}, "diversity": 0.3, "explain": True},
+                {"history": [{"item_id": "i3", "timestamp": "2024-05-01T12:00:00Z", "action": "view"}]},
+            ]
+        }
+    )
+
+
+class GenerateIn(Asking):
+    """A request for a sequence."""
+
+    n: int = Field(10, ge=1, le=STEPS, strict=True)
+    """How many items; each is chosen as if those before it had been taken, and none comes twice."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"history": ["i3", "i7"], "n": 5}]})
+
+
+class ReasonOut(BaseModel):
+    """Why an item is listed."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    text: str
+    """For a person. Text of the catalogue stands in it as it is: show it as text, never as HTML."""
+    because: Id | None = None
+    """An item of the history."""
+    title: str | None = None
+    """Its title."""
+    drop: float | None = None
+    """By how much the score falls where the history lacks that item; null where that cannot be compared."""
+
+
+class ListedOut(BaseModel):
+    """An item at its place."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    item_id: Id
+    """As in the catalogue."""
+    title: str | None = None
+    """Null where the catalogue has none."""
+    score: float
+    """Comparable within one answer."""
+    rank: int
+    """From 1."""
+    reasons: list[ReasonOut] | None = None
+    """Only where ``explain`` was asked."""
+    propensity: float | None = None
+    """How likely the item was to stand there, where exploration took part."""
+
+
+class AnswerOut(BaseModel):
+    """A ranked list, or a sequence."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    recommendation_id: str
+    """Events that name it tell what became of the list."""
+    model: str
+    """Which model answered."""
+    user_id: Id | None
+    """Who asked."""
+    at: str | int | None
+    """The moment that was answered about, ISO 8601 in UTC; a number where the log knows an order alone."""
+    cold: bool
+    """Whether nothing was known of who asked; then the list is what suits an empty history."""
+    history_length: int
+    """Events that were read."""
+    unknown_items: int
+    """Events that were skipped, for the catalogue lacks their items."""
+    items: list[ListedOut]
+    """Best first; of a sequence in its order."""
+
+
+# -- items -----------------------------------------------------------------------------------------------------
+
+
+class ItemIn(BaseModel):
+    """A row of the catalogue: ``item_id`` and any of its columns."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    item_id: Id
+
+    __pydantic_extra__: dict[
+        str,
+        bool
+        | Number
+        | Annotated[float, Field(strict=True, allow_inf_nan=False)]
+        | Annotated[str, StringConstraints(max_length=20_000, pattern=NO_NUL)]
+        | Annotated[list[Text], Field(max_length=BATCH)]
+        | None,
+    ] = Field(init=False)
+
+    @model_validator(mode="after")
+    def _names(self) -> ItemIn:
+        extra = self.__pydantic_extra__ or {}
+        if len(extra) > 200 or any(not 0 < len(name) <= 200 or "\0" in name for name in extra):
+            raise ValueError("columns have names of 1 to 200 characters, and there are at most 200 of them")
+        return self
+
+
+class ItemsIn(Body):
+    """New or changed rows of the catalogue."""
+
+    items: Annotated[list[ItemIn], Field(fail_fast=True, min_length=1, max_length=BATCH)]
+    """Stored together or not at all. A row takes the place of an earlier one with its id."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"items": [{"item_id": "i900", "title": "A new film", "categories": ["drama"]}]}]
+        }
+    )
+
+
+ItemsForms = Annotated[
+    Annotated[list[ItemIn], Field(fail_fast=True, min_length=1, max_length=BATCH), Tag("several")]
+    | Annotated[ItemsIn, Tag("batch")],
+    Discriminator(lambda body: "several" if isinstance(body, list) else "batch"),
+]
+
+
+class ItemsOut(BaseModel):
+    """What became of the rows, after they are durable."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    stored: int
+    """Rows that were written; every model ranks them within a second."""
+    new: int
+    """Of them, rows of items that the model in service had not heard of."""
+
+
+class SimilarOut(BaseModel):
+    """Items that go with one."""
+
+    model: str
+    item_id: Id
+    items: list[ListedOut]
+
+
+class CatalogueOut(BaseModel):
+    """Rows of the catalogue."""
+
+    model: str
+    items: list[dict[str, Any]]
+
+
+# -- people, models, health ------------------------------------------------------------------------------------
+
+
+class ErasureOut(BaseModel):
+    """What an erasure removed, and the proof that nothing is left."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    user_id: str
+    """Who."""
+    removed: dict[str, int]
+    """Rows removed, by table."""
+    artefacts: int
+    """Models whose artefact knew the user, and does not any more."""
+    traces: dict[str, int]
+    """Rows that still name the user, by table: all 0."""
+
+
+class ModelOut(BaseModel):
+    """A model that may answer."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    name: str
+    """Answers carry it."""
+    role: Literal["active", "shadow", "waiting"]
+    """Answering, asked in the background, or at rest."""
+    weight: float
+    """Its share of the users, relative to the other active ones."""
+    created: str | int | None = None
+    """When it was registered."""
+    learnt_to: int
+    """The newest event of the store that it has learnt from."""
+    loaded: bool
+    """Whether this process has it in memory."""
+    refused: str | None = None
+    """Why it could not be loaded."""
+
+
+class ModelsOut(BaseModel):
+    """All registered models."""
+
+    models: list[ModelOut]
+
+
+class ModelChange(Body):
+    """What a model is to do."""
+
+    role: Literal["active", "shadow", "waiting"] = "active"
+    """Answer beside the other active ones, be asked in the background, or rest."""
+    weight: float = Field(1.0, ge=0, le=1e6)
+    """Its share of the users, relative to the other active ones."""
+
+
+class RolledBack(BaseModel):
+    """Who answers after a change was undone."""
+
+    active: list[str]
+
+
+class Health(BaseModel):
+    """How the service is."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    status: Literal["ok", "ready", "not ready"]
+    """``ok`` is alive; ``ready`` takes requests."""
+    reason: str | None = None
+    """Why it is not ready."""
+
+
+class ErrorOut(BaseModel):
+    """What went wrong and what to do."""
+
+    code: str = Field(examples=["V001"])
+    message: str
+    remedy: str
+
+
+class Problem(BaseModel):
+    """Every answer that is no success has this form."""
+
+    error: ErrorOut

@@ -1,0 +1,87 @@
+"""A ``Service`` from an artefact, a store and settings: each part made, and told of those that it needs.
+
+What the parts do is theirs; starting and stopping them is ``service``'s.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from segue.serving.answers.answers import Answers
+from segue.serving.answers.exploration import Explorer
+from segue.serving.guard.gate import Gate
+from segue.serving.guard.keys import Keys
+from segue.serving.learning.online import Online
+from segue.serving.learning.schedule import Schedule
+from segue.serving.models.models import Models
+from segue.serving.service import Service
+from segue.serving.settings import ServiceSettings
+from segue.serving.state import State
+from segue.serving.store import Follower, Store, Writer
+from segue.serving.watching.watch import Watch
+
+
+def build(directory: str | Path | None, settings: ServiceSettings | None = None) -> Service:
+    """Make a service that is ready to be started.
+
+    Args:
+        directory: an artefact; None serves what the store says.
+        settings: all settings; ``settings.store.url`` names the store.
+
+    Raises:
+        StoreUrlBad, StoreUnavailable, StoreTooNew, StoreCorrupt: see ``Store.open``.
+        NoModelServes, ArtefactError, ModelNeedsTorch: see ``Models.open``.
+        WebhookRefused: alerts may not be sent to the address given.
+    """
+    settings = settings or ServiceSettings()
+    store = Store.open(settings.store.url)
+    try:
+        return _joined(store, directory, settings)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _joined(store: Store, directory: str | Path | None, settings: ServiceSettings) -> Service:
+    keys = Keys(store)
+    watch = Watch(settings.alerts, settings.feedback, settings.drift)
+    alarm = watch.alerts.alarm
+    models = Models.open(store, directory, settings=settings.models, alarm=alarm)
+    newest = store.newest()
+    follower = Follower(
+        store,
+        events=newest["events"],
+        items=newest["items"],
+        models=newest["models"],
+        poll_s=settings.store.poll_s,
+    )
+    kept = settings.store
+    writer = Writer(store, queue=kept.queue, batch=kept.batch, deadline_s=kept.deadline_s)
+    writer.wake = follower.wake
+    follower.subscribe_items(models.wake)
+    follower.subscribe_models(models.wake)
+    online = None
+    if settings.online.on:
+        online = Online(settings.online, store.served, alarm)
+        for served in models.serving():
+            online.adopt(served, store.events_after)
+        models.subscribe(partial(online.adopt, events_after=store.events_after), online.drop)
+        follower.subscribe(online.feed)
+    state = State(store, settings.state.newest, settings.state.without)
+    explorer = Explorer(settings.explore)
+    answers = Answers(models, state, writer.log, online=online, explorer=explorer, config=settings.answers)
+    return Service(
+        settings,
+        store=store,
+        writer=writer,
+        follower=follower,
+        state=state,
+        models=models,
+        answers=answers,
+        gate=Gate.of(settings.gate),
+        keys=keys,
+        watch=watch,
+        online=online,
+        schedule=Schedule(store, kept.url, settings.schedule, alarm) if settings.schedule.on else None,
+    )

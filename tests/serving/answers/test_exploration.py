@@ -1,0 +1,175 @@
+"""Exploration: exact propensities, draws that can be repeated, and frequencies that agree with both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from segue.serving.answers.exploration import Draw, ExploreConfig, Explorer, candidates, explore, likelihood
+
+LIST, SCORES = np.array([5, 3, 8, 1]), np.array([4.0, 3.0, 2.5, 1.0])
+POOL, POOL_SCORES = np.array([7, 9, 8]), np.array([0.5, 0.2, 2.5])
+METHODS = pytest.mark.parametrize("method", ["epsilon", "plackett_luce"])
+
+
+def draw(method: str, seed: str, k: int = 3, share: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
+    config = ExploreConfig(method=method, share=share, temperature=0.7)
+    return explore(LIST, SCORES, POOL, POOL_SCORES, k, config, seed)
+
+
+def tree(method: str, k: int = 2) -> dict[tuple[int, ...], float]:
+    """The probability of each beginning of a list, by its logged propensities, from many draws."""
+    found: dict[tuple[int, ...], float] = {}
+    for number in range(4_000):
+        codes, propensities = draw(method, f"r{number}", k)
+        for length in range(1, k + 1):
+            found[tuple(codes[:length].tolist())] = float(propensities[:length].prod())
+    return found
+
+
+@METHODS
+def test_the_propensities_of_all_that_could_stand_at_a_position_sum_to_one(method: str) -> None:
+    chances = tree(method)
+    assert sum(p for beginning, p in chances.items() if len(beginning) == 1) == pytest.approx(1)
+    for first in {beginning[0] for beginning in chances if chances[beginning[:1]] > 0.1}:
+        below = sum(p for beginning, p in chances.items() if len(beginning) == 2 and beginning[0] == first)
+        assert below == pytest.approx(chances[(first,)])
+
+
+def misfit(method: str, told: str, rounds: int = 6_000) -> float:
+    """The p value of the chi-squared test of the frequencies of whole lists of two against their propensities."""
+    chances = {beginning: p for beginning, p in tree(told).items() if len(beginning) == 2}
+    counts = dict.fromkeys(chances, 0)
+    other = 0
+    for number in range(rounds):
+        drawn = tuple(draw(method, f"again-{number}", 2)[0].tolist())
+        if drawn in counts:
+            counts[drawn] += 1
+        else:
+            other += 1
+    rare = [beginning for beginning, p in chances.items() if p * rounds < 5]
+    seen = [count for beginning, count in counts.items() if beginning not in rare]
+    expected = [p * rounds for beginning, p in chances.items() if beginning not in rare]
+    seen.append(other + sum(counts[beginning] for beginning in rare))
+    expected.append(rounds - sum(expected))
+    kept = [(a, b) for a, b in zip(seen, expected, strict=True) if b > 1]
+    scale = sum(a for a, _ in kept) / sum(b for _, b in kept)
+    return float(chisquare([a for a, _ in kept], [b * scale for _, b in kept]).pvalue)
+
+
+@METHODS
+def test_lists_come_as_often_as_their_propensities_say(method: str) -> None:
+    assert misfit(method, method) > 0.01
+
+
+def test_propensities_of_another_policy_do_not_fit_the_frequencies() -> None:
+    assert misfit("epsilon", "plackett_luce") < 1e-6
+
+
+@METHODS
+def test_a_list_can_be_drawn_again_from_its_id(method: str) -> None:
+    first, again = draw(method, "abc"), draw(method, "abc")
+    assert (first[0] == again[0]).all()
+    assert (first[1] == again[1]).all()
+    assert len({tuple(draw(method, f"r{number}")[0].tolist()) for number in range(50)}) > 1
+
+
+def test_a_known_list_stays_what_it_was_drawn_as() -> None:
+    codes, propensities = draw("epsilon", "r7")
+    assert codes.tolist() == GOLDEN[0]
+    assert propensities.tolist() == pytest.approx(GOLDEN[1], abs=1e-12)
+
+
+GOLDEN: tuple[list[int], list[float]] = ([7, 5, 3], [0.1, 0.7, 0.7])
+
+
+def test_without_a_share_the_list_is_the_models_and_certain() -> None:
+    codes, propensities = draw("epsilon", "r1", k=4, share=0)
+    assert codes.tolist() == LIST.tolist()
+    assert propensities.tolist() == [1, 1, 1, 1]
+
+
+def test_epsilon_gives_candidates_their_share_of_positions() -> None:
+    fresh = [np.isin(draw("epsilon", f"r{number}", k=1)[0], [7, 9]).mean() for number in range(4_000)]
+    assert np.mean(fresh) == pytest.approx(0.3 * 2 / 3, abs=0.025)  # a third of the share draws 8, which is listed too
+
+
+def test_a_low_temperature_gives_the_models_list() -> None:
+    config = ExploreConfig(method="plackett_luce", temperature=1e-3)
+    codes, propensities = explore(LIST, SCORES, POOL, POOL_SCORES, 4, config, "x")
+    assert codes.tolist() == [5, 3, 8, 1]
+    assert propensities == pytest.approx(1)
+
+
+@given(
+    st.lists(st.integers(0, 30), max_size=12, unique=True),
+    st.lists(st.integers(0, 30), max_size=12, unique=True),
+    st.integers(1, 15),
+    st.sampled_from(["epsilon", "plackett_luce"]),
+    st.sampled_from([0.0, 0.2, 1.0]),
+    st.text(max_size=5),
+)
+@settings(max_examples=300, deadline=None)
+def test_any_list_holds_no_repeats_and_only_what_was_offered(
+    listed: list[int], pool: list[int], k: int, method: str, share: float, seed: str
+) -> None:
+    listed = [code for code in listed if code] + [0] * (0 in listed)
+    config = ExploreConfig(method=method, share=share)
+    scores = np.linspace(1, 0, len(listed))
+    pool_scores = np.where(np.array(pool) % 7 == 0, -np.inf, np.array(pool, dtype=float)) if pool else np.zeros(0)
+    codes, propensities = explore(np.array(listed), scores, np.array(pool), pool_scores, k, config, seed)
+    assert len(set(codes.tolist())) == len(codes) <= k
+    assert set(codes.tolist()) <= ({*listed, *pool} - {0})
+    assert ((propensities > 0) & (propensities <= 1 + 1e-12)).all()
+    assert len(codes) >= min(k, len([code for code in listed if code]))
+
+
+def test_candidates_are_uncertain_or_new() -> None:
+    config = ExploreConfig(few=3, days=7)
+    counts, ages = np.array([0, 3, 4, 100, 100]), np.array([np.nan, 900, 900, 2, np.inf])
+    assert candidates(counts, None, config).tolist() == [True, True, False, False, False]
+    assert candidates(counts, ages, config).tolist() == [True, True, False, True, False]
+
+
+@METHODS
+def test_the_likelihood_of_a_list_that_was_drawn_is_its_propensity(method: str) -> None:
+    config = ExploreConfig(method=method, share=0.3, temperature=0.7)
+    for number in range(50):
+        codes, propensities = draw(method, f"r{number}")
+        assert likelihood(codes, Draw.of(LIST, SCORES, POOL, POOL_SCORES, config)) == pytest.approx(propensities)
+
+
+def test_what_could_not_be_drawn_has_no_likelihood() -> None:
+    certain = Draw.of(LIST, SCORES, POOL, POOL_SCORES, ExploreConfig(share=0))
+    assert likelihood(np.array([5, 8, 99, 3]), certain).tolist() == [1, 0, 0, 1]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    codes: np.ndarray
+    scores: np.ndarray
+    propensities: np.ndarray | None = None
+
+
+@METHODS
+def test_an_explorer_lists_only_what_may_be_listed_and_tells_its_propensities(method: str) -> None:
+    counts = np.array([0, 90, 90, 90, 90, 90, 2, 1, 0])
+    served = SimpleNamespace(recommender=SimpleNamespace(item_counts=counts))
+    scores = np.array([-np.inf, 5, 4, 3, 2, 1, 0.5, -np.inf, 0.2])
+    ranked = Ranked(np.array([1, 2, 3]), scores[[1, 2, 3]])
+    explorer = Explorer(ExploreConfig(on=True, method=method, share=0.5, temperature=1.0))
+    lists = [explorer.explore(served, scores, ranked, f"r{number}") for number in range(200)]
+    shown = {int(code) for each in lists for code in each.codes}
+    assert 7 not in shown
+    assert {6, 8} <= shown
+    for each in lists:
+        assert len(each.codes) == 3
+        assert (each.scores == scores[each.codes]).all()
+        assert likelihood(each.codes, explorer.draw(served, scores, 3)) == pytest.approx(each.propensities)
+    assert Explorer(ExploreConfig(method=method)).explore(served, scores, ranked, "r") is ranked

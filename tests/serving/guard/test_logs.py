@@ -1,0 +1,113 @@
+"""One line for each request, and nothing in it that should not be."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segue.errors import ConfigValue
+from segue.serving.guard.keys import Keys
+from segue.serving.guard.logs import JsonLines, LogSettings, Pseudonyms, blot, write_lines
+from tests.serving.guard.shop import KeysInMemory, client, guarded
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """What is logged, as it is written."""
+    loggers = [logging.getLogger(name) for name in ("segue", "uvicorn")]
+    before = [(each.level, each.handlers, each.propagate) for each in loggers]
+    stream = io.StringIO()
+    write_lines(stream)
+    yield stream
+    for each, (level, handlers, propagate) in zip(loggers, before, strict=True):
+        each.setLevel(level)
+        each.handlers, each.propagate = handlers, propagate
+
+
+def ask(path: str, headers: dict[str, str] | None = None, **more: Any) -> Any:
+    async def asked() -> Any:
+        async with client(guarded(**more)) as asking:
+            return await asking.get(path, headers=headers)
+
+    return asyncio.run(asked())
+
+
+def test_a_line_says_what_happened_without_the_address_as_it_was_asked(lines: io.StringIO) -> None:
+    keys = Keys(KeysInMemory())
+    secret = keys.create(["recommend"])
+    answer = ask("/v1/recommend/anna?k=3", {"X-API-Key": secret}, keys=keys)
+    (line,) = [json.loads(text) for text in lines.getvalue().splitlines()]
+    assert {name: line[name] for name in ("method", "route", "status", "model", "key")} == {
+        "method": "GET",
+        "route": "/v1/recommend/{user_id}",
+        "status": 200,
+        "model": "films",
+        "key": secret.split("_")[1],
+    }
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert line["ms"] >= 0
+    assert line["time"].endswith("+00:00")
+    assert "anna" not in lines.getvalue()
+    assert "k=3" not in lines.getvalue()
+
+
+def test_users_are_pseudonyms_by_default_and_plain_by_a_switch(lines: io.StringIO) -> None:
+    ask("/v1/recommend/anna")
+    ask("/v1/recommend/anna", logs=LogSettings(pseudonymise=False))
+    users = [json.loads(text)["user"] for text in lines.getvalue().splitlines()]
+    assert users[0] != "anna"
+    assert len(users[0]) == 16
+    assert users[1] == "anna"
+
+
+def test_a_pseudonym_is_the_same_as_long_as_the_secret_is(tmp_path: Path) -> None:
+    kept = LogSettings(secret_file=tmp_path / "secret")
+    first = Pseudonyms(kept)
+    assert first.of("anna") == Pseudonyms(kept).of("anna") != first.of("anne")
+    assert Pseudonyms().of("anna") != Pseudonyms().of("anna")
+    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+    assert len((tmp_path / "secret").read_bytes()) == 32
+
+
+def test_a_file_that_holds_no_secret_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for path in (tmp_path / "empty", tmp_path, tmp_path / "none" / "secret"):
+        with pytest.raises(ConfigValue, match="secret_file"):
+            Pseudonyms(LogSettings(secret_file=path))
+
+
+def test_what_nobody_foresaw_is_logged_by_its_place_and_not_by_its_words(lines: io.StringIO) -> None:
+    answer = ask("/broken?text=confidential")
+    (line,) = [json.loads(text) for text in lines.getvalue().splitlines()]
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "V058"
+    assert line["request_id"] in answer.json()["error"]["remedy"]
+    assert (line["level"], line["failed"], line["status"]) == ("error", "ValueError", 500)
+    assert any("broken" in place for place in line["where"])
+    assert "confidential" not in lines.getvalue()
+    assert "shop.py" not in answer.text
+
+
+def test_a_line_stays_one_line_whatever_a_message_holds() -> None:
+    record = logging.LogRecord("segue", logging.INFO, "", 0, "a\nb\u2028 %s", ('"}\x00',), None)
+    text = JsonLines().format(record)
+    assert len(text.split("\n")) == 1
+    assert json.loads(text)["message"] == 'a\nb\u2028 "}\x00'
+
+
+def test_keys_and_passwords_in_other_libraries_lines_are_blotted_out() -> None:
+    secret = Keys(KeysInMemory()).create(["admin"])
+    told = blot(f"no {secret} at postgresql+psycopg://shop:hunter2@db.example/shop and redis://:pw@x")
+    assert secret.split("_", 2)[2] not in told
+    assert secret.split("_")[1] in told
+    assert "hunter2" not in told
+    assert "pw@" not in told
+    assert "db.example/shop" in told
