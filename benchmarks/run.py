@@ -24,6 +24,7 @@ from benchmarks import (
     item_text,
     language_ranker,
     mining,
+    online,
     pattern_routes,
     patterns_recommender,
     pretraining,
@@ -33,6 +34,7 @@ from benchmarks import (
     text,
     toolkit,
 )
+from benchmarks import store as event_store
 from benchmarks import tuning as modes_of_tuning
 from benchmarks.encoders import encoders
 from benchmarks.long import long_histories
@@ -64,6 +66,7 @@ def main() -> None:
     asked = parser.parse_args()
     measures = {
         "import": speed.import_time,
+        "store": event_store.store,
         "preparation": speed.preparation,
         "softmax": speed.softmax,
         "long": long_histories,
@@ -79,6 +82,7 @@ def main() -> None:
         "few-shot-events": few_shot.few_events,
         "cross-domain-departments": cross_domain.departments,
         "cross-domain-movies": cross_domain.movies,
+        "online": online.online,
     }.items():
         measures[name] = partial(measure_on, asked.data)
     if all(name in READY or (asked.data / name).exists() for name in patterns_recommender.LOGS):

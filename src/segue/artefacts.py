@@ -1,7 +1,7 @@
 """The one way anything enters or leaves disk: whole or not at all, checksummed, and never code.
 
 An artefact is a directory. ``manifest.json`` names the class, its configuration, the versions that wrote it
-and every file with its size and SHA-256; the files are safetensors, Parquet and JSON, named by their content,
+and every file with its size and SHA-256; the files are safetensors, Parquet, JSON and ONNX, named by their content,
 so that a new save never touches the files of the old one. Saving stages everything in a temporary directory
 beside the target, syncs it, and renames: a new artefact appears in one rename, and over an old one the
 manifest is replaced last. A crash at any moment leaves the old or the new, never a mixture.
@@ -36,7 +36,7 @@ from segue.errors import ArtefactCorrupt, ArtefactInTheWay, ArtefactNotFound, Ar
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-_CONTENT_NAME = re.compile(r"^[a-z0-9_-]+\.([0-9a-f]{16})\.(safetensors|parquet|json)$")
+_CONTENT_NAME = re.compile(r"^[a-z0-9_-]+\.([0-9a-f]{16})\.(safetensors|parquet|json|onnx)$")
 _LIBRARIES = ("segue", "numpy", "polars", "torch", "lightning")
 
 
@@ -73,6 +73,10 @@ class Writer:
         for name in names:
             extension = str(artefact.manifest["files"][name]["file"]).rpartition(".")[2]
             self.parts[self._prefix + name] = (extension, artefact._bytes(name))
+
+    def graph(self, name: str, content: bytes) -> None:
+        """Add an ONNX model, as its bytes."""
+        self.parts[self._prefix + name] = ("onnx", content)
 
 
 class Reader:
@@ -120,6 +124,10 @@ class Reader:
             return json.loads(self._bytes(name))
         except (ValueError, RecursionError) as error:
             raise ArtefactCorrupt(path=self.path, reason=f"{name}: {error}") from None
+
+    def graph(self, name: str) -> bytes:
+        """The bytes of an ONNX part."""
+        return self._bytes(name)
 
 
 @contextlib.contextmanager

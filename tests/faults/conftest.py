@@ -1,4 +1,4 @@
-"""Artefacts that servers of these tests answer with."""
+"""Artefacts that servers of these tests answer with, and the PostgreSQL of the service's tests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 import segue
+from tests.serving.conftest import postgres_server, postgres_url
+
+__all__ = ["postgres_server", "postgres_url"]
 
 
 @pytest.fixture(scope="session")

@@ -60,14 +60,18 @@ class Server:
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
+    def command(self) -> list[str]:
+        """What is run."""
+        twins = str(Path(__file__).with_name("twins.py"))
+        serve = ["serve", str(self.model), "--store", self.store, "--port", str(self.port), *self.more]
+        return [sys.executable, twins, self.twin or "whole", *serve]
+
     def start(self, patience: float = 60) -> Server:
         """Start it, and wait until it is ready."""
-        command = [sys.executable, str(Path(__file__).with_name("twins.py")), self.twin or "whole"]
-        command += ["serve", str(self.model), "--store", self.store, "--port", str(self.port), *self.more]
         # Errors of a server are part of what it said; a warning in it is no error of the test.
         out = (self.log or Path(os.devnull)).open("ab")
         environment = {**os.environ, "PYTHONWARNINGS": "default"}
-        self.process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
+        self.process = subprocess.Popen(self.command(), stdout=out, stderr=out, env=environment)
         out.close()
         until = time.monotonic() + patience
         while time.monotonic() < until:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from segue.datasets.fetch import fetch
 from segue.errors import EncodingMemory, LanguageModelBroken
 from segue.language import encode as module
-from segue.language.encode import batches, encode_texts
+from segue.language.batching import batches
+from segue.language.encode import encode_texts
 from segue.language.encoder import TextConfig, TextEncoder
 from segue.language.models import load_language_model
 from segue.language.precision import Precision

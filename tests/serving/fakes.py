@@ -14,9 +14,11 @@ from segue.data.histories import Histories
 from segue.recommenders.base import Recommender
 from segue.serving.answers.answers import Answers
 from segue.serving.answers.settings import AnswersConfig
+from segue.serving.guard.gate import Gate
+from segue.serving.guard.keys import Keys
 from segue.serving.service import Service
 from segue.serving.settings import ServiceSettings
-from segue.serving.store.rows import Appended, Event, ServedList
+from segue.serving.store.rows import Appended, Event, KeyRow, ServedList
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,9 @@ class FakeStore:
     def traces(self, user_id: str) -> dict[str, int]:
         events = sum(each.user_id == user_id for each in self.events)
         return {"events": events, "served": sum(each.user_id == user_id for each in self.lists)}
+
+    def key_rows(self) -> list[KeyRow]:
+        return []
 
     def ping(self) -> None:
         if self.away is not None:
@@ -111,12 +116,17 @@ class FakeModels:
     def choose(self, user_id: str | None = None) -> FakeServed:
         return self.active[sum(map(ord, user_id or "")) % len(self.active)]
 
+    def serving(self) -> tuple[FakeServed, ...]:
+        return (*self.active, *self.behind)
+
     def shadows(self) -> tuple[FakeServed, ...]:
         return tuple(self.behind)
 
     def all(self) -> list[Any]:
         def info(served: FakeServed, role: str) -> Any:
-            row = SimpleNamespace(name=served.name, role=role, weight=1.0, created=0, learnt_to_seq=0)
+            row = SimpleNamespace(
+                name=served.name, role=role, weight=1.0, created=0, learnt_to_seq=0, path="", source=""
+            )
             return SimpleNamespace(row=row, loaded=True, refused=None)
 
         return [info(each, "active") for each in self.active] + [info(each, "shadow") for each in self.behind]
@@ -128,6 +138,12 @@ class FakeModels:
         return [each.name for each in self.active]
 
     def set_role(self, name: str, role: str, weight: float) -> None:
+        pass
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
         pass
 
     def wake(self) -> None:
@@ -144,4 +160,5 @@ def service_of(*recommenders: Recommender, shadows: Sequence[Recommender] = (), 
     state = FakeState(store)
     read = ServiceSettings.grouped(settings)
     answers = Answers(models, state, store.log_served, config=AnswersConfig(**settings.get("answers", {})))
-    return Service(read, store=store, writer=FakeWriter(store), state=state, models=models, answers=answers)
+    parts: dict[str, Any] = {"gate": Gate(), "keys": Keys(store)}  # type: ignore[arg-type]
+    return Service(read, **parts, store=store, writer=FakeWriter(store), state=state, models=models, answers=answers)

@@ -16,13 +16,17 @@ from segue.cli import (
     classify,
     compare,
     compare_tuning,
+    estimate,
     evaluate,
+    export,
     fetch,
     inspect,
     keys,
     mine,
+    models,
     pretrain,
     recommend,
+    rollback,
     serve,
     train,
     tune,
@@ -52,10 +56,14 @@ for module in (
     compare_tuning,
     add_items,
     update,
+    estimate,
     serve,
+    export,
 ):
     verb = module.__name__.rpartition(".")[2]
     app.command(verb.replace("_", "-"), no_args_is_help=True)(getattr(module, verb))
+app.command()(models.models)  # their store may stand in the environment
+app.command()(rollback.rollback)
 app.add_typer(keys.keys, name="keys")
 
 

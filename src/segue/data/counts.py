@@ -1,7 +1,8 @@
 """Counts of items as they stood at any moment of a log: how many events there had been, old ones fading.
 
 Causal by construction: at moment t only events strictly before t count. One sweep over the events in time order
-answers any number of moments; what is held is items x half-lives. What to make of the counts is left to the callers.
+answers any number of moments; one alone is summed at once. What is held is items x half-lives. What to make of the
+counts is left to the callers.
 """
 
 from __future__ import annotations
@@ -13,32 +14,9 @@ from functools import cached_property
 import numpy as np
 
 from segue.data.histories import UNKNOWN_TIME
-from segue.data.jit import numba
 
 _NEVER = np.iinfo(np.int64).max
-
-
-@numba.njit(cache=True, nogil=True)
-def _sweep(stamps, items, rates, moments, wanted, place, counts, since, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    levels = rates.shape[0]
-    for number in range(moments.shape[0]):
-        moment = moments[number]
-        while place < stamps.shape[0] and stamps[place] < moment:
-            for item in (items[place], 0):  # row 0 is everything together
-                gap = stamps[place] - since[item]
-                for level in range(levels):
-                    if gap > 0 and counts[item, level] > 0:
-                        counts[item, level] *= np.exp2(-gap * rates[level])
-                    counts[item, level] += 1
-                since[item] = stamps[place]
-            place += 1
-        for column in range(wanted.shape[0]):
-            item = wanted[column]
-            gap = moment - since[item]
-            for level in range(levels):
-                count = counts[item, level]
-                out[number, column, level] = count * np.exp2(-gap * rates[level]) if count > 0 else 0.0
-    return place
+_AT_ONCE = 1_000_000  # events that are summed for one moment; the end of a log is worth any number
 
 
 @dataclass
@@ -96,16 +74,31 @@ class CountsOverTime:
         wanted = np.arange(self.rows) if items is None else np.asarray(items, dtype=np.int64)
         moments = self.told(np.asarray(moments, dtype=np.int64))
         found, back = np.unique(moments, return_inverse=True)
+        if len(found) == 1 and (found[0] == self.end or len(self._items) <= _AT_ONCE):
+            return np.repeat(self._at_one(int(found[0]))[wanted][None], len(moments), axis=0)
         out = np.empty((len(found), len(wanted), len(self.half_lives)), dtype=np.float32)
         if len(found):
+            from segue.data.counts_kernel import sweep  # not loaded by whoever asks about one moment at a time
+
             cursor = self._taken(int(found[0]))
             rates = 1 / self.half_lives
             state = (cursor.place, cursor.counts, cursor.since)
-            cursor.place = int(_sweep(self._stamps, self._items, rates, found, wanted, *state, out))
+            cursor.place = int(sweep(self._stamps, self._items, rates, found, wanted, *state, out))
             cursor.moment = int(found[-1])
             with self._lock:
                 self._cursor = cursor
         return out if np.array_equal(back, np.arange(len(found))) else out[back]
+
+    def _at_one(self, moment: int) -> np.ndarray:
+        """(rows, half-lives) float32 at one moment, from all events before it at once."""
+        before = int(np.searchsorted(self._stamps, moment))
+        items, ages = self._items[:before], moment - self._stamps[:before]
+        found = np.empty((self.rows, len(self.half_lives)), dtype=np.float32)
+        for level, half_life in enumerate(self.half_lives):
+            counts = np.bincount(items, np.exp2(-ages / half_life), self.rows)
+            counts[0] = counts.sum()
+            found[:, level] = counts
+        return found
 
     def _taken(self, moment: int) -> _Cursor:
         """The cursor of the call before, when it is not past the moment; nobody else holds it meanwhile."""

@@ -13,11 +13,6 @@ from segue.errors.serving import ServiceError
 class GuardError(ServiceError):
     """Somebody may not ask this, not so much, or not now."""
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """Headers of the answer, beside the usual ones."""
-        return {}
-
 
 class LaterError(GuardError):
     """Refused now; the same question can be asked again after ``seconds``."""

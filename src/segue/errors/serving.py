@@ -12,79 +12,70 @@ class ServiceError(SegueError):
 
     status: ClassVar[int] = 400
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What HTTP wants beside the status."""
+        return {}
+
 
 class RequestMalformed(ServiceError):
     code = "V001"
     status = 422
     template = "{place}: {reason} (met {value})."
-    remedy = "Correct it there; /docs shows what each request takes."
-
-
-class RouteUnknown(ServiceError):
-    code = "V002"
-    status = 404
-    template = "There is nothing at {path!r}."
-    remedy = "/docs lists what there is; the interface begins with /v1."
+    remedy = "Correct it there; GET /openapi.json shows what each request takes."
 
 
 class MethodRefused(ServiceError):
-    code = "V003"
+    code = "V002"
     status = 405
     template = "{method} is not taken at {path!r}."
-    remedy = "/docs lists the methods of each path."
-
-
-class Unforeseen(ServiceError):
-    code = "V004"
-    status = 500
-    template = "The service failed at this request."
-    remedy = "Its log tells more under the request id {request_id}."
+    remedy = "GET /openapi.json lists the methods of each path."
 
 
 class OverLimit(ServiceError):
-    code = "V005"
+    code = "V003"
     status = 422
     template = "{place} is {value}, and at most {limit} is taken."
     remedy = "Ask for less at once, or raise limits.{setting}."
 
 
 class FilterUnavailable(ServiceError):
-    code = "V006"
+    code = "V004"
     status = 422
     template = "The filter {name!r} needs the catalogue to have {wanted}; its columns are: {found}."
     remedy = "Leave the filter out, or give the catalogue such a column (PUT /v1/items)."
 
 
 class DiversityUnavailable(ServiceError):
-    code = "V007"
+    code = "V005"
     status = 422
     template = "{model!r} knows of no likeness of items: it has neither item vectors nor categories."
     remedy = "Ask with diversity=0, or give the catalogue a column 'categories'."
 
 
 class HistoryMixed(ServiceError):
-    code = "V008"
+    code = "V006"
     status = 422
     template = "{told} of the {count} events of the history have a timestamp, the others have none."
     remedy = "Give all of them one or none; without timestamps the order given counts, oldest first."
 
 
 class ItemRowsUnreadable(ServiceError):
-    code = "V009"
+    code = "V007"
     status = 422
     template = "The rows of items make no table: {reason}."
     remedy = "Give each column values of one kind in all rows: text, numbers, true/false or lists of text."
 
 
 class NotReady(ServiceError):
-    code = "V010"
+    code = "V008"
     status = 503
     template = "The service is not ready: {reason}."
     remedy = "Ask again in a moment; /readyz tells when it is."
 
 
 class RequestUnread(ServiceError):
-    code = "V011"
+    code = "V009"
     status = 400
     template = "The request could not be read: {reason}."
     remedy = "Send it again, with a body of JSON and its content type application/json."

@@ -16,6 +16,7 @@ import torch
 from segue import progress
 from segue.errors import EncodingMemory, LanguageModelBroken
 from segue.language import vectors as disk
+from segue.language.batching import batches
 from segue.language.encoder import TextEncoder, Tokens
 from segue.language.models import is_out_of_memory
 
@@ -122,14 +123,3 @@ def _workers(most: int) -> Iterator[ReadAll]:
             yield pool.map
     finally:
         torch.set_num_threads(before)
-
-
-def batches(lengths: Sequence[int], tokens: int) -> list[np.ndarray]:
-    """Row numbers, longest first, in groups of at most ``tokens`` padded positions (or of one row)."""
-    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
-    groups, start = [], 0
-    while start < len(order):
-        size = max(1, tokens // max(1, int(lengths[order[start]])))
-        groups.append(order[start : start + size])
-        start += size
-    return groups

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from segue.config import Config
 from segue.errors import ConfigValue
+from segue.language.batching import padded
 from segue.language.models import LanguageModel
 from segue.language.precision import Precision, lowered
 
@@ -79,17 +80,14 @@ class TextEncoder(nn.Module):
         encoded = self.tokenizer(
             told, truncation=True, max_length=room, return_attention_mask=False, return_token_type_ids=False
         )["input_ids"]
-        end = [self._end()] if self.pooling == "eos" else []
+        end = [self.end()] if self.pooling == "eos" else []
         nothing = [self.tokenizer.pad_token_id]
         return [np.array([*ids, *end] or nothing, dtype=np.int32) for ids in encoded]
 
     def padded(self, rows: Sequence[np.ndarray]) -> Tokens:
         """Token ids to one batch, padded on the right."""
-        lengths = np.array([len(row) for row in rows])
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        ids = np.full(mask.shape, self.tokenizer.pad_token_id, dtype=np.int64)
-        ids[mask] = np.concatenate(rows)
-        return Tokens(torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64)))
+        ids, mask = padded(rows, self.tokenizer.pad_token_id)
+        return Tokens(torch.from_numpy(ids), torch.from_numpy(mask))
 
     def forward(self, tokens: Tokens) -> Tensor:
         """(texts, D) vectors, neither normalised nor projected."""
@@ -106,7 +104,8 @@ class TextEncoder(nn.Module):
         twin._modules = {"backbone": lowered(self.backbone, self.precision)}
         return twin
 
-    def _end(self) -> int:
+    def end(self) -> int:
+        """The token that closes a text."""
         end = self.tokenizer.eos_token_id
         return int(end if end is not None else self.tokenizer.sep_token_id or self.tokenizer.pad_token_id)
 
@@ -116,7 +115,8 @@ def pooled(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
     if pooling == "cls":
         return hidden[:, 0]
     if pooling in ("last", "eos"):
-        return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1]
+        last = (mask.sum(1) - 1)[:, None, None]
+        return hidden.gather(1, last.expand(-1, 1, hidden.shape[2]))[:, 0]
     weights = mask[..., None].to(hidden.dtype)
     return (hidden * weights).sum(1) / weights.sum(1)
 

@@ -27,7 +27,7 @@ from segue import progress as bars
 from segue.config import Config
 from segue.data.dataset import Dataset
 from segue.errors import ConfigValue, OutOfMemory, PretrainingRefused, TrainingDiverged
-from segue.language.encode import batches
+from segue.language.batching import batches
 from segue.language.encoder import Pooling, TextConfig, TextEncoder
 from segue.language.keep import keep, refuse_in_the_way
 from segue.language.models import LanguageModel, load_language_model

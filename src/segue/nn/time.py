@@ -7,6 +7,7 @@ which training visits by forgetting some moments.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -22,7 +23,32 @@ _PLACES = 32  # places inside a session that are told apart
 
 def log_bucket(seconds: Tensor) -> Tensor:
     """Bucket of a span (any shape, seconds), 0 to ``BUCKETS`` - 1; what runs backwards counts as no time."""
-    return (2 * torch.log2(1 + seconds.clamp(min=0).float())).to(torch.int64).clamp_(max=BUCKETS - 1)
+    seconds = seconds.clamp(min=0)
+    if torch.onnx.is_in_onnx_export():
+        return _exact_bucket(seconds)
+    return (2 * torch.log2(1 + seconds.float())).to(torch.int64).clamp_(max=BUCKETS - 1)
+
+
+def _exact_bucket(seconds: Tensor) -> Tensor:
+    """As :func:`log_bucket`, whatever the last bits of a logarithm are: ONNX has the natural one alone.
+
+    A rounded logarithm is wrong by one bucket at most, which the whole seconds where buckets begin tell.
+    """
+    near = (torch.log(1 + seconds.float()) * (2 / math.log(2))).to(torch.int64).clamp(max=BUCKETS - 1)
+    begins = torch.tensor(_BEGINS, device=seconds.device)
+    return near + (seconds >= begins[near + 1]).to(torch.int64) - (seconds < begins[near]).to(torch.int64)
+
+
+def _first_second(bucket: int) -> int:
+    """The shortest span of a bucket, in whole seconds."""
+    low, high = 0, 1 << 40
+    while low < high:
+        middle = (low + high) // 2
+        if int(log_bucket(torch.tensor(middle))) < bucket:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def forget_moments(inputs: Inputs, rate: float) -> Inputs:
@@ -80,12 +106,12 @@ class MomentInputs(nn.Module):
 
 def _gap_codes(inputs: Inputs) -> Tensor:
     """0 for the first event of a row and where moments are not known."""
-    codes = torch.zeros_like(inputs.items)
-    if inputs.times is not None:
-        earlier, later = inputs.times[:, :-1], inputs.times[:, 1:]
-        known = (earlier != UNKNOWN_TIME) & (later != UNKNOWN_TIME)
-        codes[:, 1:] = (log_bucket(later - earlier) + 1) * known
-    return codes
+    if inputs.times is None:
+        return torch.zeros_like(inputs.items)
+    earlier, later = inputs.times[:, :-1], inputs.times[:, 1:]
+    known = (earlier != UNKNOWN_TIME) & (later != UNKNOWN_TIME)
+    codes = (log_bucket(later - earlier) + 1) * known
+    return torch.cat([torch.zeros_like(inputs.items[:, :1]), codes], dim=1)
 
 
 def _span_codes(times: Tensor | None, asked: Tensor | None, like: Tensor) -> Tensor:
@@ -97,9 +123,12 @@ def _span_codes(times: Tensor | None, asked: Tensor | None, like: Tensor) -> Ten
 
 def _places(gap_codes: Tensor) -> Tensor:
     """How many events of its session come before each event, from 1; 0 where gaps are not known."""
-    boundary = int(log_bucket(torch.tensor(SESSION_SECONDS))) + 1
     index = torch.arange(gap_codes.shape[1], device=gap_codes.device).expand_as(gap_codes)
-    starts = torch.where((gap_codes > boundary) | (index == 0), index, 0).cummax(1).values
+    starts = torch.where((gap_codes > _SESSION_CODE) | (index == 0), index, 0)
+    if torch.onnx.is_in_onnx_export():  # which has no running maximum; all of a row at once is the same
+        starts = (starts[:, None] * (index[:, None] <= index[..., None])).amax(2)
+    else:
+        starts = starts.cummax(1).values
     place = (index - starts + 1).clamp(max=_PLACES)
     return place * ((gap_codes > 0) | (index == starts))
 
@@ -117,6 +146,8 @@ class RelativeTime(nn.Module):
 
     def forward(self, buckets: Tensor) -> Tensor:
         """(rows, queries, keys) of :func:`time_buckets` to (rows, heads, queries, keys)."""
+        if not torch.is_grad_enabled():
+            return _table_bias(self.table, buckets)
         bias: Tensor = _TableBias.apply(self.table, buckets)  # type: ignore[no-untyped-call]
         return bias
 
@@ -144,6 +175,11 @@ def time_buckets(inputs: Inputs, request: bool, only: Tensor | None = None, both
     return (log_bucket(span) + 1) * known
 
 
+def _table_bias(table: Tensor, buckets: Tensor) -> Tensor:
+    flat = table.index_select(1, buckets.reshape(-1))
+    return flat.view(table.shape[0], *buckets.shape).transpose(0, 1)
+
+
 class _TableBias(torch.autograd.Function):
     """Rows of a small table by index; its gradient is a count, far cheaper than a scatter of rows."""
 
@@ -151,8 +187,7 @@ class _TableBias(torch.autograd.Function):
     def forward(ctx: Any, table: Tensor, buckets: Tensor) -> Tensor:
         ctx.save_for_backward(buckets)
         ctx.columns = table.shape[1]
-        flat = table.index_select(1, buckets.reshape(-1))
-        return flat.view(len(table), *buckets.shape).transpose(0, 1)
+        return _table_bias(table, buckets)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
@@ -160,3 +195,9 @@ class _TableBias(torch.autograd.Function):
         flat = buckets.reshape(-1)
         counts = [torch.bincount(flat, head.reshape(-1), ctx.columns) for head in upstream.transpose(0, 1)]
         return torch.stack(counts).to(upstream.dtype), None
+
+
+_SESSION_CODE = int(log_bucket(torch.tensor(SESSION_SECONDS))) + 1
+"""A gap of a larger code ends a session."""
+_BEGINS = [_first_second(bucket) for bucket in range(BUCKETS)] + [torch.iinfo(torch.int64).max]
+"""Where each bucket begins, and the end of the last."""

@@ -48,7 +48,7 @@ class View:
             hidden = hidden[0, 0, only][:, None, None]
         buckets = self.buckets
         if buckets is not None:
-            buckets = buckets.take_along_dim(only[:, None, None], 1)
+            buckets = buckets.gather(1, only[:, None, None].expand(-1, 1, buckets.shape[2]))
         return View(hidden, buckets, self.causal)
 
 

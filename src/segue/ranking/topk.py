@@ -6,62 +6,10 @@ the same list on any machine. Scores of minus infinity are never listed; NaN is 
 
 from __future__ import annotations
 
-import sys
-from functools import cache
-
 import numpy as np
 
-from segue.data.jit import numba
-
 _FEW = 128  # up to this k insertion into a short list beats sorting the row
-
-
-@numba.njit(cache=True, parallel=True, nogil=True)
-def _insert_rows(scores, prior, seen_offsets, seen, k, out_items, out_scores):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    for row in numba.prange(scores.shape[0]):
-        line = scores[row]
-        for place in range(seen_offsets[row], seen_offsets[row + 1]):
-            line[seen[place]] = -np.inf
-        filled = 0
-        worst = -np.inf
-        for item in range(1, line.shape[0]):
-            score = line[item]
-            if not score > -np.inf or (filled == k and score < worst):
-                continue
-            place = filled
-            while place > 0:
-                other = out_items[row, place - 1]
-                above = out_scores[row, place - 1]
-                if above > score or (above == score and prior[other] >= prior[item]):
-                    break
-                place -= 1
-            if place == k:
-                continue
-            if filled < k:
-                filled += 1
-            for move in range(filled - 1, place, -1):
-                out_items[row, move] = out_items[row, move - 1]
-                out_scores[row, move] = out_scores[row, move - 1]
-            out_items[row, place] = item
-            out_scores[row, place] = score
-            if filled == k:
-                worst = out_scores[row, k - 1]
-
-
-@cache
-def _start_threads() -> None:
-    """Start numba's threads and leave torch its own number of them.
-
-    Where both share one OpenMP, numba's start sets the number for torch too, and with it the last bits of what torch
-    computes from then on: a training would differ before and after its first validation.
-    """
-    torch = sys.modules.get("torch")
-    before = torch.get_num_threads() if torch is not None else 0
-    none, nothing = np.zeros((0, 1), dtype=np.float32), np.zeros(0, dtype=np.int64)
-    offsets, lists, prior = np.zeros(1, dtype=np.int64), np.zeros((0, 1), dtype=np.int64), np.zeros(1, dtype=np.float32)
-    _insert_rows(none, prior, offsets, nothing, 1, lists, none)
-    if torch is not None:
-        torch.set_num_threads(before)
+_FEW_ROWS = 4  # up to so many are not worth a compiled kernel
 
 
 def top_k(
@@ -89,13 +37,21 @@ def top_k(
         seen_offsets, seen = np.zeros(rows + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
     out_items = np.zeros((rows, k), dtype=np.int64)
     out_scores = np.full((rows, k), -np.inf, dtype=np.float32)
-    if k <= _FEW:
-        _start_threads()
-        _insert_rows(scores, prior, seen_offsets, seen, k, out_items, out_scores)
+    if k <= _FEW and rows > _FEW_ROWS:
+        from segue.ranking.topk_kernel import insert_rows, start_threads  # not loaded by whoever answers one by one
+
+        start_threads()
+        insert_rows(scores, prior, seen_offsets, seen, k, out_items, out_scores)
         return out_items, out_scores
     scores[np.repeat(np.arange(rows), np.diff(seen_offsets)), seen] = -np.inf
     scores[:, 0] = -np.inf
     np.copyto(scores, -np.inf, where=np.isnan(scores))
+    if rows <= _FEW_ROWS:
+        for row in range(rows):
+            best = _best_of(scores[row], min(k, width), prior)
+            out_items[row, : len(best)] = best
+            out_scores[row, : len(best)] = scores[row, best]
+        return out_items, out_scores
     tie_order = np.argsort(-prior, kind="stable")
     order = tie_order[np.argsort(-scores[:, tie_order], axis=1, kind="stable")[:, :k]]
     best = np.take_along_axis(scores, order, axis=1)
@@ -103,3 +59,11 @@ def top_k(
     out_items[:, : order.shape[1]] = np.where(found, order, 0)
     out_scores[:, : order.shape[1]] = best
     return out_items, out_scores
+
+
+def _best_of(scores: np.ndarray, k: int, prior: np.ndarray) -> np.ndarray:
+    """Codes of one row, best first; shorter where scores are minus infinity."""
+    least = np.partition(scores, len(scores) - k)[len(scores) - k]
+    among = np.flatnonzero(scores >= least) if least > -np.inf else np.flatnonzero(scores > -np.inf)
+    order: np.ndarray = among[np.lexsort((-prior[among], -scores[among]))[:k]]  # stable: equal ones by their code
+    return order

@@ -6,9 +6,8 @@ the one that early stopping watches.
 
 from __future__ import annotations
 
-import copy
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any, Self
@@ -29,11 +28,11 @@ from segue.language.text import item_texts
 from segue.nn.inputs import Inputs
 from segue.nn.sequence import SequenceModel
 from segue.nn.text_path import TextVectors
-from segue.recommenders.base import Recommender
 from segue.recommenders.growing import Growth
 from segue.recommenders.kinds import rarely_again
 from segue.recommenders.pattern_prior import PatternPrior
 from segue.recommenders.running import RUN_OPTIONS, run_options
+from segue.recommenders.sequence_scores import SequenceScores
 from segue.recommenders.stages import as_searched, inner_validation
 from segue.recommenders.transfer import Source, transferred
 from segue.recommenders.updating import Updated, update
@@ -45,14 +44,14 @@ from segue.training.held import Held
 from segue.training.plan import Plan, SequenceConfig, is_sparse, plan_for
 from segue.training.targets import kind_weights, target_weights
 from segue.training.text_tuning import detached
-from segue.training.trend import Trend, TrendWeights
+from segue.training.trend import TrendWeights
 from segue.training.trend_fit import fit_trend
 from segue.training.validation import Validation
 
 _INFERENCE_TOKENS = 4_096  # padded positions per batch: their activations stay in cache
 
 
-class SequenceRecommender(Recommender):
+class SequenceRecommender(SequenceScores):
     """A causal transformer over the history, scored against every item of the catalogue.
 
     SASRec's setting (Kang and McAuley, 2018) with LiGR-gated blocks and softmax losses (eSASRec, 2025). With no
@@ -64,8 +63,6 @@ class SequenceRecommender(Recommender):
     Settings = SequenceConfig
     model: SequenceModel
     plan: Plan
-    trend: Trend | None = None
-    prior: PatternPrior | None = None
     language_tuned: dict[str, np.ndarray] | None = None  # what a language model has learnt, by its name there
     distillation: Distillation | None = None  # while a student is being fitted (see Ensemble.distil)
     source: Source | None = None  # while a fit begins from another model
@@ -282,46 +279,10 @@ class SequenceRecommender(Recommender):
         self.trend = self._trend_of(weights)
         self.prior = None if self.prior is None else self.prior.counted_for(self)
 
-    def _trend_of(self, weights: TrendWeights | None) -> Trend | None:
-        """The weights with the counts of all that is known."""
-        return None if weights is None else Trend.over(weights, self.histories, len(self.item_vocabulary))
-
-    def _timed(self, histories: Histories) -> Histories:
-        """Without timestamps where they are only an order."""
-        return histories if self.clock == "time" else replace(histories, timestamps=None, at=None)
-
-    def _score_block(self, histories: Histories) -> np.ndarray:
-        scores = self._scores_without_trend(histories)
-        return scores if self.trend is None else self.trend.add(scores, histories)
-
-    def _score_empty(self, histories: Histories) -> np.ndarray:
-        scores = None if self.trend is None else self.trend.alone(histories)
-        return super()._score_empty(histories) if scores is None else scores
-
-    def similar_items(self, items: Sequence[Any], k: int = 10) -> Any:
-        """As in the base, by the model alone: what goes with an item, not what is in fashion or comes after it."""
-        plain = copy.copy(self)
-        plain.trend = plain.prior = None
-        return Recommender.similar_items(plain, items, k)
-
-    def _scores_without_trend(self, histories: Histories) -> np.ndarray:
-        scores = self._plain_scores(histories)
-        return scores if self.prior is None else self.prior.add(scores, histories)
-
-    def _plain_scores(self, histories: Histories) -> np.ndarray:
-        """(rows, catalogue + 1) scores of the sequence model alone; no row is empty."""
-        with torch.inference_mode():
-            scores = self._encode(histories) @ self._vectors.T
-            if len(self._silent):
-                scores[:, self._silent] = scores.amin(1, keepdim=True) - 1
-            return scores.numpy()
-
-    @cached_property
-    def _silent(self) -> torch.Tensor:
-        """Codes of items that nothing is known of, neither events nor text nor attributes: they come last."""
-        silent = self._vectors.abs().amax(1) == 0
-        silent[0] = False
-        return silent.nonzero()[:, 0]
+    @property
+    def item_table(self) -> np.ndarray:  # noqa: D102 - as in the base
+        vectors: np.ndarray = self._vectors.detach().numpy()
+        return vectors
 
     @cached_property
     def _vectors(self) -> torch.Tensor:
@@ -329,17 +290,10 @@ class SequenceRecommender(Recommender):
         with torch.inference_mode():
             return self.model.tower.vectors()
 
-    def item_vectors(self, codes: np.ndarray) -> np.ndarray:
-        """What the item tower makes of them."""
-        return np.asarray(self._vectors[torch.from_numpy(codes)].numpy())
-
-    def _forget_vectors(self) -> None:
-        for name in ("_vectors", "_silent"):
-            self.__dict__.pop(name, None)
-
-    def _forget_answers(self) -> None:
-        super()._forget_answers()
-        self._forget_vectors()
+    def _products(self, histories: Histories) -> np.ndarray:
+        with torch.inference_mode():
+            products: np.ndarray = (self._encode(histories) @ self._vectors.T).numpy()
+            return products
 
     def _encode(self, histories: Histories) -> torch.Tensor:
         """(rows, d), or longer with a likeness: the state of each history; none is empty."""
@@ -369,10 +323,7 @@ class SequenceRecommender(Recommender):
             artefact.tensors("item_text", self.log.text.arrays())
         if self.language_tuned is not None:
             artefact.tensors("language_tuned", self.language_tuned)
-        if self.trend is not None:
-            artefact.document("trend", self.trend.weights.document())
-        if self.prior is not None:
-            self.prior.save(artefact.within("prior"))
+        self._save_beside(artefact)
 
     def _load(self, artefact: artefacts.Reader) -> None:
         self.plan = Plan.parse(artefact.document("plan"))
@@ -393,6 +344,4 @@ class SequenceRecommender(Recommender):
         except RuntimeError as error:
             raise ValueError(str(error).splitlines()[0]) from None
         self.model.eval()
-        trend = TrendWeights.from_document(artefact.document("trend")) if "trend" in artefact else None
-        self.trend = self._trend_of(trend)
-        self.prior = PatternPrior.restored(artefact.within("prior"), self) if "prior-weights" in artefact else None
+        self._load_beside(artefact)

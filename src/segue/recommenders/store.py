@@ -26,6 +26,7 @@ CLASSES = {
     "EASE": "ease",
     "ALS": "als",
     "SequenceRecommender": "sequence",
+    "ExportedRecommender": "exported",
     "Ensemble": "ensemble",
     "Hybrid": "hybrid",
     "LanguageRanker": "language_ranker",

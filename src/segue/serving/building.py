@@ -5,6 +5,7 @@ What the parts do is theirs; starting and stopping them is ``service``'s.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from segue.serving.answers.answers import Answers
@@ -12,6 +13,7 @@ from segue.serving.answers.exploration import Explorer
 from segue.serving.guard.gate import Gate
 from segue.serving.guard.keys import Keys
 from segue.serving.learning.online import Online
+from segue.serving.learning.schedule import Schedule
 from segue.serving.models.models import Models
 from segue.serving.service import Service
 from segue.serving.settings import ServiceSettings
@@ -44,13 +46,7 @@ def build(directory: str | Path | None, settings: ServiceSettings | None = None)
 def _joined(store: Store, directory: str | Path | None, settings: ServiceSettings) -> Service:
     keys = Keys(store)
     watch = Watch(settings.alerts, settings.feedback, settings.drift)
-
-    def alarm(name: str, detail: str | None) -> None:
-        if detail is None:
-            watch.alerts.clear(name)
-        else:
-            watch.alerts.raise_alert(name, detail)
-
+    alarm = watch.alerts.alarm
     models = Models.open(store, directory, settings=settings.models, alarm=alarm)
     newest = store.newest()
     follower = Follower(
@@ -70,6 +66,7 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
         online = Online(settings.online, store.served, alarm)
         for served in models.serving():
             online.adopt(served, store.events_after)
+        models.subscribe(partial(online.adopt, events_after=store.events_after), online.drop)
         follower.subscribe(online.feed)
     state = State(store, settings.state.newest, settings.state.without)
     explorer = Explorer(settings.explore)
@@ -86,4 +83,5 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
         keys=keys,
         watch=watch,
         online=online,
+        schedule=Schedule(store, kept.url, settings.schedule, alarm) if settings.schedule.on else None,
     )

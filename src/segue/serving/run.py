@@ -80,6 +80,8 @@ def serve(
 
 def bind(host: str, port: int, open_to_all: bool) -> socket.socket:
     """A socket that is bound and not yet listening. Raises as ``serve`` does."""
+    if not 0 <= port <= 65_535:  # which getaddrinfo would take modulo 65,536
+        raise AddressTaken(host=host, port=port, reason="a port is a number up to 65535")
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

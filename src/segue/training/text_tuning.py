@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from segue.language.encode import batches
+from segue.language.batching import batches
 from segue.language.encoder import TextEncoder, Tokens
 from segue.language.models import load_language_model
 from segue.language.tuning import tuned

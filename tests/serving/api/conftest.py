@@ -20,5 +20,5 @@ def service(ease: segue.EASE) -> Service:
 
 @pytest.fixture
 def client(service: Service) -> Iterator[TestClient]:
-    with TestClient(create_app(service), raise_server_exceptions=False) as client:
+    with TestClient(create_app(service), "http://localhost", raise_server_exceptions=False) as client:
         yield client

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from segue.errors import ConfigValue
 from segue.serving.guard.keys import Keys
 from segue.serving.guard.logs import JsonLines, LogSettings, Pseudonyms, blot, write_lines
 from tests.serving.guard.shop import KeysInMemory, client, guarded
@@ -74,6 +75,13 @@ def test_a_pseudonym_is_the_same_as_long_as_the_secret_is(tmp_path: Path) -> Non
     assert Pseudonyms().of("anna") != Pseudonyms().of("anna")
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
     assert len((tmp_path / "secret").read_bytes()) == 32
+
+
+def test_a_file_that_holds_no_secret_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for path in (tmp_path / "empty", tmp_path, tmp_path / "none" / "secret"):
+        with pytest.raises(ConfigValue, match="secret_file"):
+            Pseudonyms(LogSettings(secret_file=path))
 
 
 def test_what_nobody_foresaw_is_logged_by_its_place_and_not_by_its_words(lines: io.StringIO) -> None:

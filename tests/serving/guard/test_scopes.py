@@ -24,11 +24,9 @@ HOLDERS = ("none", "wrong", "events", "recommend", "admin")
 
 def expected(scopes: frozenset[str], holder: str) -> int | None:
     """The refusal of a holder, None where it is let in."""
-    if holder == "wrong":
-        return 401
     if not scopes or holder == "admin" or scopes == {holder}:
         return None
-    return 401 if holder == "none" else 403
+    return 401 if holder in ("none", "wrong") else 403
 
 
 async def violations(app: FastAPI, table: RouteTable, secrets: dict[str, str]) -> list[str]:

@@ -53,6 +53,10 @@ class Model:
 class Shop(segue.Popular):
     """Popularity, and a preference for the next item, so that scores depend on the history."""
 
+    def item_vectors(self, codes: np.ndarray) -> np.ndarray:
+        angle = 2 * np.pi * np.asarray(codes) / ITEMS
+        return np.stack([np.cos(angle), np.sin(angle), np.cos(2 * angle), np.sin(2 * angle)], 1).astype(np.float32)
+
     def score_codes(self, histories: Histories) -> np.ndarray:
         scores = np.tile(self._item_scores, (len(histories), 1))
         for row in range(len(histories)):
@@ -92,7 +96,7 @@ def stream(count: int, seed: int = 1, hot: str | None = "i30") -> tuple[list[Sto
 
 
 def config(**step: Any) -> OnlineConfig:
-    return OnlineConfig(on=True, step=StepConfig(**step), feedback=FeedbackConfig(batch=8, window=40))
+    return OnlineConfig(on=True, step=StepConfig(**{"rank": 2, **step}), feedback=FeedbackConfig(batch=8, window=40))
 
 
 def run(
@@ -118,10 +122,13 @@ def learnt(online: Online) -> np.ndarray:
 
 
 def same(left: Online, right: Online) -> bool:
-    parts = zip(
-        vars(left._learners["shop"].weights).values(), vars(right._learners["shop"].weights).values(), strict=True
-    )
-    return all(np.array_equal(a, b) and np.asarray(a).dtype == np.asarray(b).dtype for a, b in parts)
+    def arrays(online: Online) -> list[np.ndarray]:
+        weights = online._learners["shop"].weights
+        parts = {**vars(weights), **vars(weights.head)}
+        return [np.asarray(part) for name, part in parts.items() if name != "head"]
+
+    pairs = zip(arrays(left), arrays(right), strict=True)
+    return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in pairs)
 
 
 EVENTS, LISTS = stream(300)
@@ -205,7 +212,7 @@ def test_what_is_shown_and_not_taken_falls_and_the_top_falls_most(model: Model) 
     lists = {f"r{n}": _listed(shown) for n in range(60)}
     events = [_event(n + 1, f"e{n}", f"u{n % 20}", "i5", n, "view", f"r{n}") for n in range(60)]
     events += [_event(61 + n, f"x{n}", "u1", "unknown", n) for n in range(60)]
-    biases = learnt(run(model, events, lists))
+    biases = learnt(run(model, events, lists, settings=config(caution=20, norm=5)))
     first, second, *_, taken = biases[model.recommender.item_vocabulary.encode(shown)]
     assert first < second < 0 < taken
 
@@ -218,6 +225,37 @@ def test_a_list_is_judged_by_what_was_shown_of_it(model: Model) -> None:
     first, second = biases[model.recommender.item_vocabulary.encode(["i1", "i2"])]
     assert (first, second) == (0, pytest.approx(second))
     assert second < 0
+
+
+def test_a_head_learns_what_follows_what_and_biases_alone_cannot(model: Model) -> None:
+    """Half of the people go on at the far side of the shop, which popularity does not tell."""
+    rng = np.random.default_rng(3)
+    events = []
+    for n in range(1_500):
+        side = n % 2
+        item = f"i{(20 * side + int(rng.integers(0, 4))) % ITEMS}"
+        events.append(_event(n + 1, f"e{n}", f"p{n % 40}", item, n, "view"))
+    gains = []
+    for rank in (0, 2):
+        settings = config(rank=rank, head_rate=0.05, head_norm=5)
+        report = run(model, events, {}, settings=settings).report("shop")
+        gains.append(report["log_loss"]["frozen"] - report["log_loss"]["online"])
+    assert gains[1] > gains[0] > 0
+
+
+def test_the_correction_is_the_bias_and_the_heads_part(model: Model) -> None:
+    online = run(model, EVENTS, LISTS)
+    histories = Histories(np.array([0, 3]), np.array([4, 5, 99]))
+    whole = online.correction("shop", histories)
+    assert whole is not None
+    head = online._learners["shop"].weights.head
+    assert head.up.any()
+    assert np.abs(whole - learnt(online)).max() > 0
+    assert np.sqrt((head.up**2).sum()) <= 1 + 1e-6
+    plain = run(model, EVENTS, LISTS, settings=config(rank=0))
+    assert plain.correction("shop", histories) is plain.biases("shop")
+    online.reset("shop")
+    assert not online.correction("shop", histories).any()
 
 
 def test_biases_stay_within_their_bounds(model: Model) -> None:
@@ -332,6 +370,16 @@ def test_reading_while_learning_never_meets_half_a_step(model: Model) -> None:
     stop.set()
     reader.join()
     assert not wrong
+
+
+def test_nothing_of_a_person_who_was_erased_is_held(model: Model) -> None:
+    online = run(model, EVENTS[:103], LISTS)
+    learner = online._learners["shop"]
+    gone = learner.waiting[-1].user_id
+    online.forget(gone)
+    assert gone not in learner.feedback._trails
+    assert all(event.user_id != gone for event in learner.waiting)
+    assert len(learner.feedback._trails) > 1
 
 
 def test_a_model_that_serves_no_more_is_forgotten(model: Model) -> None:

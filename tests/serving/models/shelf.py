@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,23 @@ class Shelf:
 
     def __init__(self) -> None:
         self._rows: list[ModelRow] = []
+        self._generation = 0
         self._items: list[tuple[int, dict[str, Any]]] = []
         self._lock = threading.Lock()
 
     def model_rows(self) -> list[ModelRow]:
         return list(self._rows)
 
-    def write_model_rows(self, change: Callable[[list[ModelRow]], list[ModelRow]]) -> None:
+    def write_model_rows(self, change: Callable[[list[ModelRow]], Sequence[ModelRow]]) -> list[ModelRow]:
         with self._lock:
-            self._rows = list(change(list(self._rows)))
+            before, self._generation = list(self._rows), self._generation + 1
+            self._rows = [
+                row if row in before else replace(row, generation=self._generation) for row in change(list(before))
+            ]
+            return list(self._rows)
+
+    def newest(self) -> dict[str, int]:
+        return {"models": self._generation, "items": len(self._items)}
 
     def items_after(self, seq: int) -> list[tuple[int, dict[str, Any]]]:
         return [each for each in self._items if each[0] > seq]

@@ -317,6 +317,23 @@ def test_a_model_that_cannot_grow_goes_on_as_it_is(models, shelf, artefacts, mon
     assert not knows(models.choose(), 79)
 
 
+def test_subscribers_hear_of_a_model_before_it_serves_and_when_it_has_left(models, shelf, artefacts):
+    heard = []
+
+    def loaded(served):
+        heard.append((served.name, models.choose().name, knows(served, 77)))
+        raise ZeroDivisionError  # what is learnt beside a model keeps it from nobody
+
+    models.subscribe(loaded, heard.append)
+    shelf.put_items([{"item_id": "77"}])
+    models.add(artefacts[1])
+    models.activate("m1")
+    models.refresh()
+    assert heard == [("m1", "m0", False), "m0"]
+    assert models.choose().name == "m1"
+    assert knows(models.choose(), 77)
+
+
 # -- beside the requests -----------------------------------------------------------------------------------------
 
 
@@ -330,10 +347,10 @@ def until(condition, seconds=10.0):
 def test_a_thread_follows_the_store_within_a_second_and_outlives_its_absence(models, shelf, artefacts):
     models.start()
     try:
-        rows = shelf.model_rows
-        shelf.model_rows = lambda: 1 / 0  # the store is away
+        newest = shelf.newest
+        shelf.newest = lambda: 1 / 0  # the store is away
         time.sleep(0.3)
-        shelf.model_rows = rows
+        shelf.newest = newest
         shelf.put_items([{"item_id": "80", "title": "New"}])
         began = time.monotonic()
         until(lambda: knows(models.choose(), 80))

@@ -106,14 +106,15 @@ def test_a_transaction_holds_no_more_than_a_batch(store: Latched) -> None:
 def test_more_than_may_wait_is_refused_at_once_and_room_comes_back(store: Latched, writer: Writer) -> None:
     async def requests() -> Appended:
         busy = held(store, writer)
-        waits = asyncio.create_task(writer.append([event() for _ in range(10)]))
+        waits = [asyncio.create_task(writer.append([event() for _ in range(10)]))]
         await asyncio.sleep(0.05)
         start = time.perf_counter()
         with pytest.raises(StoreBusy):
             await writer.append([event()])
         assert time.perf_counter() - start < 0.5
         store.go.set()
-        await waits
+        (all_of_them,) = await asyncio.gather(*waits)
+        assert all_of_them.stored == 10
         busy.join()
         return await writer.append([event()])
 

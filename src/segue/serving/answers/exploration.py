@@ -97,7 +97,7 @@ class Draw:
         return self._luce(left) if self.config.method == "plackett_luce" else self._epsilon(left)
 
     def _epsilon(self, left: np.ndarray) -> np.ndarray:
-        """The model's next item but for a share that is spread evenly over the candidates; all of it where one is missing."""
+        """The model's next item but for a share spread evenly over the candidates; all of it where one is missing."""
         chances = np.zeros(len(left))
         listed, explored = np.flatnonzero(left & self.listed), np.flatnonzero(left & self.explored)
         share = self.config.share if len(explored) else 0.0
@@ -113,7 +113,8 @@ class Draw:
         """Softmax over what is left."""
         chances = np.zeros(len(left))
         chances[left] = np.exp(self.logits[left] - self.logits[left].max())
-        return chances / chances.sum()
+        chances /= chances.sum()
+        return chances
 
 
 def explore(
@@ -130,8 +131,8 @@ def explore(
     Args:
         codes, scores: the list as the model has it, best first; code 0 ends it.
         pool_codes, pool_scores: other items that may be listed: for ``epsilon`` the candidates that are explored (see
-            :func:`candidates`), for ``plackett_luce`` what is drawn from beside the list. Those of the list may be among
-            them.
+            :func:`candidates`), for ``plackett_luce`` what is drawn from beside the list. Those of the list may be
+            among them.
         k: how many.
         config: how to draw.
         seed: the recommendation id.
@@ -156,7 +157,7 @@ def explore(
 
 
 def likelihood(shown: np.ndarray, draw: Draw) -> np.ndarray:
-    """(len(shown),) the probability of each item of a list at its position, given those above it, had ``draw`` drawn it.
+    """(len(shown),) the probability of each item of a list at its position, had ``draw`` drawn it, given those above.
 
     An item that could not stand there has 0; the items above are then taken as they are.
     """
@@ -210,7 +211,7 @@ class Explorer:
         if self.config.method == "epsilon":
             counts, ages = served.recommender.item_counts, None if self._ages is None else self._ages(served)
             scores[~candidates(counts, ages, self.config)] = -np.inf
-        codes = top_k(scores[None], min(self.config.pool, len(scores) - 1))[0][0]
+        codes: np.ndarray = top_k(scores[None], min(self.config.pool, len(scores) - 1))[0][0]
         return codes[codes > 0]
 
 

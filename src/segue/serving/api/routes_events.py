@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import Body, Depends, Request, Response
 
@@ -26,7 +26,7 @@ listening = router("events")
     responses={**responses(413, 507), 200: {"model": schemas.EventsOut, "description": "All of them were known"}},
     dependencies=[Depends(needs("events"))],
 )
-async def record(request: Request, body: schemas.EventsIn = Body()) -> Response:  # noqa: B008 - how FastAPI reads it
+async def record(request: Request, body: Annotated[schemas.EventsIn, Body()]) -> Response:
     """One event, a list of them, or ``{"events": [...]}``; the answer is sent after they are durable.
 
     With an ``event_id`` the request may be sent again at will. The batch is taken whole or not at all.
@@ -35,9 +35,12 @@ async def record(request: Request, body: schemas.EventsIn = Body()) -> Response:
     given = body if isinstance(body, list) else body.events if isinstance(body, schemas.EventBatch) else [body]
     within("body", len(given), limits_of(service).batch, "batch")
     model = part(service, "models").choose(None).recommender
-    events = _events(given, model.clock, model.time_zone, isinstance(body, schemas.EventIn))
+    where = "body.events[{}]" if isinstance(body, schemas.EventBatch) else "body[{}]" if body is given else "body"
+    events = _events(given, model.clock, model.time_zone, where)
     unknown = int((model.item_vocabulary.encode([event.item_id for event in events]) == 0).sum())
     appended = await part(service, "writer").append(events)
+    if service.watch is not None:
+        service.watch.stored(appended)
     made = any(each.event_id is None for each in given)
     document = {
         "stored": appended.stored,
@@ -48,7 +51,7 @@ async def record(request: Request, body: schemas.EventsIn = Body()) -> Response:
     return sent(document, 201 if appended.stored else 200)
 
 
-def _events(given: list[Any], clock: str, time_zone: str, single: bool) -> list[Event]:
+def _events(given: list[Any], clock: str, time_zone: str, where: str) -> list[Event]:
     now = moments.now()
     events = []
     for place, each in enumerate(given):
@@ -57,10 +60,8 @@ def _events(given: list[Any], clock: str, time_zone: str, single: bool) -> list[
             try:
                 stamp = moments.read(each.timestamp, clock, time_zone)
             except MomentUnreadable as error:
-                where = "body" if single else f"body[{place}]"
-                raise RequestMalformed(
-                    place=f"{where}.timestamp", reason=error.values["reason"], value=error.values["value"]
-                ) from None
+                told = f"{where.format(place)}.timestamp"
+                raise RequestMalformed(place=told, reason=error.values["reason"], value=error.values["value"]) from None
         events.append(
             Event(
                 each.event_id or uuid.uuid4().hex,

@@ -118,12 +118,13 @@ class HistoryEvent(Body):
 
 
 def _kind(history: Any) -> str:
-    return "events" if isinstance(history, list) and history and isinstance(history[0], dict) else "items"
+    mapped = isinstance(history, list) and bool(history) and isinstance(history[0], dict)
+    return "of events" if mapped else "of ids"
 
 
 History = Annotated[
-    Annotated[list[Id], Field(fail_fast=True, max_length=HISTORY), Tag("items")]
-    | Annotated[list[HistoryEvent], Field(fail_fast=True, max_length=HISTORY), Tag("events")],
+    Annotated[list[Id], Field(fail_fast=True, max_length=HISTORY), Tag("of ids")]
+    | Annotated[list[HistoryEvent], Field(fail_fast=True, max_length=HISTORY), Tag("of events")],
     Discriminator(_kind),
 ]
 
@@ -174,7 +175,7 @@ class Asking(Body):
 class RecommendIn(Asking):
     """A request for a ranked list."""
 
-    k: int = Field(10, ge=1, le=K)
+    k: int = Field(10, ge=1, le=K, strict=True)
     """Length of the list; shorter only where nothing else may be listed."""
 
     model_config = ConfigDict(
@@ -191,7 +192,7 @@ class RecommendIn(Asking):
 class GenerateIn(Asking):
     """A request for a sequence."""
 
-    n: int = Field(10, ge=1, le=STEPS)
+    n: int = Field(10, ge=1, le=STEPS, strict=True)
     """How many items; each is chosen as if those before it had been taken, and none comes twice."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"history": ["i3", "i7"], "n": 5}]})
@@ -293,6 +294,13 @@ class ItemsIn(Body):
             "examples": [{"items": [{"item_id": "i900", "title": "A new film", "categories": ["drama"]}]}]
         }
     )
+
+
+ItemsForms = Annotated[
+    Annotated[list[ItemIn], Field(fail_fast=True, min_length=1, max_length=BATCH), Tag("several")]
+    | Annotated[ItemsIn, Tag("batch")],
+    Discriminator(lambda body: "several" if isinstance(body, list) else "batch"),
+]
 
 
 class ItemsOut(BaseModel):

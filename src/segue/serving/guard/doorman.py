@@ -10,13 +10,11 @@ import math
 import time
 from collections import OrderedDict
 
-from starlette.routing import get_route_path
-
 from segue.errors import KeyMissing, RouteUnknown, ScopeMissing, TooManyAttempts
-from segue.errors.guarding import GuardError
+from segue.errors.serving import ServiceError
 from segue.serving.guard.keys import Key, Keys
 from segue.serving.guard.refusing import App, Receive, Scope, Send, header, refuse
-from segue.serving.guard.scopes import SCOPES, Declared, RouteTable
+from segue.serving.guard.scopes import SCOPES, RouteTable
 
 _EVERYTHING = frozenset(SCOPES)
 
@@ -50,50 +48,45 @@ class Doorman:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let in, or answer 401, 403, 404 or 429."""
         if scope["type"] not in ("http", "websocket"):
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         try:
             self._admit(scope)
-        except GuardError as error:
-            return await refuse(scope, send, error)
+        except ServiceError as error:
+            await refuse(scope, send, error)
+            return
         await self.app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
         state = scope.setdefault("state", {})
-        route = self.table.find(scope.get("method"), get_route_path(scope))
+        route = self.table.find(scope.get("method"), scope["path"])
         if route is None:
             raise RouteUnknown()
         state["route"] = route.template
+        if not route.scopes:
+            return
         if self.keys.open and _local(scope):
             state["allowed"] = _EVERYTHING
             return
         key = self._key(scope)
-        if key is not None:
-            state["key"] = key.key_id
-            state["allowed"] = key.allowed
-        _check(route, key)
+        state["key"] = key.key_id
+        missing = sorted(route.scopes - key.allowed)
+        if missing:
+            raise ScopeMissing(scope=missing[0], key_id=key.key_id, found=", ".join(key.scopes))
+        state["allowed"] = key.allowed
 
-    def _key(self, scope: Scope) -> Key | None:
-        """The key that is shown, None where none is; a wrong one is an attempt."""
+    def _key(self, scope: Scope) -> Key:
+        """The key that is shown; a wrong one is an attempt."""
         kind, _, secret = (header(scope, b"authorization") or "").partition(" ")
         if kind.lower() != "bearer":
             secret = header(scope, b"x-api-key") or ""
         if not secret:
-            return None
+            raise KeyMissing(reason="This needs a key")
         key = self.keys.check(secret.strip())
         if key is None:
             self.attempts.wrong(_address(scope))
             raise KeyMissing(reason="This key is unknown, revoked or expired")
         return key
-
-
-def _check(route: Declared, key: Key | None) -> None:
-    if not route.scopes:
-        return
-    if key is None:
-        raise KeyMissing(reason="This needs a key")
-    missing = sorted(route.scopes - key.allowed)
-    if missing:
-        raise ScopeMissing(scope=missing[0], key_id=key.key_id, found=", ".join(key.scopes))
 
 
 def _local(scope: Scope) -> bool:

@@ -20,7 +20,7 @@ PAGE_POLICY = (
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
-"""NiceGUI writes its start into the page and compiles its templates there, hence inline and eval; nothing from outside."""
+"""NiceGUI writes its start into the page and compiles its templates there, hence inline and eval."""
 
 _ALWAYS = [
     (b"x-content-type-options", b"nosniff"),
@@ -47,7 +47,8 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Add the headers."""
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         policy = self._policy(scope["path"])
 
         async def told(message: Message) -> None:
@@ -88,7 +89,8 @@ class SameSite:
         if scope["type"] in ("http", "websocket"):
             what = self._foreign(scope)
             if what is not None:
-                return await refuse(scope, send, HostRefused(what=what))
+                await refuse(scope, send, HostRefused(what=what))
+                return
         await self.app(scope, receive, send)
 
     def _foreign(self, scope: Scope) -> str | None:

@@ -69,7 +69,8 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body, judge it, pass it on."""
         if scope["type"] != "http" or not _has_body(scope):
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         body = bytearray()
         try:
             try:
@@ -79,9 +80,11 @@ class BodyLimit:
                     return  # the client has gone
                 self._judge(body)
             except TimeoutError:
-                return await refuse(scope, send, BodyTooSlow(seconds=self.settings.body_seconds))
+                await refuse(scope, send, BodyTooSlow(seconds=self.settings.body_seconds))
+                return
             except GuardError as error:
-                return await refuse(scope, send, error)
+                await refuse(scope, send, error)
+                return
             await self.app(scope, _replay(bytes(body), receive), send)
         finally:
             self._held -= len(body)

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from segue.config import Config
-from segue.errors import Unforeseen
+from segue.errors import ConfigValue, Unforeseen
 from segue.serving.guard.refusing import App, Message, Receive, Scope, Send, refuse
 
 logger = logging.getLogger("segue.serving")
@@ -42,7 +42,7 @@ class LogSettings(Config):
 
 
 class Pseudonyms:
-    """User ids to what the log shows of them."""
+    """User ids to what the log shows of them; raises ``ConfigValue`` for a ``secret_file`` that is of no use."""
 
     def __init__(self, settings: LogSettings | None = None) -> None:
         settings = settings or LogSettings()
@@ -68,7 +68,8 @@ class AccessLog:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, then tell."""
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         began = time.perf_counter()
         request_id = secrets.token_hex(8)
         state = scope.setdefault("state", {})
@@ -144,11 +145,17 @@ def _key(path: Path | None) -> bytes:
     if path is None:
         return secrets.token_bytes(32)
     try:
-        # Whole or not at all, and never readable by others, not even for a moment.
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        # Never readable by others, not even for a moment.
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as new:
+            new.write(secrets.token_bytes(32))
     except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(file, "wb") as new:
-        key = secrets.token_bytes(32)
-        new.write(key)
+        pass
+    except OSError as error:
+        raise ConfigValue(name="secret_file", owner="logs", value=path, reason=error.strerror) from None
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise ConfigValue(name="secret_file", owner="logs", value=path, reason=error.strerror) from None
+    if len(key) < 16:
+        raise ConfigValue(name="secret_file", owner="logs", value=path, reason="it holds less than 16 bytes")
     return key

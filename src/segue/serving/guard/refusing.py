@@ -9,7 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from segue.errors.guarding import GuardError
+from segue.errors.serving import ServiceError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -18,7 +18,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def answer(error: GuardError) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def answer(error: ServiceError) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body of an error."""
     told = {"error": {"code": error.code, "message": error.message, "remedy": error.advice}}
     body = json.dumps(told).encode()
@@ -26,8 +26,9 @@ def answer(error: GuardError) -> tuple[list[tuple[bytes, bytes]], bytes]:
     return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()], body
 
 
-async def refuse(scope: Scope, send: Send, error: GuardError) -> None:
-    """Answer a request, or close a WebSocket before it opens."""
+async def refuse(scope: Scope, send: Send, error: ServiceError) -> None:
+    """Answer a request, or close a WebSocket before it opens; metrics find the error's code in the scope."""
+    scope["segue_error"] = error.code
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": error.code})
         return

@@ -3,8 +3,9 @@
 Events go in fixed batches counted from the first, so that it does not matter in what portions they arrive. A history
 grows by an event after the model was asked about it. A list that was served is opened by the first event that names it
 and closed ``window`` events later: what was shown by then and not taken is a negative, weighted by the chance that its
-position was looked at. A list that nobody named teaches nothing, for nobody says that it was seen. An item of an event without a list is a positive against a few drawn by the event's
-id. Only the catalogue of the artefact takes part: items that came later wait for the next update.
+position was looked at. A list that nobody named teaches nothing, for nobody says that it was seen. An item of an event
+without a list is a positive against a few that are drawn from the whole catalogue by the event's id. Only the catalogue
+of the artefact takes part: items that came later wait for the next update.
 """
 
 from __future__ import annotations
@@ -16,15 +17,14 @@ import numpy as np
 from pydantic import Field
 
 from segue.config import Config
-from segue.data.dataset import encode_actions
 from segue.data.histories import Histories
 from segue.recommenders.base import Recommender
 from segue.serving.draws import uniforms
-from segue.serving.learning.steps import LISTED, TAKEN, Examples
+from segue.serving.learning.head import ItemSpace
+from segue.serving.learning.steps import LISTED, TAKEN, Examples, Weights
 from segue.serving.store.rows import ServedList, StoredEvent
 
 _POOL = 100  # of the model's best items: where the scores are standardised
-_TOP = 10
 
 
 class FeedbackConfig(Config):
@@ -65,11 +65,12 @@ class _Trail:
 
 @dataclass
 class _Open:
-    """A list that waits for its verdict; ``scores`` are the frozen model's of all items when it was opened."""
+    """A list that waits for its verdict; ``scores`` and ``inputs`` are those of when it was opened."""
 
     closes: int
     codes: np.ndarray
     scores: np.ndarray
+    inputs: np.ndarray
     shown: set[int] = field(default_factory=set)
     taken: set[int] = field(default_factory=set)
 
@@ -93,10 +94,22 @@ class Feedback:
         self._closed: set[str] = set()
         self._events = 0
         self.spread = self._spread_of()
+        self.space = ItemSpace.of(recommender)
+        width = 0 if self.space is None else self.space.width
+        self.vectors = np.zeros((self.items + 1, 0), np.float32) if self.space is None else self.space.vectors
+        self._nothing = np.zeros((0, width), dtype=np.float32)
 
-    def examples(self, events: Sequence[StoredEvent], bias: np.ndarray) -> Examples:
-        """What one batch teaches; ``bias`` (in spreads) is only tested with, never learnt here."""
-        made = _Made()
+    def forget(self, user_id: str) -> None:
+        """Drop the history of a person."""
+        self._trails.pop(user_id, None)
+
+    def inputs(self, histories: Histories) -> np.ndarray:
+        """(rows, d) of the head; d is 0 where the model has no item vectors."""
+        return np.zeros((len(histories), 0), np.float32) if self.space is None else self.space.inputs(histories)
+
+    def examples(self, events: Sequence[StoredEvent], weights: Weights) -> Examples:
+        """What one batch teaches; ``weights`` are only tested with, they change no example."""
+        made = _Made(inputs=[self._nothing])
         while self._open and next(iter(self._open.values())).closes <= self._events:
             name = next(iter(self._open))
             self._judge(self._open.pop(name), made)
@@ -117,17 +130,21 @@ class Feedback:
                 trail.actions.append(self._action(event.action))
                 trail.values.append(float("nan") if event.value is None else event.value)
         if asked:
-            self._ask(asked, self._histories(rows), bias, made)
+            self._ask(asked, self._histories(rows), weights, made)
         return made.examples()
 
-    def _ask(self, asked: list[tuple[StoredEvent, int]], histories: Histories, bias: np.ndarray, made: _Made) -> None:
-        scores, pool = _standard(self._recommender.score_codes(histories), self.spread)
+    def _ask(self, asked: list[tuple[StoredEvent, int]], histories: Histories, weights: Weights, made: _Made) -> None:
+        scores = _standard(self._recommender.score_codes(histories), self.spread)
+        inputs = self.inputs(histories)
         codes = np.array([code for _, code in asked])
         tested = np.array([event.action not in self.config.impressions for event, _ in asked])
-        hits = _hits(scores, bias, codes, histories, self._recommender.exclude_seen)
-        made.hits.append(hits[tested & np.isfinite(hits[:, 0])])
+        moved = scores + weights.bias
+        if weights.head.learns:
+            moved += weights.head.states(inputs) @ self.vectors.T
+        places = _places(moved, scores, codes, histories, self._recommender.exclude_seen)
+        made.places.append(np.where(tested[:, None], places, np.nan))
         for row, (event, code) in enumerate(asked):
-            listed = self._list_of(event, scores[row])
+            listed = self._list_of(event, scores[row], inputs[row])
             if event.action in self.config.impressions:
                 if listed is not None:
                     listed.shown.add(code)
@@ -141,16 +158,17 @@ class Feedback:
             labels = np.zeros(1 + len(drawn))
             labels[0] = 1
             taken = np.concatenate([[code], drawn])
-            made.add(taken, scores[row], labels, np.ones(len(taken)), TAKEN if len(drawn) or listed is None else LISTED)
+            kind = TAKEN if len(drawn) or listed is None else LISTED
+            made.add(taken, scores[row][taken], labels, np.ones(len(taken)), kind, inputs[row])
 
-    def _list_of(self, event: StoredEvent, standard: np.ndarray) -> _Open | None:
+    def _list_of(self, event: StoredEvent, standard: np.ndarray, inputs: np.ndarray) -> _Open | None:
         """The open list that an event names; opened here where it is the first to do so."""
         name = event.recommendation_id
         if name is None or name in self._closed:
             return None
         if name not in self._open and (served := self.find_list(name)) is not None:
             codes = np.array([self._codes.get(item, 0) for item in served.items], dtype=np.int64)
-            self._open[name] = _Open(self._events + self.config.window, codes, standard)
+            self._open[name] = _Open(self._events + self.config.window, codes, standard[codes], inputs)
         return self._open.get(name)
 
     def _judge(self, served: _Open, made: _Made) -> None:
@@ -160,7 +178,8 @@ class Feedback:
         if served.shown:
             kept &= np.isin(served.codes, list(served.shown))
         looked = position**-self.config.examination
-        made.add(served.codes[kept], served.scores, np.zeros(int(kept.sum())), looked[kept], LISTED)
+        nothing = np.zeros(int(kept.sum()))
+        made.add(served.codes[kept], served.scores[kept], nothing, looked[kept], LISTED, served.inputs)
 
     def _followed(self, user: str) -> bool:
         return self.config.share >= 1 or bool(uniforms(user, 1)[0] < self.config.share)
@@ -214,20 +233,32 @@ class _Made:
     """Examples under way."""
 
     parts: list[tuple[np.ndarray, ...]] = field(default_factory=list)
-    hits: list[np.ndarray] = field(default_factory=list)
+    places: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, codes: np.ndarray, scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, kind: int) -> None:
-        """One event or list; ``scores`` are standardised ones of the whole catalogue. What cannot be ranked is left."""
-        kept = (codes > 0) & np.isfinite(scores[codes])
+    inputs: list[np.ndarray] = field(default_factory=list)
+
+    def add(
+        self,
+        codes: np.ndarray,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        weights: np.ndarray,
+        kind: int,
+        inputs: np.ndarray,
+    ) -> None:
+        """One event or list with the standardised scores of its items; what cannot be ranked is left out."""
+        kept = (codes > 0) & np.isfinite(scores)
         if kept.any():
-            group, codes = np.full(kept.sum(), len(self.parts)), codes[kept]
-            self.parts.append((codes, scores[codes], labels[kept], weights[kept], np.full(len(codes), kind), group))
+            group, kinds_ = np.full(kept.sum(), len(self.parts)), np.full(kept.sum(), kind)
+            self.parts.append((codes[kept], scores[kept], labels[kept], weights[kept], kinds_, group))
+            self.inputs.append(inputs[None])
 
     def examples(self) -> Examples:
         columns = [np.concatenate(each) for each in zip(*self.parts, strict=True)] or [np.zeros(0)] * 6
         types = (np.int64, np.float32, np.float32, np.float32, np.int64, np.int64)
-        hits = np.concatenate([np.zeros((0, 2)), *self.hits]).astype(np.float32)
-        return Examples(*(column.astype(kind) for column, kind in zip(columns, types, strict=True)), hits)
+        typed = [column.astype(kind) for column, kind in zip(columns, types, strict=True)]
+        places = np.concatenate([np.zeros((0, 2)), *self.places]).astype(np.float32)
+        return Examples(*typed, rows=typed[-1], inputs=np.concatenate(self.inputs), places=places)
 
 
 def _best(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -237,26 +268,26 @@ def _best(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pool, np.take_along_axis(scores, pool, axis=1)
 
 
-def _standard(scores: np.ndarray, spread: float) -> tuple[np.ndarray, np.ndarray]:
-    """Scores as spreads from the mean of the row's best items, float32, and those items; minus infinity stays."""
+def _standard(scores: np.ndarray, spread: float) -> np.ndarray:
+    """Scores as spreads from the mean of the row's best items, float32; minus infinity stays."""
     scores[:, 0] = -np.inf
-    pool, best = _best(scores)
+    _, best = _best(scores)
     finite = np.isfinite(best)
     centre = np.where(finite, best, 0).sum(1) / np.maximum(finite.sum(1), 1)
-    return ((scores - centre[:, None]) / np.float32(spread)).astype(np.float32), pool
+    return ((scores - centre[:, None]) / np.float32(spread)).astype(np.float32)
 
 
-def _hits(
-    scores: np.ndarray, bias: np.ndarray, codes: np.ndarray, histories: Histories, exclude_seen: bool
+def _places(
+    moved: np.ndarray, frozen: np.ndarray, codes: np.ndarray, histories: Histories, exclude_seen: bool
 ) -> np.ndarray:
-    """(rows, 2): whether ``codes`` are among the best 10, with the bias and without; NaN where they may not be listed."""
+    """(rows, 2): the place of each of ``codes``, from 0, in the two lists; NaN where it may not be listed."""
     rows = np.arange(len(codes))
     found = []
-    for total in (scores + bias, scores.copy()):
+    for total in (moved, frozen.copy()):
         if exclude_seen:
             total[histories.rows(), histories.items] = -np.inf
         own = total[rows, codes][:, None]
         # Ties count half, so that a bias gains nothing by breaking them.
         place = (total > own).sum(1) + ((total == own).sum(1) - 1) / 2
-        found.append(np.where(np.isfinite(own[:, 0]), place < _TOP, np.nan))
+        found.append(np.where(np.isfinite(own[:, 0]), place, np.nan))
     return np.stack(found, 1)

@@ -1,4 +1,4 @@
-"""Learning between updates: each model's item biases follow the events of the store, a little and for a while.
+"""Learning between updates: item biases and a small head follow the events of the store, a little and for a while.
 
 For each model that serves, ``Online`` turns the events after the model's ``learnt_to`` into examples (``feedback``) and
 makes one bounded step for each batch of them (``steps``). What it has learnt is a pure function of the artefact, of the
@@ -21,6 +21,7 @@ import numpy as np
 from pydantic import Field
 
 from segue.config import Config
+from segue.data.histories import Histories
 from segue.errors import NothingToUndo, OnlineUnknown
 from segue.recommenders.base import Recommender
 from segue.serving.learning.feedback import Feedback, FeedbackConfig, FindList
@@ -50,11 +51,16 @@ class ServedModel(Protocol):
     """What is read of a model that serves."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is asked by."""
+
     @property
-    def recommender(self) -> Recommender: ...
+    def recommender(self) -> Recommender:
+        """As its artefact holds it."""
+
     @property
-    def learnt_to(self) -> int: ...
+    def learnt_to(self) -> int:
+        """The newest event of the store that it was trained on."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ class Online:
             return
         settings, acts = self.config, acts or Acts()
         feedback = Feedback(model.recommender, settings.feedback, self._find_list)
-        fresh = Weights.fresh(feedback.items, settings.step)
+        fresh = Weights.fresh(feedback.items, feedback.vectors.shape[1], settings.step)
         learner = _Learner(feedback, model.learnt_to, acts, fresh, deque(maxlen=settings.journal))
         # The bulk is learnt without the lock; what came meanwhile, under it.
         while events_after is not None and (events := events_after(learner.seq)):
@@ -148,12 +154,26 @@ class Online:
         learner = self._learners.get(name)
         return None if learner is None else learner.biases
 
+    def correction(self, name: str, histories: Histories) -> np.ndarray | None:
+        """What is added to a model's scores for one history: :meth:`biases`, and the head's part where there is one."""
+        learner = self._learners.get(name)
+        if learner is None or (biases := learner.biases) is None:
+            return None
+        head, feedback = learner.weights.head, learner.feedback
+        if not head.learns:
+            return biases
+        newest = histories.items[-5:]
+        known = Histories(np.array([0, len(newest)]), np.where(newest < len(biases), newest, 0))
+        states = head.states(feedback.inputs(known))[0] * np.float32(feedback.spread)
+        return np.asarray(biases + feedback.vectors @ states)
+
     def reset(self, name: str) -> None:
         """Back to the frozen model, and learn anew from the next event on; a model switched off is on again."""
         with self._lock:
             learner = self._of(name)
             learner.acts = Acts(since=learner.seq)
-            learner.weights = Weights.fresh(learner.feedback.items, self.config.step)
+            feedback = learner.feedback
+            learner.weights = Weights.fresh(feedback.items, feedback.vectors.shape[1], self.config.step)
             learner.journal.clear()
             _publish(learner)
 
@@ -168,6 +188,13 @@ class Online:
             learner.acts = Acts(learner.acts.since, learner.acts.left_out | numbers)
             learner.weights = undone[-1][1]
             _publish(learner)
+
+    def forget(self, user_id: str) -> None:
+        """Drop what is held of a person. What they taught fades; :meth:`adopt` builds a state that never knew them."""
+        with self._lock:
+            for learner in self._learners.values():
+                learner.feedback.forget(user_id)
+                learner.waiting = [event for event in learner.waiting if event.user_id != user_id]
 
     def acts(self, name: str) -> Acts:
         """What operators did to a model, for :meth:`adopt` after a restart. Raises ``OnlineUnknown``."""
@@ -214,11 +241,11 @@ class Online:
 
     def _learn(self, name: str, learner: _Learner, batch: Sequence[StoredEvent]) -> None:
         before = learner.weights
-        examples = learner.feedback.examples(batch, before.bias)
+        examples = learner.feedback.examples(batch, before)
         number, learner.batches = learner.batches, learner.batches + 1
         if before.off or batch[-1].seq <= learner.acts.since or number in learner.acts.left_out:
             return
-        learner.weights = learn(before, examples, len(batch), self.config.step)
+        learner.weights = learn(before, examples, len(batch), self.config.step, learner.feedback.vectors)
         learner.journal.append((number, before))
         if learner.weights.off and self._alert is not None:
             lost = f"Online mode made the answers of {name} worse over {self.config.step.tested} tests; it is off."

@@ -2,7 +2,8 @@
 
 An item's bias b is counted in spreads of the model's scores and moves by AdaGrad (Duchi et al., 2011) on the logistic
 loss of ``slope * (z + b) + intercept``, where z is the standardised score; slope and intercepts make a probability of a
-score and are learnt beside it, for the frozen model too, so that the two are compared fairly. Where examples come from
+score and are learnt beside it, for the frozen model too, so that the two are compared fairly. A head (``head``) moves
+the score of an item by the history, on the same loss. Where examples come from
 is left to ``feedback``; when a step is made, and for which model, to ``online``.
 """
 
@@ -15,9 +16,11 @@ from pydantic import Field
 
 from segue.config import Config
 from segue.evaluation.significance import paired_test
+from segue.serving.learning.head import Head
 
 LISTED, TAKEN = 0, 1  # kinds of example: of a list that was served, of an event without one
 _TELL = 0.05  # step of slope and intercepts, which all examples share
+_TOP = 10
 _STEEPEST, _FLATTEST = 10.0, 0.05
 
 
@@ -26,7 +29,7 @@ class StepConfig(Config):
 
     rate: float = Field(0.1, gt=0, le=1)
     """Step of AdaGrad, in spreads of the model's scores."""
-    caution: float = Field(1.0, gt=0)
+    caution: float = Field(0.1, gt=0)
     """Where the sums of squared gradients begin: the higher, the smaller the first steps on an item."""
     limit: float = Field(2.0, gt=0)
     """The largest bias of an item, in spreads."""
@@ -34,6 +37,12 @@ class StepConfig(Config):
     """The largest root mean square of all biases, in spreads."""
     half_life: float = Field(20_000, gt=0)
     """After so many events half of a bias is gone, and half of the squares that slow its steps."""
+    rank: int = Field(0, ge=0, le=64)
+    """Of the correction of the head, where the model has item vectors; 0: biases alone."""
+    head_rate: float = Field(0.01, gt=0, le=1)
+    """Step of AdaGrad for the head."""
+    head_norm: float = Field(1.0, gt=0)
+    """The largest Frobenius norm of its A."""
     tested: int = Field(1_000, ge=100)
     """So many tested events make one comparison with the frozen model."""
     p_value: float = Field(0.01, gt=0, lt=0.5)
@@ -51,7 +60,10 @@ class Examples:
         weights: (m,) float32.
         kinds: (m,) int64, ``LISTED`` or ``TAKEN``.
         groups: (m,) int64 from 0, the event or list that each belongs to; none is left out.
-        hits: (events, 2) float32: whether the item taken was among the best 10 by the biased and by the frozen model.
+        rows: (m,) int64, the row of ``inputs`` that each was asked with.
+        inputs: (asked, d) float32 of the head; d is 0 without one.
+        places: (asked, 2) float32: the place, from 0, that the biased and the frozen model gave to the item taken; NaN
+            where nothing was, or where it may not be listed.
     """
 
     codes: np.ndarray
@@ -60,7 +72,9 @@ class Examples:
     weights: np.ndarray
     kinds: np.ndarray
     groups: np.ndarray
-    hits: np.ndarray
+    rows: np.ndarray
+    inputs: np.ndarray
+    places: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,7 @@ class Weights:
     Attributes:
         bias: (catalogue + 1,) float32, in spreads of the model's scores.
         squares: (catalogue + 1,) float32, AdaGrad's sums.
+        head: what moves scores by the history.
         telling: (2, 3) float32: slope, intercept of listed and of taken examples; row 0 biased, row 1 frozen.
         losses: (at most ``tested``, 2) float32 of this comparison, biased and frozen.
         hits: the same for hits.
@@ -79,6 +94,7 @@ class Weights:
 
     bias: np.ndarray
     squares: np.ndarray
+    head: Head
     telling: np.ndarray
     losses: np.ndarray
     hits: np.ndarray
@@ -86,41 +102,56 @@ class Weights:
     off: bool = False
 
     @classmethod
-    def fresh(cls, items: int, config: StepConfig) -> Weights:
-        """Nothing learnt of a catalogue of ``items``."""
+    def fresh(cls, items: int, width: int, config: StepConfig) -> Weights:
+        """Nothing learnt of a catalogue of ``items`` with vectors of ``width``."""
         bias = np.zeros(items + 1, dtype=np.float32)
         telling = np.tile(np.array([1, 0, 0], dtype=np.float32), (2, 1))
         none = np.zeros((0, 2), dtype=np.float32)
-        return cls(bias, np.full_like(bias, config.caution), telling, none, none, np.zeros(6))
+        head = Head.fresh(width, config.rank if width else 0, config.caution)
+        return cls(bias, np.full_like(bias, config.caution), head, telling, none, none, np.zeros(6))
 
 
-def learn(weights: Weights, examples: Examples, events: int, config: StepConfig) -> Weights:
-    """Test, then train (progressive validation; Blum et al., 1999); ``events`` fade what was learnt before."""
+def learn(weights: Weights, examples: Examples, events: int, config: StepConfig, vectors: np.ndarray) -> Weights:
+    """Test, then train (progressive validation; Blum et al., 1999).
+
+    Args:
+        weights: so far.
+        examples: of one batch.
+        events: how many it had; they fade what was learnt before.
+        config: settings.
+        vectors: (catalogue + 1, d) of the items, for the head.
+    """
     weights = _fade(weights, events, config)
     if not len(examples.codes):
         return weights
-    codes, kinds, labels = examples.codes, examples.kinds, examples.labels
-    z = np.stack([examples.scores + weights.bias[codes], examples.scores])
+    codes, kinds, head = examples.codes, examples.kinds, weights.head
+    moved = weights.bias[codes]
+    if head.learns:
+        moved = moved + (vectors[codes] * head.states(examples.inputs)[examples.rows]).sum(1)
+    z = np.stack([examples.scores + moved, examples.scores])
     logits = weights.telling[:, :1] * z + weights.telling[:, 1:][:, kinds]
-    weights = _tested(weights, _losses(logits, examples), examples.hits, config)
+    weights = _tested(weights, _losses(logits, examples), examples.places, config)
     if weights.off:
         return weights
-    chances = np.float32(0.5) * (
-        np.float32(1) + np.tanh(np.float32(0.5) * logits)
-    )  # the logistic function, no overflow
-    slopes = (chances - labels) * examples.weights
-    bias, squares = weights.bias, weights.squares
-    pull = np.bincount(codes, slopes[0] * weights.telling[0, 0], minlength=len(bias)).astype(np.float32)
-    squares = squares + pull * pull
-    bias = bias - np.float32(config.rate) * pull / np.sqrt(squares)
-    return replace(
-        weights, bias=_bounded(bias, config), squares=squares, telling=_told(weights.telling, slopes, z, kinds)
-    )
+    half = np.float32(0.5)
+    chances = half + half * np.tanh(half * logits)  # the logistic function, without overflow
+    slopes = (chances - examples.labels) * examples.weights
+    pulls = slopes[0] * weights.telling[0, 0]
+    pull = np.bincount(codes, pulls, minlength=len(weights.bias)).astype(np.float32)
+    squares = weights.squares + pull * pull
+    bias = _bounded(weights.bias - np.float32(config.rate) * pull / np.sqrt(squares), config)
+    if head.learns:
+        of_states = np.zeros_like(examples.inputs)
+        np.add.at(of_states, examples.rows, vectors[codes] * pulls[:, None])
+        head = head.stepped(examples.inputs, of_states, config.head_rate, config.head_norm)
+    telling = _told(weights.telling, slopes, z, kinds)
+    return replace(weights, bias=bias, squares=squares, head=head, telling=telling)
 
 
 def _fade(weights: Weights, events: int, config: StepConfig) -> Weights:
     kept, start = np.float32(0.5 ** (events / config.half_life)), np.float32(config.caution)
-    return replace(weights, bias=weights.bias * kept, squares=start + (weights.squares - start) * kept)
+    squares = start + (weights.squares - start) * kept
+    return replace(weights, bias=weights.bias * kept, squares=squares, head=weights.head.faded(kept, config.caution))
 
 
 def _bounded(bias: np.ndarray, config: StepConfig) -> np.ndarray:
@@ -149,8 +180,9 @@ def _losses(logits: np.ndarray, examples: Examples) -> np.ndarray:
     return np.stack(sums, 1).astype(np.float32)
 
 
-def _tested(weights: Weights, losses: np.ndarray, hits: np.ndarray, config: StepConfig) -> Weights:
+def _tested(weights: Weights, losses: np.ndarray, places: np.ndarray, config: StepConfig) -> Weights:
     """Count a test; each time ``tested`` losses are together they are compared, and a new comparison begins."""
+    hits = (places[np.isfinite(places[:, 0])] < _TOP).astype(np.float32)
     totals = weights.totals + np.concatenate([[len(losses)], losses.sum(0), [len(hits)], hits.sum(0)])
     losses, hits = np.concatenate([weights.losses, losses]), np.concatenate([weights.hits, hits])
     off = weights.off

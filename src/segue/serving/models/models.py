@@ -17,7 +17,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -26,11 +26,15 @@ from pydantic import Field
 
 from segue import artefacts
 from segue.config import Config
-from segue.errors import NoModelServes, SegueError
-from segue.serving.models.registry import ModelStore, Registry, Role, added, arm_of, sourced, with_role
+from segue.errors import ArtefactCorrupt, ArtefactForeign, ArtefactNotFound, NoModelServes, SegueError
+from segue.recommenders.forgetting import forget_user
+from segue.serving.models.lease import Lease
+from segue.serving.models.registry import ModelStore, Registry, Role, added, arm_of, root_of, row_of, sourced, with_role
 from segue.serving.models.served import Served
 from segue.serving.store.rows import ModelRow
 
+Key = tuple[str, str, int]
+"""Name, path, and how often the artefact was rewritten."""
 Alarm = Callable[[str, str | None], None]
 """Called with the name of an alarm and what is the matter, or with None when it is over."""
 REFUSED = "model_refused"
@@ -88,9 +92,11 @@ class Models:
         self._store, self._load = store, load
         self.alarm: Alarm = alarm or (lambda name, message: None)
         self._serving = _Serving()
-        self._loaded: dict[tuple[str, str], Served] = {}  # by name and path
-        self._refused: dict[tuple[str, str], tuple[float, str]] = {}
+        self._loaded: dict[Key, Served] = {}
+        self._refused: dict[Key, tuple[float, str]] = {}
+        self._subscribers: list[tuple[Callable[[Served], None], Callable[[str], None]]] = []
         self._rows: list[ModelRow] = []
+        self._seen: tuple[int, int] | None = None  # the newest numbers in the store that were followed
         self._busy = threading.Lock()  # one refresh at a time
         self._woken, self._ended = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -146,7 +152,7 @@ class Models:
     def all(self) -> list[ModelInfo]:
         """All registered models, the oldest first."""
         here = {served.name for served in self.serving()}
-        refused = {name: why for (name, _), (_, why) in self._refused.items()}
+        refused = {name: why for (name, *_), (_, why) in self._refused.items()}
         return [ModelInfo(row, row.name in here, refused.get(row.name)) for row in self.registry.rows()]
 
     # -- changes, by an admin ----------------------------------------------------------------------------------
@@ -196,6 +202,32 @@ class Models:
         self.registry.set_weights(weights)
         self.wake()
 
+    def forget(self, user_id: str) -> int:
+        """Take a person out of every registered artefact, on disk and in memory; gives how many knew them.
+
+        Other replicas load the artefacts anew within a second. An update that is at work forgets them before what it
+        has learnt serves. Artefacts that are gone or damaged are left as they are: they cannot serve.
+        """
+        Lease(self._store).note_erased(user_id)
+        changed = set()
+        for path in {each for row in self.registry.rows() for each in (row.path, row.source)}:
+            with contextlib.suppress(ArtefactNotFound, ArtefactCorrupt, ArtefactForeign):
+                if forget_user(path, user_id):
+                    changed.add(path)
+        if changed:
+            self.registry.change(lambda rows: {name: _rewritten(row, changed) for name, row in rows.items()})
+            self.refresh()
+        return len(changed)
+
+    def subscribe(self, loaded: Callable[[Served], None], left: Callable[[str], None] = lambda name: None) -> None:
+        """Be told of models, by the thread that follows the store; a call that raises is logged and changes nothing.
+
+        Args:
+            loaded: called with each model, as its artefact holds it, before it is taken into service.
+            left: called with the name of one that is in memory no more.
+        """
+        self._subscribers.append((loaded, left))
+
     # -- following the store -----------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -221,7 +253,7 @@ class Models:
         with self._busy:
             rows = self.registry.rows()
             wanted = [row for row in rows if row.role != "waiting"]
-            kept = {(row.name, row.path) for row in wanted}
+            kept = {_key(row) for row in wanted}
             before = self._serving
             for row in wanted:
                 self._bring(row)
@@ -230,7 +262,10 @@ class Models:
             self._serve(wanted, before)
             # Those that left are forgotten here; who still asks one keeps it alive until the answer is out.
             staying = {id(served) for served in self.serving()}
+            names = {name for name, *_ in self._loaded}
             self._loaded = {key: each for key, each in self._loaded.items() if key in kept or id(each) in staying}
+            for name in sorted(names - {name for name, *_ in self._loaded}):
+                self._announce(1, name)
             self._refused = {key: told for key, told in self._refused.items() if key in kept}
             self._tell()
 
@@ -243,13 +278,17 @@ class Models:
             if self._ended.is_set():
                 return
             try:
-                self.refresh()
+                newest = self._store.newest()
+                now = newest["models"], newest["items"]
+                if now != self._seen or self._refused:
+                    self.refresh()
+                    self._seen = now
             except Exception:  # noqa: BLE001 - an unreachable store is no reason to stop; the next look may find it
                 _log.exception("models: the store could not be followed")
 
     def _bring(self, row: ModelRow) -> None:
         """Load the artefact of a row, unless it is there, or was refused a moment ago."""
-        key = (row.name, row.path)
+        key = _key(row)
         if key in self._loaded or time.monotonic() < self._refused.get(key, (0.0, ""))[0]:
             return
         began = time.perf_counter()
@@ -261,30 +300,37 @@ class Models:
             _log.error("model %s is refused: %s", row.name, why)
             return
         self._refused.pop(key, None)
+        self._announce(0, self._loaded[key])
         _log.info("model %s is loaded in %.2f s", row.name, time.perf_counter() - began)
 
     def _take_items(self) -> None:
         """Let every loaded model know the rows of the catalogue that came since."""
         if not self._loaded:
             return
-        # In most looks there is nothing new, and then this is one small query.
-        rows = self._store.items_after(min(served.items_to for served in self._loaded.values()))
-        for key, served in self._loaded.items() if rows else ():
-            self._loaded[key] = served.with_items([each for each in rows if each[0] > served.items_to])
+        while rows := self._store.items_after(min(served.items_to for served in self._loaded.values())):
+            for key, served in self._loaded.items():
+                self._loaded[key] = served.with_items([each for each in rows if each[0] > served.items_to])
+
+    def _announce(self, which: int, told: Any) -> None:
+        for calls in self._subscribers:
+            try:
+                calls[which](told)
+            except Exception:  # noqa: BLE001 - what is learnt beside a model is no reason to keep it away
+                _log.exception("models: a subscriber failed")
 
     def _serve(self, wanted: list[ModelRow], before: _Serving) -> None:
         active: dict[str, tuple[Served, float]] = {}
         present = {arm: self._newest(served) for arm, served in zip(before.arms, before.active, strict=True)}
         for row in sorted(wanted, key=arm_of):
             if row.role == "active" and row.weight > 0:
-                served = self._loaded.get((row.name, row.path)) or present.get(arm_of(row))
+                served = self._loaded.get(_key(row)) or present.get(arm_of(row))
                 if served is not None:
                     active[arm_of(row)] = served, row.weight
         if not active:  # none of those named can serve: those that do stay
             self._serving = _Serving(tuple(present.values()), before.arms, before.shares, before.shadows)
             return
         sums = list(itertools.accumulate(weight for _, weight in active.values()))
-        shadows = (self._loaded.get((row.name, row.path)) for row in wanted if row.role == "shadow")
+        shadows = (self._loaded.get(_key(row)) for row in wanted if row.role == "shadow")
         self._serving = _Serving(
             tuple(served for served, _ in active.values()),
             tuple(active),
@@ -293,10 +339,12 @@ class Models:
         )
 
     def _newest(self, served: Served) -> Served:
-        return self._loaded.get((served.name, str(served.path)), served)
+        """The same model with the items that came since."""
+        found = [each for (name, *_), each in self._loaded.items() if name == served.name]
+        return found[-1] if found else served
 
     def _tell(self) -> None:
-        told = "; ".join(f"{name}: {why}" for (name, _), (_, why) in self._refused.items())
+        told = "; ".join(f"{name}: {why}" for (name, *_), (_, why) in self._refused.items())
         self.alarm(REFUSED, told or None)
 
     # -- beginning ---------------------------------------------------------------------------------------------
@@ -305,9 +353,10 @@ class Models:
         """Register an artefact that the store does not know, and activate it."""
         path = sourced(directory)
         rows = self.registry.rows()
-        if any(path in (row.path, row.source) for row in rows) and any(row.role == "active" for row in rows):
-            return
         row = row_of(directory)
+        known = any(path in (each.path, each.source, root_of(each)) or root_of(each) == row.source for each in rows)
+        if known and any(each.role == "active" for each in rows):
+            return
         self._load(row)  # what cannot serve is refused here, with the reason, and not registered
         self.registry.add(replace(row, role="active"))
 
@@ -318,7 +367,7 @@ class Models:
             for name in row.document.get("before") or {}:
                 if name in rows and self._serving.active == ():
                     self._bring(rows[name])
-                    if (served := self._loaded.get((name, rows[name].path))) is not None:
+                    if (served := self._loaded.get(_key(rows[name]))) is not None:
                         _log.error("model %s answers instead of %s, which is refused", name, row.name)
                         self._serving = _Serving((served,), (arm_of(row),), (1.0,))
         if not self._serving.active:
@@ -327,22 +376,20 @@ class Models:
         self._tell()
 
 
+def _rewritten(row: ModelRow, paths: Collection[str]) -> ModelRow:
+    """The row saying that its artefact is another one now, where it is among ``paths``."""
+    if row.path not in paths:
+        return row
+    return replace(row, document={**row.document, "rewritten": int(row.document.get("rewritten", 0)) + 1})
+
+
+def _key(row: ModelRow) -> Key:
+    """What tells whether a row's artefact is in memory."""
+    return row.name, row.path, int(row.document.get("rewritten", 0))
+
+
 def share_of(salt: str, user_id: str) -> float:
     """A number in [0, 1) that belongs to a user: a keyed hash, even over users, the same on every machine."""
     key = hashlib.blake2b(salt.encode(), digest_size=32).digest()
     digest = hashlib.blake2b(user_id.encode(errors="surrogatepass"), digest_size=8, key=key).digest()
     return int.from_bytes(digest) / 2**64
-
-
-def row_of(path: str | Path, name: str | None = None, source: str | Path | None = None) -> ModelRow:
-    """The row of an artefact that is not registered yet."""
-    place = Path(path).absolute()
-    trained = sourced(source) if source is not None else source_of(place)
-    return ModelRow(name or place.name, str(place), trained, "waiting", 1.0, 0, document={"root": trained})
-
-
-def source_of(path: Path) -> str:
-    """The trained artefact that an export was made of; its own path for what is no export."""
-    config = artefacts.read(path).manifest["config"]
-    told = config.get("source")
-    return sourced(path.parent / told) if isinstance(told, str) and told else str(path)

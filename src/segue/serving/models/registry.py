@@ -13,16 +13,21 @@ answers: an export of it, or itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from segue import artefacts
 from segue.errors import ModelInUse, ModelNameTaken, ModelNotThere, NothingToRollBackTo, WeightsBad, nearest
 from segue.serving.store.rows import ModelRow
 
 Role = Literal["active", "shadow", "waiting"]
 Rows = dict[str, ModelRow]
+EXPORTED = "-onnx"
+"""How the name of an export ends; before it stands that of the trained artefact."""
+LEASE = "lease"
+"""The role of a row that is no model: who is at work on a new one (see ``lease``)."""
 
 
 class ModelStore(Protocol):
@@ -31,11 +36,14 @@ class ModelStore(Protocol):
     def model_rows(self) -> list[ModelRow]:
         """All rows of the table of models."""
 
-    def write_model_rows(self, change: Callable[[list[ModelRow]], list[ModelRow]]) -> None:
-        """Replace the rows by what ``change`` makes of them, in one transaction that nobody else's can interleave."""
+    def write_model_rows(self, change: Callable[[list[ModelRow]], Sequence[ModelRow]]) -> list[ModelRow]:
+        """Replace the rows by what ``change`` makes of them, in one transaction that no other can interleave."""
 
     def items_after(self, seq: int) -> list[tuple[int, dict[str, Any]]]:
-        """Rows of the catalogue that were put after a sequence number."""
+        """Some rows of the catalogue that were put after a number, in order, each with its number."""
+
+    def newest(self) -> dict[str, int]:
+        """The newest number of ``models`` and of ``items``."""
 
 
 def arm_of(row: ModelRow) -> str:
@@ -56,29 +64,28 @@ class Registry:
 
     def rows(self) -> list[ModelRow]:
         """All models, the oldest first."""
-        return sorted(self.store.model_rows(), key=lambda row: (row.created, row.generation))
+        return sorted(_models(self.store.model_rows()), key=lambda row: (row.created, row.generation))
 
     def row(self, name: str) -> ModelRow:
         """One model; raises ``ModelNotThere``."""
         return found(_by_name(self.rows()), name)
 
-    def change(self, change: Callable[[Rows], Rows]) -> list[ModelRow]:
-        """Replace all rows by what ``change`` makes of them, in one transaction.
+    def change(
+        self, change: Callable[[Rows], Rows], guard: Callable[[list[ModelRow]], None] = lambda rows: None
+    ) -> list[ModelRow]:
+        """Replace all models by what ``change`` makes of them, in one transaction.
 
-        Rows that it changes get a new generation, greater than any before.
+        Args:
+            change: gives the models anew; what it raises leaves everything as it was.
+            guard: sees every row of the table first, and may raise.
         """
-        after: list[ModelRow] = []
 
         def rewritten(before: list[ModelRow]) -> list[ModelRow]:
-            known, generation = _by_name(before), next_generation(before)
-            after[:] = [
-                row if row == known.get(row.name) else replace(row, generation=generation)
-                for row in change(dict(known)).values()
-            ]
-            return after
+            guard(before)
+            others = [row for row in before if row.role == LEASE]
+            return others + list(change(_by_name(_models(before))).values())
 
-        self.store.write_model_rows(rewritten)
-        return after
+        return _models(self.store.write_model_rows(rewritten))
 
     def add(self, row: ModelRow, *, instead_of: str | None = None) -> None:
         """Register a model; one with the role ``active`` takes the place of ``instead_of``, or of all that answer.
@@ -107,9 +114,10 @@ class Registry:
         self.change(lambda rows: with_weights(rows, weights))
 
     def drop(self, keep: int) -> list[ModelRow]:
-        """Forget the oldest waiting models of each line of updates until ``keep`` of the line are left; gives those.
+        """Forget the oldest waiting models that updates made until ``keep`` of each line are left; gives those.
 
-        One that answers, shadows, or would be gone back to stays. Artefacts are the caller's to remove.
+        One that answers, shadows, or would be gone back to stays, and so does the one that the line began with.
+        Artefacts are the caller's to remove.
         """
         gone: list[ModelRow] = []
 
@@ -188,7 +196,8 @@ def beyond(rows: Rows, keep: int) -> list[ModelRow]:
     held = {before for name in _answering(rows) for before in rows[name].document.get("before") or {}}
     gone = []
     for root in dict.fromkeys(root_of(row) for row in rows.values()):
-        line = sorted((row for row in rows.values() if root_of(row) == root), key=lambda row: row.created)
+        made = (row for row in rows.values() if root_of(row) == root != row.source)
+        line = sorted(made, key=lambda row: row.created)
         free = [row for row in line if row.role == "waiting" and row.name not in held]
         gone += free[: max(0, len(line) - keep)]
     return gone
@@ -211,6 +220,19 @@ def sourced(path: str | Path) -> str:
     return str(Path(path).absolute())
 
 
+def row_of(path: str | Path, name: str | None = None, source: str | Path | None = None) -> ModelRow:
+    """The row of an artefact that is not registered yet."""
+    place = Path(path).absolute()
+    trained = sourced(source) if source is not None else source_of(place)
+    return ModelRow(name or place.name, str(place), trained, "waiting", 1.0, 0, document={"root": trained})
+
+
+def source_of(path: Path) -> str:
+    """The trained artefact that an export (``DIR-onnx``) was made of, where it is beside it; else its own path."""
+    trained = path.with_name(path.name.removesuffix(EXPORTED))
+    return str(trained if (trained / artefacts.MANIFEST).is_file() else path)
+
+
 def _answering(rows: Rows) -> dict[str, float]:
     """Weights of the active models."""
     return {row.name: row.weight for row in rows.values() if row.role == "active"}
@@ -224,6 +246,10 @@ def _active(row: ModelRow, rows: Rows, before: Mapping[str, float], weight: floa
 
 def _waiting(row: ModelRow) -> ModelRow:
     return replace(row, role="waiting")
+
+
+def _models(rows: Iterable[ModelRow]) -> list[ModelRow]:
+    return [row for row in rows if row.role != LEASE]
 
 
 def _by_name(rows: Iterable[ModelRow]) -> Rows:

@@ -43,7 +43,9 @@ def _form(trial: _Trial, actions: list[str], categories: list[str], user: str) -
         return [(each, "") for each in await source.run(lambda: source.users(text, 10))]
 
     async def items(text: str) -> list[tuple[str, str]]:
-        return [(each.title or each.item_id, each.item_id) for each in await source.run(lambda: source.search(text, 10))]
+        return [
+            (each.title or each.item_id, each.item_id) for each in await source.run(lambda: source.search(text, 10))
+        ]
 
     with parts.form(trial.ask, aria_label="Question"):
         parts.suggestions(parts.field("User", "user", value=user), "users", users)

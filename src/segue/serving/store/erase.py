@@ -19,14 +19,15 @@ def personal() -> list[Table]:
 def erase(connection: Connection, user_id: str) -> dict[str, int]:
     """Remove a person's rows; table to rows removed."""
     return {
-        table.name: connection.execute(delete(table).where(table.c.user_id == user_id)).rowcount for table in personal()
+        str(table.name): connection.execute(delete(table).where(table.c.user_id == user_id)).rowcount
+        for table in personal()
     }
 
 
 def traces(connection: Connection, user_id: str) -> dict[str, int]:
     """Table to rows that name a person."""
     return {
-        table.name: int(
+        str(table.name): int(
             connection.execute(select(func.count()).select_from(table).where(table.c.user_id == user_id)).scalar_one()
         )
         for table in personal()

@@ -1,0 +1,31 @@
+"""Exporting a model again after an update, in the numbers that its export had before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segue import artefacts
+
+
+def export_as(trained: Path, out: Path, like: Path) -> None:
+    """Export a trained artefact as an earlier export was.
+
+    Args:
+        trained: the artefact of the update.
+        out: the directory to write.
+        like: the export of the model before; its precision is taken.
+
+    Raises what ``deploy.export`` raises; nothing is written then.
+    """
+    from segue.deploy.export import ExportConfig, export
+
+    precision = precision_of(artefacts.read(like).manifest["config"])
+    export(trained, out, ExportConfig.parse({"precision": precision}))
+
+
+def precision_of(config: Mapping[str, Any]) -> str:
+    """``"int8"`` where an exported model, or a member of it, computes so; else ``"fp32"``."""
+    members = [each.get("settings", {}) for each in config.get("members") or () if isinstance(each, Mapping)]
+    return "int8" if config.get("precision") == "int8" or "int8" in map(precision_of, members) else "fp32"

@@ -1,0 +1,48 @@
+"""``segue keys``: made, listed, rotated, revoked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segue.serving.guard.keys import Keys
+from segue.serving.store import Store
+from tests.cli.test_verbs import refused, segue
+
+
+def test_a_key_is_made_listed_rotated_and_revoked(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/keys.db"
+    made = segue("keys", "create", "--store", url, "--scope", "events", "--scope", "recommend", "--days", "30")
+    secret = made.stdout.strip()
+    assert made.returncode == 0
+    key_id = secret.split("_")[1]
+    new = segue("keys", "rotate", key_id, "--store", url, "--keep-hours", "2").stdout.strip()
+    listed = segue("keys", "list", "--store", url).stdout
+    assert key_id in listed
+    assert new.split("_")[1] in listed
+    assert "events, recommend" in listed
+    assert secret.split("_", 2)[2] not in listed
+    store = Store.open(url)
+    try:
+        keys = Keys(store)
+        assert keys.check(secret) is not None
+        assert keys.check(new) is not None
+        assert segue("keys", "revoke", key_id, "--store", url).returncode == 0
+        keys.refresh()
+        assert keys.check(secret) is None
+        assert keys.check(new) is not None
+    finally:
+        store.close()
+
+
+def test_the_store_may_come_from_the_environment(tmp_path: Path, monkeypatch: object) -> None:
+    monkeypatch.setenv("SEGUE_STORE", f"sqlite:///{tmp_path}/keys.db")  # type: ignore[attr-defined]
+    assert segue("keys", "create", "--scope", "admin").stdout.startswith("segue_")
+    assert "admin" in segue("keys", "list").stdout
+
+
+def test_mistakes_end_in_one_message(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/keys.db"
+    refused(segue("keys", "create", "--store", url, "--scope", "recomend"), "V049", "Did you mean 'recommend'?")
+    refused(segue("keys", "revoke", "00000000", "--store", url), "V050", "00000000")
+    refused(segue("keys", "list", "--store", "mysql://x/y"), "V0", "mysql")
+    assert segue("keys", "create", "--store", url, "--scope", "admin", "--days", "0").returncode == 2

@@ -1,0 +1,75 @@
+"""Events over HTTP."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from segue.errors import StoreUnavailable
+from segue.serving.service import Service
+
+EVENT = {"event_id": "e1", "user_id": "u1", "item_id": "i1", "timestamp": 1_600_000_000, "action": "view", "value": 2}
+
+
+@pytest.mark.parametrize("body", [EVENT, [EVENT], {"events": [EVENT]}])
+def test_one_event_a_list_and_a_batch_are_stored_alike(client: TestClient, service: Service, body: Any) -> None:
+    answer = client.post("/v1/events", json=body)
+    assert answer.status_code == 201
+    assert answer.json() == {"stored": 1, "known": 0, "unknown_items": 0, "event_ids": None}
+    (event,) = service.store.events
+    assert (event.event_id, event.user_id, event.item_id, event.timestamp) == ("e1", "u1", "i1", 1_600_000_000_000_000)
+    assert (event.action, event.value, event.recommendation_id) == ("view", 2.0, None)
+
+
+def test_sending_again_stores_once(client: TestClient) -> None:
+    client.post("/v1/events", json=EVENT)
+    again = client.post("/v1/events", json=[EVENT, {**EVENT, "event_id": "e2"}, EVENT])
+    assert (again.status_code, again.json()["stored"], again.json()["known"]) == (201, 1, 2)
+    last = client.post("/v1/events", json=EVENT)
+    assert (last.status_code, last.json()["stored"], last.json()["known"]) == (200, 0, 1)
+
+
+def test_ids_and_moments_are_made_where_they_are_missing(client: TestClient, service: Service) -> None:
+    answer = client.post("/v1/events", json=[{"user_id": 7, "item_id": 8}, EVENT]).json()
+    first, second = service.store.events
+    assert answer["event_ids"] == [first.event_id, "e1"]
+    assert (first.user_id, first.item_id) == ("7", "8")
+    assert abs(first.timestamp - time.time() * 1e6) < 60e6
+    assert second.event_id == "e1"
+
+
+def test_items_that_the_catalogue_lacks_are_stored_and_counted(client: TestClient, service: Service) -> None:
+    answer = client.post("/v1/events", json={"user_id": "u1", "item_id": "not yet"}).json()
+    assert (answer["stored"], answer["unknown_items"]) == (1, 1)
+    assert len(service.store.events) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ([EVENT, {**EVENT, "value": "much"}], "body[1].value"),
+        ({"events": [EVENT, {"user_id": "u1"}]}, "body.events[1].item_id"),
+        ([EVENT, {**EVENT, "timestamp": "some day"}], "body[1].timestamp"),
+        ({"events": [{**EVENT, "timestamp": 1e300}]}, "body.events[0].timestamp"),
+        ({**EVENT, "timestamp": True}, "body.timestamp"),
+        ({**EVENT, "when": 3}, "body.when"),
+        ({"events": []}, "body.events"),
+        ([EVENT] * 1_001, "body"),
+        ([], "body"),
+    ],
+)
+def test_a_batch_with_something_wrong_is_refused_whole(
+    client: TestClient, service: Service, body: Any, place: str
+) -> None:
+    answer = client.post("/v1/events", json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "V001")
+    assert answer.json()["error"]["message"].startswith(f"{place}: ")
+    assert not service.store.events
+
+
+def test_nothing_is_acknowledged_that_is_not_stored(client: TestClient, service: Service) -> None:
+    service.store.away = StoreUnavailable(url="x", reason="away")
+    assert client.post("/v1/events", json=EVENT).status_code == 503

@@ -1,0 +1,116 @@
+"""Catalogue, people, models and health over HTTP, and the document that describes it all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+import segue
+from segue.errors import StoreUnavailable
+from segue.serving.service import Service
+from tests.serving.fakes import FakeServed
+
+
+def test_similar_items_come_with_titles(client: TestClient, ease: segue.EASE) -> None:
+    answer = client.get("/v1/items/i3/similar", params={"k": 3}).json()
+    assert [each["item_id"] for each in answer["items"]] == ease.similar_items(["i3"], k=3)["similar_item_id"].to_list()
+    assert answer["items"][0]["title"].startswith("Film")
+    assert (answer["model"], answer["item_id"]) == ("model-1", "i3")
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [("film NUMBER 4", ["i4", "i40", "i41"]), ("i40", ["i40"]), ("ber 41", ["i41"]), ("none such", []), ("(", [])],
+)
+def test_the_catalogue_is_searched_by_title_and_id(client: TestClient, query: str, found: list[str]) -> None:
+    answer = client.get("/v1/items", params={"query": query}).json()
+    assert sorted(each["item_id"] for each in answer["items"]) == found
+    assert all(each["title"] == f"Film number {each['item_id'][1:]}" for each in answer["items"])
+
+
+def test_without_a_text_the_popular_items_come_first(client: TestClient, popular: segue.Popular) -> None:
+    answer = client.get("/v1/items", params={"k": 5}).json()
+    assert [each["item_id"] for each in answer["items"]] == popular.recommend(histories=[[]], k=5)["item_id"].to_list()
+
+
+@pytest.mark.parametrize("rows", [[{"item_id": "i900", "title": "New", "categories": ["drama"], "price": 3}]])
+@pytest.mark.parametrize("form", [lambda rows: rows, lambda rows: {"items": rows}])
+def test_rows_of_items_are_kept_for_every_model(client: TestClient, service: Service, rows: Any, form: Any) -> None:
+    answer = client.put("/v1/items", json=form(rows))
+    assert (answer.status_code, answer.json()) == (200, {"stored": 1, "new": 1})
+    assert service.store.rows == rows
+    assert service.models.woken == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        ([{"item_id": "i1", "price": 3}, {"item_id": "i2", "price": "dear"}], "D013"),
+        ([{"item_id": "i1", "categories": 3}], "D013"),
+        ([{"title": "nameless"}], "V001"),
+        ([{"item_id": "i1", "more": {"a": 1}}], "V001"),
+        ([], "V001"),
+    ],
+)
+def test_rows_that_the_catalogue_cannot_take_are_not_kept(
+    client: TestClient, service: Service, rows: Any, code: str
+) -> None:
+    answer = client.put("/v1/items", json=rows)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, code)
+    assert not service.store.rows
+
+
+def test_a_model_that_takes_no_items_says_so(client: TestClient, service: Service, shop: segue.Dataset) -> None:
+    class Fixed(segue.Popular):
+        _grow = segue.Recommender._grow
+
+    service.models.active = [FakeServed("fixed", Fixed().fit(shop))]
+    answer = client.put("/v1/items", json=[{"item_id": "i900"}])
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "R030")
+
+
+def test_models_are_listed_activated_and_changed(client: TestClient, service: Service) -> None:
+    (model,) = client.get("/v1/models").json()["models"]
+    assert (model["name"], model["role"], model["loaded"]) == ("model-1", "active", True)
+    assert model["created"] == "1970-01-01T00:00:00Z"
+    assert client.post("/v1/models/model-1/activate").json()["models"] == [model]
+    assert client.put("/v1/models/model-1", json={"role": "shadow", "weight": 2}).status_code == 200
+    assert client.post("/v1/models/roll-back").json() == {"active": ["model-1"]}
+
+
+def test_alive_is_not_ready(client: TestClient, service: Service) -> None:
+    assert client.get("/readyz").json() == {"status": "ready", "reason": None}
+    service.store.away = StoreUnavailable(url="sqlite:///secret", reason="away")
+    away = client.get("/readyz")
+    assert (away.status_code, away.json()["status"]) == (503, "not ready")
+    assert "secret" not in away.text
+    service.store.away = None
+    service.draining = True
+    assert client.get("/readyz").status_code == 503
+    assert client.get("/healthz").json() == {"status": "ok", "reason": None}
+
+
+def test_the_document_names_every_failure_and_gives_examples(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    paths = document["paths"]
+    assert {path for path in paths if path.startswith("/v1")} == {
+        "/v1/recommend/{user_id}", "/v1/recommend", "/v1/generate", "/v1/events", "/v1/items/{item_id}/similar",
+        "/v1/items", "/v1/users/{user_id}", "/v1/models", "/v1/models/{name}/activate", "/v1/models/roll-back",
+        "/v1/models/{name}",
+    }  # fmt: skip
+    problem = {"$ref": "#/components/schemas/Problem"}
+    for path, methods in paths.items():
+        for route in methods.values():
+            assert route["summary"]
+            assert route["description"]
+            if path.startswith("/v1"):
+                assert route["responses"]["422"]["content"]["application/json"]["schema"] == problem
+                assert "500" in route["responses"]
+    schemas = document["components"]["schemas"]
+    assert "HTTPValidationError" not in schemas
+    asked = schemas["RecommendIn"]
+    assert asked["examples"]
+    assert asked["properties"]["k"]["maximum"] == 1_000
+    assert all("description" in each for each in asked["properties"].values())
