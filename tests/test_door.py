@@ -37,6 +37,7 @@ NAMES = {
     "Hybrid",
     "ItemNeighbours",
     "LanguageRanker",
+    "ExportedRecommender",
     "PatternRecommender",
     "Popular",
     "RecentlyPopular",

@@ -32,6 +32,7 @@ _ROOMS = {
     "Ensemble": "segue.recommenders.ensemble",
     "Hybrid": "segue.recommenders.hybrid",
     "LanguageRanker": "segue.recommenders.language_ranker",
+    "ExportedRecommender": "segue.recommenders.exported",
     "SequenceClassifier": "segue.patterns.classification",
     "load": "segue.recommenders.store",
     "evaluate": "segue.evaluation.evaluate",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from segue.recommenders.base import Recommender
     from segue.recommenders.ease import EASE
     from segue.recommenders.ensemble import Ensemble
+    from segue.recommenders.exported import ExportedRecommender
     from segue.recommenders.hybrid import Hybrid
     from segue.recommenders.language_ranker import LanguageRanker
     from segue.recommenders.neighbours import ItemNeighbours

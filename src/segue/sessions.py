@@ -41,6 +41,11 @@ class Graph:
             raise GraphBroken(reason=_first_line(error)) from None
         return found
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what it takes; raises as :meth:`opened`."""
+        return tuple(each.name for each in self.opened()._session.get_inputs())
+
     def opened(self) -> Self:
         """Itself, ready to answer.
 

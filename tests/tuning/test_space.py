@@ -28,8 +28,8 @@ def test_every_default_space_suits_its_recommender(name) -> None:
 
 def test_a_recommender_without_settings_has_nothing_to_search() -> None:
     without = set(CLASSES) - set(DEFAULTS)
-    assert without == {"Popular", "Ensemble", "Hybrid", "TextNeighbours", "LanguageRanker"}, (
-        "their parts are tuned one by one"
+    assert without == {"Popular", "Ensemble", "Hybrid", "TextNeighbours", "LanguageRanker", "ExportedRecommender"}, (
+        "their parts are tuned one by one, or before they are exported"
     )
     for name in without:
         with pytest.raises(NothingToTune, match=name):

@@ -39,6 +39,7 @@ def in_fp32(trained: SequenceRecommender, text: bool = True) -> ExportedRecommen
     model = ExportedRecommender()
     model.know_as(trained)
     model.encoder = Graph(trace_encoder(trained.model, columns))
+    columns = tuple(name for name in columns if name in model.encoder.inputs)  # what nothing reads is dropped there
     model.reading = Reading(columns, trained.plan.max_length, trained.plan.long_history, trained.target)
     model.vectors = _items(trained, text)
     model.trend, model.prior = trained.trend, trained.prior
@@ -89,10 +90,10 @@ def text_cosine(trained: SequenceRecommender, model: ExportedRecommender) -> flo
 def _items(trained: SequenceRecommender, text: bool) -> ExportedItems:
     tower, features = trained.model.tower, trained.log.features
     if features is None and tower.text is None:
-        return ExportedItems(trained.item_vectors)
+        return ExportedItems(trained.item_table)
     own = tower.ids.weight.detach().numpy() * tower.get_buffer("known").numpy()[:, None]
     return ExportedItems(
-        trained.item_vectors,
+        trained.item_table,
         own.astype(np.float32),
         features,
         None if features is None else tower.attributes.detach().numpy(),

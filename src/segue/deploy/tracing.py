@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 
 from segue.language.encoder import TextEncoder, pooled
 from segue.nn.inputs import UNKNOWN_TIME, Inputs
@@ -105,7 +106,7 @@ def _without_warnings() -> Iterator[None]:
     """Without torch's words on its other way of exporting, and on what is free in what was traced."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", TracerWarning)
         warnings.filterwarnings("ignore", "Constant folding")
         warnings.filterwarnings("ignore", "Exporting aten::index operator")  # no index here is negative
         # The state that a recurrence begins with follows the number of rows.

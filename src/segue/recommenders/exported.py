@@ -63,7 +63,8 @@ class Reading:
 
     def readable(self, histories: Histories) -> Histories:
         """Histories with those columns only that are read."""
-        clock, actions = "times" in self.columns, "actions" in self.columns
+        clock = not {"times", "asked", "calendar"}.isdisjoint(self.columns)
+        actions = not {"actions", "wanted"}.isdisjoint(self.columns)
         return replace(
             histories,
             timestamps=histories.timestamps if clock else None,
@@ -96,7 +97,7 @@ class ExportedRecommender(SequenceScores):
         return self.reading.target if self._fitted else None
 
     @property
-    def item_vectors(self) -> np.ndarray:  # noqa: D102 - as in the base
+    def item_table(self) -> np.ndarray:  # noqa: D102 - as in the base
         return self.vectors.vectors
 
     def with_threads(self, threads: int | None) -> Self:

@@ -280,7 +280,7 @@ class SequenceRecommender(SequenceScores):
         self.prior = None if self.prior is None else self.prior.counted_for(self)
 
     @property
-    def item_vectors(self) -> np.ndarray:  # noqa: D102 - as in the base
+    def item_table(self) -> np.ndarray:  # noqa: D102 - as in the base
         vectors: np.ndarray = self._vectors.detach().numpy()
         return vectors
 
@@ -290,13 +290,9 @@ class SequenceRecommender(SequenceScores):
         with torch.inference_mode():
             return self.model.tower.vectors()
 
-    def item_vectors(self, codes: np.ndarray) -> np.ndarray:
-        """What the item tower makes of them."""
-        return np.asarray(self._vectors[torch.from_numpy(codes)].numpy())
-
     def _products(self, histories: Histories) -> np.ndarray:
         with torch.inference_mode():
-            products: np.ndarray = (self._encode(histories) @ self._vectors.T).numpy()
+            products: np.ndarray = (self._encode(histories) @ self._vectors.T).float().numpy()
             return products
 
     def _encode(self, histories: Histories) -> torch.Tensor:

@@ -36,8 +36,13 @@ class SequenceScores(Recommender):
 
     @property
     @abstractmethod
-    def item_vectors(self) -> np.ndarray:
+    def item_table(self) -> np.ndarray:
         """(catalogue + 1, d) float32 what states are held against; row 0 is padding."""
+
+    def item_vectors(self, codes: np.ndarray) -> np.ndarray:
+        """Those that states are held against."""
+        found: np.ndarray = self.item_table[codes]
+        return found
 
     @abstractmethod
     def _products(self, histories: Histories) -> np.ndarray:
@@ -71,7 +76,7 @@ class SequenceScores(Recommender):
     @cached_property
     def _silent(self) -> np.ndarray:
         """Codes of items that nothing is known of, neither events nor text nor attributes: they come last."""
-        return 1 + np.flatnonzero(~self.item_vectors[1:].any(1))
+        return 1 + np.flatnonzero(~self.item_table[1:].any(1))
 
     def _forget_vectors(self) -> None:
         for name in ("_vectors", "_silent"):

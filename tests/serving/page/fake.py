@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 import segue
-from segue.errors import SegueError, UnknownItems
+from segue.errors import NotFitted, SegueError
 from segue.patterns.pictures import next_shares, week
 from segue.patterns.sequences import sequences
 from segue.recommenders.patterns import PatternRecommender
@@ -222,13 +222,11 @@ class FakeSource:
 
     def item(self, item_id: str) -> Item | None:
         row = self.items.get(item_id)
-        return (
-            None if row is None else Item(item_id, str(row["title"]), {k: v for k, v in row.items() if k[:4] != "item"})
-        )
+        return None if row is None else Item(item_id, str(row["title"]), {k: v for k, v in row.items() if k[:4] != "item"})
 
     def similar(self, item_id: str, k: int) -> list[Ranked]:
         if item_id not in self.data.items["item_id"]:
-            raise UnknownItems(count=1, first=item_id)
+            return []
         found = self.model.similar_items([item_id], k)
         return [Ranked(i, self.title(i), s) for i, s in found.select("similar_item_id", "score").iter_rows()]
 
@@ -238,9 +236,7 @@ class FakeSource:
     def feed(self, after: int, limit: int) -> Feed:
         now = int(time.time())
         recent = [at for at in self.moments[-10_000:] if at > now - 59]
-        counts = (
-            np.bincount([int(at) - (now - 59) for at in recent], minlength=60)[:60] if recent else np.zeros(60, int)
-        )
+        counts = np.bincount([int(at) - (now - 59) for at in recent], minlength=60)[:60] if recent else np.zeros(60, int)
         new = self.events[after:]
         return Feed(new[-limit:], max(0, len(new) - limit), len(self.events), counts.tolist())
 
@@ -261,11 +257,7 @@ class FakeSource:
             {
                 "Store": [("address", "sqlite:///shop.db"), ("events", f"{len(self.events):,}")],
                 "Drift": [("item popularity (PSI)", "0.03 of 0.25"), ("cold users", "4%"), ("cold items", "1%")],
-                "Updates": [
-                    ("every", "6 hours"),
-                    ("last", "2026-01-03 10:12, activated"),
-                    ("next", "2026-01-03 16:12"),
-                ],
+                "Updates": [("every", "6 hours"), ("last", "2026-01-03 10:12, activated"), ("next", "2026-01-03 16:12")],
             },
             list(self.models),
             list(self.alerts),
@@ -301,9 +293,7 @@ class FakeSource:
         codes, counts, users = next_shares(made)
         names = [self.title(item) for item in made.labels.gather(codes[:8]).to_list()]
         shares = (counts / users[:, None])[:8, :8].tolist()
-        return Patterns(
-            f"{len(self.data):,} events of {made.users} users.", paths, names, shares, week(self.data).tolist()
-        )
+        return Patterns(f"{len(self.data):,} events of {made.users} users.", paths, names, shares, week(self.data).tolist())
 
     def control(self, what: str, count: int) -> None:
         """What a test brings about."""
@@ -321,7 +311,7 @@ class FakeSource:
         elif what == "slow":
             self.slow = count
         elif what == "fail":
-            self.fails = segue.errors.UnknownItems(count=1, first="f0") if count else RuntimeError("a broken part")
+            self.fails = NotFitted(owner="a model") if count else RuntimeError("a broken part")
         elif what == "rates":
             hours = [f"2026-01-03 {hour:02}:00" for hour in range(8, 12)]
             for model, rate in (("films-0001", 0.05), ("films-0002", 0.09)):
@@ -340,8 +330,10 @@ def _told(moment: float, form: str = "%Y-%m-%d %H:%M") -> str:
 def application(source: FakeSource) -> Any:
     """The page on an application that has one route of its own."""
     from fastapi import FastAPI
+    from nicegui import ui
 
     from segue.serving.page.mount import PATH, POLICY, mount
+    from segue.serving.page.parts import Tag
 
     app = FastAPI()
 
@@ -355,9 +347,15 @@ def application(source: FakeSource) -> Any:
         return source.asks
 
     mount(app, source)
-    declared = dict.fromkeys(
-        [PATH, "/control/{what}", "/asks", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"]
-    )
+
+    @ui.page("/twin")
+    def twin() -> None:
+        """What the page must never do: a text put in as HTML."""
+        with Tag("div", classes="section"):
+            ui.html(CANARY.partition("</script>")[2], sanitize=False)
+            ui.html("<img src='http://elsewhere.example/x.png'>", sanitize=False)
+
+    declared = dict.fromkeys([PATH, "/control/{what}", "/asks", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"])
     guard(app, source.keys, declared=declared, pages={PATH: POLICY})
     return app
 

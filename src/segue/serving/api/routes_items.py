@@ -13,7 +13,7 @@ from segue.errors import ItemRowsUnreadable, ItemsNotTaken
 from segue.recommenders import growing
 from segue.serving.answers.settings import TEXT, K
 from segue.serving.api import schemas
-from segue.serving.api.common import limits_of, listed, part, router, sent, service_of, through_gate, within
+from segue.serving.api.common import limits_of, listed, part, router, sent, service_of, through_gate, timed, within
 from segue.serving.api.problems import responses
 from segue.serving.guard.scopes import needs
 
@@ -39,7 +39,10 @@ async def similar(
     """What follows or accompanies the item best. 404 where the catalogue lacks it."""
     service = service_of(request)
     within("query.k", k, limits_of(service).k, "k")
-    name, items = await through_gate(service, partial(part(service, "answers").similar, item_id, k))
+    answers = part(service, "answers")
+    (name, items), seconds = await timed(service, partial(answers.similar, item_id, k))
+    if service.watch is not None:
+        service.watch.metrics.answered(name, "similar", seconds)
     return sent({"model": name, "item_id": item_id, "items": [listed(each) for each in items]})
 
 

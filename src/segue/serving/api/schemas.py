@@ -175,7 +175,7 @@ class Asking(Body):
 class RecommendIn(Asking):
     """A request for a ranked list."""
 
-    k: int = Field(10, ge=1, le=K)
+    k: int = Field(10, ge=1, le=K, strict=True)
     """Length of the list; shorter only where nothing else may be listed."""
 
     model_config = ConfigDict(
@@ -192,7 +192,7 @@ class RecommendIn(Asking):
 class GenerateIn(Asking):
     """A request for a sequence."""
 
-    n: int = Field(10, ge=1, le=STEPS)
+    n: int = Field(10, ge=1, le=STEPS, strict=True)
     """How many items; each is chosen as if those before it had been taken, and none comes twice."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"history": ["i3", "i7"], "n": 5}]})
