@@ -35,6 +35,7 @@ from benchmarks import (
     text,
     toolkit,
 )
+from benchmarks import service as whole_service
 from benchmarks import store as event_store
 from benchmarks import tuning as modes_of_tuning
 from benchmarks.encoders import encoders
@@ -86,6 +87,7 @@ def main() -> None:
         "online": online.online,
     }.items():
         measures[name] = partial(measure_on, asked.data)
+    measures |= whole_service.PARTS
     measures |= export.PARTS
     if all(name in READY or (asked.data / name).exists() for name in patterns_recommender.LOGS):
         measures["pattern-recommender"] = partial(patterns_recommender.habits, asked.data)
