@@ -35,6 +35,8 @@ from benchmarks import (
     text,
     toolkit,
 )
+from benchmarks import service as whole_service
+from benchmarks import store as event_store
 from benchmarks import tuning as modes_of_tuning
 from benchmarks.encoders import encoders
 from benchmarks.long import long_histories
@@ -66,6 +68,7 @@ def main() -> None:
     asked = parser.parse_args()
     measures = {
         "import": speed.import_time,
+        "store": event_store.store,
         "preparation": speed.preparation,
         "softmax": speed.softmax,
         "long": long_histories,
@@ -84,6 +87,7 @@ def main() -> None:
         "online": online.online,
     }.items():
         measures[name] = partial(measure_on, asked.data)
+    measures |= whole_service.PARTS
     measures |= export.PARTS
     if all(name in READY or (asked.data / name).exists() for name in patterns_recommender.LOGS):
         measures["pattern-recommender"] = partial(patterns_recommender.habits, asked.data)

@@ -192,7 +192,7 @@ def times_stored(url: str, times: int) -> int:
     restarts, threads = 5, 4
     for _ in range(restarts):
         store = Store.open(url)
-        writer = Writer(store)
+        writer = Writer(store, deadline_s=60)
 
         def send(writer: Writer = writer) -> None:
             for _ in range(times // restarts // threads):
@@ -255,6 +255,11 @@ def filled(store: Store, most: int = 4_000) -> tuple[set[str], StoreError | None
     return acknowledged, refused
 
 
+def append_for_long(store: Store) -> None:
+    for number in range(50):
+        store.append([Event(f"after-{number}-{n}-" + "x" * 300, "u2", "i", 1) for n in range(10)])
+
+
 def check_full(store: Store, url: str, acknowledged: set[str], refused: StoreError | None, free: Path) -> None:
     """Refused by name, old data readable, and well again by itself when there is room."""
     assert isinstance(refused, StoreFull)
@@ -262,8 +267,7 @@ def check_full(store: Store, url: str, acknowledged: set[str], refused: StoreErr
     assert {e.event_id for e in all_events(store)} == acknowledged
     assert len(store.history("u", 10)) == 10
     with pytest.raises(StoreFull):
-        for _ in range(50):
-            store.append([Event(f"after-{time.time_ns()}-" + "x" * 300, "u2", "i", 1) for _ in range(10)])
+        append_for_long(store)
     free.unlink()
     assert store.append(batch(0)).stored == BATCH
     assert not lost_or_repeated(url, acknowledged)
@@ -347,7 +351,7 @@ def test_a_database_that_stops_under_load_loses_nothing_and_comes_back_by_itself
                 server.start()
                 since, known = time.monotonic(), len(acknowledged)
                 wait_until(lambda known=known: len(acknowledged) > known + 4 * BATCH)
-                assert time.monotonic() - since < 10
+                assert time.monotonic() - since < 20
             ending.set()
             for thread in clients:
                 thread.join()

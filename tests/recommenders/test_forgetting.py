@@ -13,6 +13,7 @@ import pytest
 
 import segue
 from segue import artefacts
+from segue.cautions import ColdUsers
 from segue.errors import ArtefactForeign, ArtefactNotFound, ArtefactNotWritten
 from segue.recommenders.base import Recommender
 from segue.recommenders.forgetting import forget_user, knows_user
@@ -94,9 +95,9 @@ def test_others_get_the_same_answers_and_the_person_those_of_a_stranger(path: Pa
     after = segue.load(path)
     known = [user for user in before.user_vocabulary.ids if user != USER][:5]
     assert after.recommend(known, progress=False).equals(before.recommend(known, progress=False))
-    with pytest.warns(UserWarning):
+    with pytest.warns(ColdUsers):
         stranger = after.recommend([USER], progress=False)
-    with pytest.warns(UserWarning):
+    with pytest.warns(ColdUsers):
         nobody = after.recommend(["nobody"], progress=False)
     assert stranger["item_id"].equals(nobody["item_id"])
 

@@ -116,12 +116,17 @@ class FakeModels:
     def choose(self, user_id: str | None = None) -> FakeServed:
         return self.active[sum(map(ord, user_id or "")) % len(self.active)]
 
+    def serving(self) -> tuple[FakeServed, ...]:
+        return (*self.active, *self.behind)
+
     def shadows(self) -> tuple[FakeServed, ...]:
         return tuple(self.behind)
 
     def all(self) -> list[Any]:
         def info(served: FakeServed, role: str) -> Any:
-            row = SimpleNamespace(name=served.name, role=role, weight=1.0, created=0, learnt_to_seq=0)
+            row = SimpleNamespace(
+                name=served.name, role=role, weight=1.0, created=0, learnt_to_seq=0, path="", source=""
+            )
             return SimpleNamespace(row=row, loaded=True, refused=None)
 
         return [info(each, "active") for each in self.active] + [info(each, "shadow") for each in self.behind]

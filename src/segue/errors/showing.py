@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from segue.errors.serving import ServiceError
 
 

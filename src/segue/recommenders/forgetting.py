@@ -16,6 +16,7 @@ import polars as pl
 from segue import artefacts
 from segue.data.vocabulary import Vocabulary
 from segue.errors import ArtefactForeign
+from segue.recommenders.base import Recommender
 
 _PER_EVENT = ("items", "timestamps", "actions", "values")
 _TEST = ("test_targets", "test_context")
@@ -48,6 +49,24 @@ def forget_user(path: str | Path, user_id: str) -> bool:
         changed = _without(artefact, code, writer) if code else set()
         writer.carry(artefact, (name for name in artefact.names if name not in changed))
     return code > 0
+
+
+def forget_in_memory(model: Recommender, user_id: str) -> bool:
+    """Take a person out of a recommender that is loaded, and out of its members; whether it knew them.
+
+    Others may ask it meanwhile: the person is known with their history, or not at all.
+    """
+    for member in getattr(model, "members", ()):
+        forget_in_memory(member, user_id)
+    code = model.user_vocabulary.code_of(user_id)
+    if not code:
+        return False
+    vocabulary, histories = model.user_vocabulary, model.histories
+    ids = vocabulary.ids.scatter(code - 1, _unused(vocabulary.ids, vocabulary.is_uuid))
+    model.user_vocabulary = Vocabulary(ids, vocabulary.is_uuid)
+    events = np.arange(len(histories.items))
+    model.histories = histories.keep((events < histories.offsets[code]) | (events >= histories.offsets[code + 1]))
+    return True
 
 
 def _read(path: str | Path) -> artefacts.Reader:

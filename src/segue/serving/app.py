@@ -43,8 +43,6 @@ def create_app(service: Service) -> FastAPI:
     routes.install(app)
     if service.watch is not None:
         app.include_router(watching_router(Depends(needs("admin"))))
-        # The innermost: routing tells it the template of the path.
-        app.add_middleware(Latency, metrics=service.watch.metrics)
     declared: dict[str, str | None] = {"/openapi.json": "admin"}
     pages = {}
     if service.settings.page.on:
@@ -65,4 +63,7 @@ def create_app(service: Service) -> FastAPI:
             logs=settings.logs,
             connections=settings.connections,
         )
+    if service.watch is not None:
+        # The outermost, so that refusals count; routing leaves the template of the path in the scope that all share.
+        app.add_middleware(Latency, metrics=service.watch.metrics)
     return app

@@ -12,6 +12,8 @@ from segue.serving.answers.exploration import Explorer
 from segue.serving.guard.gate import Gate
 from segue.serving.guard.keys import Keys
 from segue.serving.learning.online import Online
+from segue.serving.learning.schedule import Schedule
+from segue.serving.learning.steering import Steering
 from segue.serving.models.models import Models
 from segue.serving.service import Service
 from segue.serving.settings import ServiceSettings
@@ -44,13 +46,7 @@ def build(directory: str | Path | None, settings: ServiceSettings | None = None)
 def _joined(store: Store, directory: str | Path | None, settings: ServiceSettings) -> Service:
     keys = Keys(store)
     watch = Watch(settings.alerts, settings.feedback, settings.drift)
-
-    def alarm(name: str, detail: str | None) -> None:
-        if detail is None:
-            watch.alerts.clear(name)
-        else:
-            watch.alerts.raise_alert(name, detail)
-
+    alarm = watch.alerts.alarm
     models = Models.open(store, directory, settings=settings.models, alarm=alarm)
     newest = store.newest()
     follower = Follower(
@@ -65,12 +61,12 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
     writer.wake = follower.wake
     follower.subscribe_items(models.wake)
     follower.subscribe_models(models.wake)
-    online = None
+    online = steering = None
     if settings.online.on:
         online = Online(settings.online, store.served, alarm)
-        for served in models.serving():
-            online.adopt(served, store.events_after)
+        steering = Steering(online, models, store)
         follower.subscribe(online.feed)
+        follower.subscribe_models(steering.follow)
     state = State(store, settings.state.newest, settings.state.without)
     explorer = Explorer(settings.explore)
     answers = Answers(models, state, writer.log, online=online, explorer=explorer, config=settings.answers)
@@ -86,4 +82,6 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
         keys=keys,
         watch=watch,
         online=online,
+        steering=steering,
+        schedule=Schedule(store, kept.url, settings.schedule, alarm) if settings.schedule.on else None,
     )

@@ -18,6 +18,7 @@ from segue.serving.guard.gate import GateSettings
 from segue.serving.guard.limits import LimitSettings
 from segue.serving.guard.logs import LogSettings
 from segue.serving.learning.online import OnlineConfig
+from segue.serving.learning.schedule import ScheduleConfig
 from segue.serving.models.models import ModelsSettings
 from segue.serving.page.settings import PageSettings
 from segue.serving.state import StateConfig
@@ -52,6 +53,8 @@ class ServiceSettings(Config):
     """What the log says of people."""
     online: OnlineConfig = OnlineConfig()
     """What is learnt between updates."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    """When models are updated."""
     feedback: FeedbackConfig = FeedbackConfig()
     """Which actions are impressions, clicks and conversions."""
     drift: DriftConfig = DriftConfig()

@@ -25,7 +25,7 @@ from segue.errors import (
     UnknownItems,
 )
 from segue.recommenders.base import Recommender
-from segue.serving.answers import ranking
+from segue.serving.answers import diversity
 from segue.serving.answers.answers import Answers, Ranked
 from segue.serving.answers.questions import Answer, Filters, Id, Question
 from segue.serving.answers.settings import AnswersConfig
@@ -107,13 +107,6 @@ def test_without_wishes_a_list_is_bit_for_bit_that_of_the_recommender(
         kept = expected[0] > 0
         assert ids(answer) == model.item_vocabulary.decode(expected[0][kept]).to_list()
         assert np.array([each.score for each in answer.items], np.float32).tobytes() == scores[0][kept].tobytes()
-
-
-def test_ties_go_to_the_popular_item_and_then_to_the_first() -> None:
-    scores = np.array([9, 1, 2, 1, 1, np.nan, np.inf, -np.inf], dtype=np.float32)
-    prior = np.array([0, 1, 0, 5, 5, 0, 0, 0], dtype=np.float32)
-    assert ranking.best(scores, 3, prior).tolist() == [2, 3, 4]
-    assert ranking.best(scores, 10, prior).tolist() == [2, 3, 4, 1]
 
 
 def test_an_empty_history_gets_what_suits_it(model: Recommender) -> None:
@@ -199,12 +192,12 @@ def test_the_more_diversity_the_less_alike_are_the_items_of_a_list(request: pyte
     answers = answers_of(model)
     served = answers.models.choose()
     within = []
-    for diversity in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
+    for wanted in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
         codes = []
         for number in range(0, 40, 4):
-            answer = answers.recommend(Question(items=[f"i{number}"], k=8, diversity=diversity))
+            answer = answers.recommend(Question(items=[f"i{number}"], k=8, diversity=wanted))
             codes.append(model.item_vocabulary.encode(ids(answer)))
-        within.append(float(np.mean([ranking.likeness_within(answers._vectors(served, each)) for each in codes])))
+        within.append(float(np.mean([diversity.likeness_within(answers._vectors(served, each)) for each in codes])))
     assert all(later <= earlier + 1e-6 for earlier, later in itertools.pairwise(within))
     assert within[-1] < within[0]
 
@@ -216,12 +209,12 @@ def test_items_at_one_place_are_spread_over_others() -> None:
     scores = np.sort(rng.random(100).astype(np.float32))[::-1]
     vectors = vectors.astype(np.float32)
     within = [
-        ranking.likeness_within(vectors[ranking.spread(scores, vectors, 10, diversity)])
-        for diversity in np.linspace(0, 1, 11)
+        diversity.likeness_within(vectors[diversity.spread(scores, vectors, 10, wanted)])
+        for wanted in np.linspace(0, 1, 11)
     ]
     assert all(later <= earlier + 1e-6 for earlier, later in itertools.pairwise(within))
-    assert ranking.spread(scores, vectors, 10, 0.0).tolist() == list(range(10))
-    assert sorted(ranking.spread(scores, vectors, 5, 1.0) // 20) == [0, 1, 2, 3, 4]
+    assert diversity.spread(scores, vectors, 10, 0.0).tolist() == list(range(10))
+    assert sorted(diversity.spread(scores, vectors, 5, 1.0) // 20) == [0, 1, 2, 3, 4]
 
 
 def test_diversity_needs_a_likeness(shop: segue.Dataset) -> None:
@@ -334,7 +327,7 @@ def test_similar_items_are_those_of_the_recommender(ease: segue.EASE) -> None:
 
 def test_what_was_learnt_online_counts(ease: segue.EASE) -> None:
     class Online:
-        def biases(self, name: str) -> np.ndarray:
+        def correction(self, name: str, histories: Histories) -> np.ndarray:
             biases = np.zeros(len(KNOWN) + 1, dtype=np.float32)
             biases[ease.item_vocabulary.encode(["i30"])] = 100
             return biases
@@ -381,6 +374,14 @@ def test_lists_are_written_behind_the_answer(shadowed: Any) -> None:
     assert (shadow.model, shadow.shadow, shadow.recommendation_id) == ("shadow-1", True, answer.recommendation_id)
     both = len(set(shown.items) & set(shadow.items))
     assert shadowed.answers.shadows.compared["shadow-1"].overlap == pytest.approx(both / 4)
+
+
+def test_a_sequence_is_written_too(shadowed: Any) -> None:
+    answer = shadowed.answers.generate(Question(user_id="u3"), 3)
+    shadowed.answers.journal.flush()
+    assert [(each.recommendation_id, len(each.items)) for each in shadowed.store.lists] == [
+        (answer.recommendation_id, 3)
+    ]
 
 
 def test_a_shadow_that_is_slow_or_fails_is_nobody_s_matter(ease: segue.EASE, popular: segue.Popular) -> None:

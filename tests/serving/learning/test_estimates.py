@@ -79,7 +79,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(logs: list[Views], 
         for name in held:
             figure = getattr(found, name)
             held[name] += figure.low <= truth <= figure.high
-    assert all(24 <= count for count in held.values()), held  # 95 % of 30, less what skewed weights cost
+    assert min(held.values()) >= 24, held  # 95 % of 30, less what skewed weights cost
 
 
 def test_snips_is_nearer_than_the_naive_mean_and_ips_has_no_bias(logs: list[Views], truth: float) -> None:
@@ -214,7 +214,7 @@ def test_lists_and_clicks_of_a_store_tell_that_another_model_is_better(url: str)
     found = estimate(views, notes=notes)
     assert found.lists == LISTS
     assert {note.partition(" lists ")[2] for note in notes} == {
-        "without propensities were left out.",
+        "without propensities, so deterministic, were left out.",
         "asked with a history of their own were left out.",
     }
     assert found.served.high < found.snips.low

@@ -372,6 +372,16 @@ def test_reading_while_learning_never_meets_half_a_step(model: Model) -> None:
     assert not wrong
 
 
+def test_nothing_of_a_person_who_was_erased_is_held(model: Model) -> None:
+    online = run(model, EVENTS[:103], LISTS)
+    learner = online._learners["shop"]
+    gone = learner.waiting[-1].user_id
+    online.forget(gone)
+    assert gone not in learner.feedback._trails
+    assert all(event.user_id != gone for event in learner.waiting)
+    assert len(learner.feedback._trails) > 1
+
+
 def test_a_model_that_serves_no_more_is_forgotten(model: Model) -> None:
     online = run(model, EVENTS, LISTS)
     online.drop("shop")

@@ -317,6 +317,23 @@ def test_a_model_that_cannot_grow_goes_on_as_it_is(models, shelf, artefacts, mon
     assert not knows(models.choose(), 79)
 
 
+def test_subscribers_hear_of_a_model_before_it_serves_and_when_it_has_left(models, shelf, artefacts):
+    heard = []
+
+    def loaded(served):
+        heard.append((served.name, models.choose().name, knows(served, 77)))
+        raise ZeroDivisionError  # what is learnt beside a model keeps it from nobody
+
+    models.subscribe(loaded, heard.append)
+    shelf.put_items([{"item_id": "77"}])
+    models.add(artefacts[1])
+    models.activate("m1")
+    models.refresh()
+    assert heard == [("m1", "m0", False), "m0"]
+    assert models.choose().name == "m1"
+    assert knows(models.choose(), 77)
+
+
 # -- beside the requests -----------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 import segue
-from segue.errors import SegueError, UnknownItems
+from segue.errors import NotFitted, SegueError
 from segue.patterns.pictures import next_shares, week
 from segue.patterns.sequences import sequences
 from segue.recommenders.patterns import PatternRecommender
@@ -226,7 +226,7 @@ class FakeSource:
 
     def similar(self, item_id: str, k: int) -> list[Ranked]:
         if item_id not in self.data.items["item_id"]:
-            raise UnknownItems(count=1, first=item_id)
+            return []
         found = self.model.similar_items([item_id], k)
         return [Ranked(i, self.title(i), s) for i, s in found.select("similar_item_id", "score").iter_rows()]
 
@@ -311,7 +311,7 @@ class FakeSource:
         elif what == "slow":
             self.slow = count
         elif what == "fail":
-            self.fails = segue.errors.UnknownItems(count=1, first="f0") if count else RuntimeError("a broken part")
+            self.fails = NotFitted(owner="a model") if count else RuntimeError("a broken part")
         elif what == "rates":
             hours = [f"2026-01-03 {hour:02}:00" for hour in range(8, 12)]
             for model, rate in (("films-0001", 0.05), ("films-0002", 0.09)):
@@ -330,8 +330,10 @@ def _told(moment: float, form: str = "%Y-%m-%d %H:%M") -> str:
 def application(source: FakeSource) -> Any:
     """The page on an application that has one route of its own."""
     from fastapi import FastAPI
+    from nicegui import ui
 
     from segue.serving.page.mount import PATH, POLICY, mount
+    from segue.serving.page.parts import Tag
 
     app = FastAPI()
 
@@ -345,6 +347,14 @@ def application(source: FakeSource) -> Any:
         return source.asks
 
     mount(app, source)
+
+    @ui.page("/twin")
+    def twin() -> None:
+        """What the page must never do: a text put in as HTML."""
+        with Tag("div", classes="section"):
+            ui.html(CANARY.partition("</script>")[2], sanitize=False)
+            ui.html("<img src='http://elsewhere.example/x.png'>", sanitize=False)
+
     declared = dict.fromkeys([PATH, "/control/{what}", "/asks", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"])
     guard(app, source.keys, declared=declared, pages={PATH: POLICY})
     return app

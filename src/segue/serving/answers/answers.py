@@ -19,7 +19,7 @@ from segue.data import frames
 from segue.data.histories import Histories
 from segue.errors import DiversityUnavailable
 from segue.recommenders.base import Recommender
-from segue.serving.answers import moments, ranking
+from segue.serving.answers import diversity, moments
 from segue.serving.answers.catalogue import Catalogue
 from segue.serving.answers.generating import continued, step_of
 from segue.serving.answers.journal import Journal, Sink
@@ -55,7 +55,7 @@ class Answers:
         models: which model answers whom (``choose``, ``shadows``).
         state: what is known of a user (``of``); None: nothing.
         log: takes the lists that were shown, such as ``Writer.log``; None: nobody does.
-        online: what was learnt since (``biases``); None: nothing.
+        online: what was learnt since (``correction``); None: nothing.
         explorer: see :class:`Explorer`; None: no exploration.
         config: settings.
     """
@@ -134,7 +134,9 @@ class Answers:
                 histories = continued(histories, code, step)
         ranked = Ranked(np.array(chosen, dtype=np.int64), np.array(found, dtype=np.float32))
         why = reasons(served.recommender, read.histories, ranked.codes) if question.explain else None
-        return self._told(question, served, read, ranked, uuid.uuid4().hex, why)
+        answer = self._told(question, served, read, ranked, uuid.uuid4().hex, why)
+        self._note(answer, question)
+        return answer
 
     def similar(self, item_id: Id, k: int) -> tuple[str, list[Listed]]:
         """The name of the model, and the items that go with one best. Raises ``UnknownItems``."""
@@ -173,7 +175,7 @@ class Answers:
         model: Recommender = served.recommender
         scores: np.ndarray = model.score_codes(histories)[0]
         if self.online is not None:
-            biases = self.online.biases(served.name)
+            biases = self.online.correction(served.name, histories)
             if biases is not None:
                 known = min(len(biases), len(scores))  # items may have come since the one or the other
                 scores[:known] += biases[:known]
@@ -182,18 +184,19 @@ class Answers:
             scores[:known][~allowed[:known]] = -np.inf
             scores[known:] = -np.inf
         scores[model.left_out(told, question.exclude_seen).items] = -np.inf
+        scores[~np.isfinite(scores)] = -np.inf  # what is no number has no place in a list
+        scores[0] = -np.inf
         return scores
 
     def _ranked(self, question: Question, served: Any, histories: Histories, name: str) -> Ranked:
         catalogue = self.catalogue(served.recommender)
         scores = self._scores(served, question, histories, histories, catalogue.listable(question.filters))
-        prior = catalogue.prior
         if question.diversity == 0:
-            codes = ranking.best(scores, question.k, prior)
+            codes = catalogue.best(scores, question.k)
         else:
-            pool = ranking.best(scores, max(5 * question.k, self.config.diversity_pool), prior)
+            pool = catalogue.best(scores, max(5 * question.k, self.config.diversity_pool))
             vectors = self._vectors(served, pool)
-            codes = pool[ranking.spread(scores[pool], vectors, question.k, question.diversity)]
+            codes = pool[diversity.spread(scores[pool], vectors, question.k, question.diversity)]
         ranked = Ranked(codes, scores[codes])
         if self.explorer is None or not question.explore:
             return ranked
@@ -201,15 +204,15 @@ class Answers:
 
     def _next(self, question: Question, served: Any, scores: np.ndarray, before: np.ndarray) -> int | None:
         """The code of the next item of a sequence; None where no item is left."""
-        prior = self.catalogue(served.recommender).prior
+        catalogue = self.catalogue(served.recommender)
         if question.diversity == 0:
-            found = ranking.best(scores, 1, prior)
+            found = catalogue.best(scores, 1)
             return int(found[0]) if len(found) else None
-        pool = ranking.best(scores, self.config.diversity_pool, prior)
+        pool = catalogue.best(scores, self.config.diversity_pool)
         if not len(pool):
             return None
         vectors = self._vectors(served, np.concatenate([pool, before]))
-        places = ranking.spread(scores[pool], vectors[: len(pool)], 1, question.diversity, vectors[len(pool) :])
+        places = diversity.spread(scores[pool], vectors[: len(pool)], 1, question.diversity, vectors[len(pool) :])
         return int(pool[places[0]])
 
     def _vectors(self, served: Any, codes: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ import polars as pl
 
 from segue.data.attribute_columns import entries_of, find_separator, numbers_of, text_of
 from segue.errors import FilterUnavailable
+from segue.ranking.topk import top_k
 from segue.serving.answers.questions import Filters, Id
 
 if TYPE_CHECKING:
@@ -44,6 +45,14 @@ class Catalogue:
     def is_of(self, recommender: Recommender) -> bool:
         """Whether the recommender still has this catalogue."""
         return recommender.item_vocabulary is self.vocabulary and recommender.items is self.items
+
+    def best(self, scores: np.ndarray, k: int) -> np.ndarray:
+        """Codes of the ``k`` best by (catalogue + 1,) scores, best first; fewer where others are minus infinity."""
+        # Items may have come since the model was given to this request.
+        codes: np.ndarray = top_k(scores[None, : self.size].copy(), min(k, self.size - 1), self.prior[: len(scores)])[
+            0
+        ][0]
+        return np.asarray(codes[codes > 0])
 
     def listable(self, filters: Filters) -> np.ndarray | None:
         """A mask of the items that pass all filters; None: all do.
@@ -173,8 +182,8 @@ class Catalogue:
         if column.dtype == pl.Boolean or column.dtype.is_numeric():
             yes = numbers_of(column) > 0
         else:
-            yes = text_of(column).str.strip_chars().str.to_lowercase().is_in(["true", "yes", "1"]).fill_null(False)
-            yes = yes.to_numpy()
+            texts = text_of(column).str.strip_chars().str.to_lowercase()
+            yes = texts.is_in(["true", "yes", "1"]).fill_null(False).to_numpy()
         return self._by_code(yes, False)
 
     @cached_property

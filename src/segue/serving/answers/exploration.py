@@ -113,7 +113,8 @@ class Draw:
         """Softmax over what is left."""
         chances = np.zeros(len(left))
         chances[left] = np.exp(self.logits[left] - self.logits[left].max())
-        return chances / chances.sum()
+        chances /= chances.sum()
+        return chances
 
 
 def explore(
@@ -210,7 +211,7 @@ class Explorer:
         if self.config.method == "epsilon":
             counts, ages = served.recommender.item_counts, None if self._ages is None else self._ages(served)
             scores[~candidates(counts, ages, self.config)] = -np.inf
-        codes = top_k(scores[None], min(self.config.pool, len(scores) - 1))[0][0]
+        codes: np.ndarray = top_k(scores[None], min(self.config.pool, len(scores) - 1))[0][0]
         return codes[codes > 0]
 
 

@@ -28,7 +28,7 @@ from segue.errors import (
     Unforeseen,
     UnknownItems,
 )
-from segue.serving.api import schemas
+from segue.serving.api import schemas, schemas_admin
 
 _log = logging.getLogger(__name__)
 _SHOWN = 60
@@ -60,7 +60,9 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
     always = (400, 401, 403, 422, 429, 500, 503, 504)
     told[400] = "The request could not be read"
-    return {status: {"model": schemas.Problem, "description": told[status]} for status in sorted({*always, *statuses})}
+    return {
+        status: {"model": schemas_admin.Problem, "description": told[status]} for status in sorted({*always, *statuses})
+    }
 
 
 def problem(error: SegueError, status: int, headers: Mapping[str, str] | None = None) -> Response:
@@ -68,6 +70,11 @@ def problem(error: SegueError, status: int, headers: Mapping[str, str] | None = 
     document = {"code": error.code, "message": _clean(error.message), "remedy": _clean(error.advice)}
     body = orjson.dumps({"error": document})
     return Response(body, status, headers=dict(headers or {}), media_type="application/json")
+
+
+def _counted(request: Request, error: SegueError, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    request.scope["segue_error"] = error.code  # where the metrics look for it
+    return problem(error, status, headers)
 
 
 def request_id(request: Request) -> str:
@@ -89,31 +96,31 @@ def shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
-async def _segue_error(_: Request, error: Exception) -> Response:
+async def _segue_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SegueError)
     status = 404 if isinstance(error, UnknownItems) else int(getattr(error, "status", 422))
-    return problem(_without_places(error), status, getattr(error, "headers", {}))
+    return _counted(request, _without_places(error), status, getattr(error, "headers", {}))
 
 
-async def _invalid(_: Request, error: Exception) -> Response:
+async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return problem(malformed(error.errors()[0]), RequestMalformed.status)
+    return _counted(request, malformed(error.errors()[0]), RequestMalformed.status)
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = str(request.scope.get("path", ""))[:_SHOWN]
     if error.status_code == 404:
-        return problem(RouteUnknown(), 404)
+        return _counted(request, RouteUnknown(), 404)
     if error.status_code == 405:
-        return problem(MethodRefused(method=request.method[:20], path=path), 405, error.headers)
-    return problem(RequestUnread(reason=_clean(str(error.detail))[:200]), error.status_code, error.headers)
+        return _counted(request, MethodRefused(method=request.method[:20], path=path), 405, error.headers)
+    return _counted(request, RequestUnread(reason=_clean(str(error.detail))[:200]), error.status_code, error.headers)
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
     name = request_id(request)
     _log.error("request %s failed: %s", name, type(error).__name__)
-    return problem(Unforeseen(request_id=name), 500)
+    return _counted(request, Unforeseen(request_id=name), 500)
 
 
 def malformed(found: Mapping[str, Any]) -> RequestMalformed:
@@ -157,7 +164,8 @@ def _clean(text: str) -> str:
 
 
 def _names() -> set[str]:
-    models = [each for each in vars(schemas).values() if isinstance(each, type) and issubclass(each, BaseModel)]
+    kinds = [*vars(schemas).values(), *vars(schemas_admin).values()]
+    models = [each for each in kinds if isinstance(each, type) and issubclass(each, BaseModel)]
     queries = {"k", "n", "at", "explain", "action", "diversity", "exclude_seen", "query", "user_id", "item_id", "name"}
     return {name for model in models for name in model.model_fields} | queries
 

@@ -39,6 +39,8 @@ async def record(request: Request, body: Annotated[schemas.EventsIn, Body()]) ->
     events = _events(given, model.clock, model.time_zone, where)
     unknown = int((model.item_vocabulary.encode([event.item_id for event in events]) == 0).sum())
     appended = await part(service, "writer").append(events)
+    if service.watch is not None:
+        service.watch.stored(appended)
     made = any(each.event_id is None for each in given)
     document = {
         "stored": appended.stored,

@@ -12,8 +12,8 @@ from fastapi import Body, Depends, Path, Query, Request, Response
 from segue.errors import ItemRowsUnreadable, ItemsNotTaken
 from segue.recommenders import growing
 from segue.serving.answers.settings import TEXT, K
-from segue.serving.api import schemas
-from segue.serving.api.common import limits_of, listed, part, router, sent, service_of, through_gate, within
+from segue.serving.api import schemas, schemas_admin
+from segue.serving.api.common import limits_of, listed, part, router, sent, service_of, through_gate, timed, within
 from segue.serving.api.problems import responses
 from segue.serving.guard.scopes import needs
 
@@ -27,7 +27,7 @@ ItemId = Annotated[
 @cataloguing.get(
     "/items/{item_id:path}/similar",
     summary="Items that go with one",
-    response_model=schemas.SimilarOut,
+    response_model=schemas_admin.SimilarOut,
     responses=responses(404),
     dependencies=[Depends(needs("recommend"))],
 )
@@ -39,14 +39,17 @@ async def similar(
     """What follows or accompanies the item best. 404 where the catalogue lacks it."""
     service = service_of(request)
     within("query.k", k, limits_of(service).k, "k")
-    name, items = await through_gate(service, partial(part(service, "answers").similar, item_id, k))
+    answers = part(service, "answers")
+    (name, items), seconds = await timed(service, partial(answers.similar, item_id, k))
+    if service.watch is not None:
+        service.watch.metrics.answered(name, "similar", seconds)
     return sent({"model": name, "item_id": item_id, "items": [listed(each) for each in items]})
 
 
 @cataloguing.get(
     "/items",
     summary="Search the catalogue",
-    response_model=schemas.CatalogueOut,
+    response_model=schemas_admin.CatalogueOut,
     responses=responses(),
     dependencies=[Depends(needs("recommend"))],
 )
@@ -65,13 +68,13 @@ async def search(
 @cataloguing.put(
     "/items",
     summary="New or changed items",
-    response_model=schemas.ItemsOut,
+    response_model=schemas_admin.ItemsOut,
     responses=responses(413, 507),
     dependencies=[Depends(needs("admin"))],
 )
 async def put_items(
     request: Request,
-    body: Annotated[schemas.ItemsForms, Body()],
+    body: Annotated[schemas_admin.ItemsForms, Body()],
 ) -> Response:
     """Rows with ``item_id`` and any columns of the catalogue; models rank them within a second, without training.
 

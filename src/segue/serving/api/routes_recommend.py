@@ -10,7 +10,7 @@ from fastapi import Depends, Path, Query, Request, Response
 from segue.serving.answers.questions import Filters, Question
 from segue.serving.answers.settings import TEXT, K
 from segue.serving.api import schemas
-from segue.serving.api.common import limits_of, part, router, sent, service_of, through_gate, told, within
+from segue.serving.api.common import answered, limits_of, part, router, service_of, within
 from segue.serving.api.problems import responses
 from segue.serving.guard.scopes import needs
 
@@ -49,7 +49,7 @@ async def recommend_user(
         diversity=diversity,
         explain=explain,
     )
-    return sent(told(await through_gate(service, partial(part(service, "answers").recommend, question))))
+    return await answered(request, service, "recommend", partial(part(service, "answers").recommend, question))
 
 
 @recommending.post("/recommend", summary="The best items for anyone", responses=responses(413), **_SHARED)
@@ -58,7 +58,7 @@ async def recommend_anyone(request: Request, body: schemas.RecommendIn) -> Respo
     service = service_of(request)
     within("body.k", body.k, limits_of(service).k, "k")
     question = question_of(service, body, body.k)
-    return sent(told(await through_gate(service, partial(part(service, "answers").recommend, question))))
+    return await answered(request, service, "recommend", partial(part(service, "answers").recommend, question))
 
 
 @recommending.post("/generate", summary="A sequence of next items", responses=responses(413), **_SHARED)
@@ -71,7 +71,7 @@ async def generate(request: Request, body: schemas.GenerateIn) -> Response:
     service = service_of(request)
     within("body.n", body.n, limits_of(service).steps, "steps")
     question = question_of(service, body, body.n)
-    return sent(told(await through_gate(service, partial(part(service, "answers").generate, question, body.n))))
+    return await answered(request, service, "generate", partial(part(service, "answers").generate, question, body.n))
 
 
 def question_of(service: Any, body: schemas.Asking, k: int) -> Question:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Path, Request, Response
 
 from segue.serving.answers.settings import TEXT
-from segue.serving.api import schemas
-from segue.serving.api.common import part, router, sent, service_of
+from segue.serving.api import schemas, schemas_admin
+from segue.serving.api.common import router, sent, service_of
 from segue.serving.api.problems import responses
+from segue.serving.erasing import erase_user
 from segue.serving.guard.scopes import needs
 
 forgetting = router("users")
@@ -19,7 +20,7 @@ forgetting = router("users")
 @forgetting.delete(
     "/users/{user_id:path}",
     summary="Forget a user",
-    response_model=schemas.ErasureOut,
+    response_model=schemas_admin.ErasureOut,
     responses=responses(507),
     dependencies=[Depends(needs("admin"))],
 )
@@ -34,13 +35,4 @@ async def erase(
     What models learnt from the history in training stays in their weights until they are trained again. Erasing
     somebody who is not known removes nothing, and is no error.
     """
-    return sent(await asyncio.to_thread(_erased, service_of(request), user_id))
-
-
-def _erased(service: Any, user_id: str) -> dict[str, Any]:
-    store = part(service, "store")
-    if service.answers is not None and service.answers.journal is not None:
-        service.answers.journal.flush()  # a list that waits would bring the name back
-    removed = store.erase(user_id)
-    artefacts = service.models.forget(user_id) if hasattr(service.models, "forget") else 0
-    return {"user_id": user_id, "removed": removed, "artefacts": int(artefacts), "traces": store.traces(user_id)}
+    return sent(await asyncio.to_thread(erase_user, service_of(request), user_id))

@@ -10,8 +10,6 @@ import math
 import time
 from collections import OrderedDict
 
-from starlette.routing import get_route_path
-
 from segue.errors import KeyMissing, RouteUnknown, ScopeMissing, TooManyAttempts
 from segue.errors.serving import ServiceError
 from segue.serving.guard.keys import Key, Keys
@@ -61,7 +59,7 @@ class Doorman:
 
     def _admit(self, scope: Scope) -> None:
         state = scope.setdefault("state", {})
-        route = self.table.find(scope.get("method"), get_route_path(scope))
+        route = self.table.find(scope.get("method"), scope["path"])
         if route is None:
             raise RouteUnknown()
         state["route"] = route.template

@@ -27,7 +27,8 @@ def answer(error: ServiceError) -> tuple[list[tuple[bytes, bytes]], bytes]:
 
 
 async def refuse(scope: Scope, send: Send, error: ServiceError) -> None:
-    """Answer a request, or close a WebSocket before it opens."""
+    """Answer a request, or close a WebSocket before it opens; metrics find the error's code in the scope."""
+    scope["segue_error"] = error.code
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": error.code})
         return

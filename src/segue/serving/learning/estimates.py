@@ -63,11 +63,11 @@ class Views:
 
     def weights(self, by: str) -> np.ndarray:
         """(n,) importance weights."""
-        ratios = self.targets / self.propensities
+        ratios: np.ndarray = self.targets / self.propensities
         if by == "position" or not len(ratios):
             return ratios
         # The running product of each list: places of one list are together, and few.
-        found = ratios.copy()
+        found: np.ndarray = ratios.copy()
         for position in range(1, int(self.positions.max()) + 1):
             at = np.flatnonzero(self.positions == position)
             found[at] *= found[at - 1]
@@ -123,7 +123,9 @@ def estimate(views: Views, config: EstimateConfig | None = None, notes: Sequence
     """
     config = config or EstimateConfig()
     if not len(views.clicks):
-        raise EstimateImpossible(reason="; ".join(notes) or "none holds an item that was seen")
+        raise EstimateImpossible(
+            reason="; ".join(note.rstrip(".") for note in notes) or "none holds an item that was seen"
+        )
     if (views.propensities >= _CERTAIN).all():
         raise EstimateImpossible(
             reason=f"all {len(np.unique(views.lists)):,} were deterministic (every propensity is 1), so their clicks "
@@ -159,7 +161,9 @@ def estimate(views: Views, config: EstimateConfig | None = None, notes: Sequence
     effective = total**2 / squares if squares else 0.0
     told = [*notes, *_doubts(weights, table, effective, config)]
     counts = len(weights), len(np.unique(views.lists)), len(people)
-    return Estimate(*figures, *counts, effective, float(weights.mean()), float(weights.max()), tuple(told))
+    served, ips, clipped, snips, robust = figures
+    mean, largest = float(weights.mean()), float(weights.max())
+    return Estimate(served, ips, clipped, snips, robust, *counts, effective, mean, largest, tuple(told))
 
 
 def _rates(sums: np.ndarray) -> np.ndarray:

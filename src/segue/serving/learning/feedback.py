@@ -99,6 +99,10 @@ class Feedback:
         self.vectors = np.zeros((self.items + 1, 0), np.float32) if self.space is None else self.space.vectors
         self._nothing = np.zeros((0, width), dtype=np.float32)
 
+    def forget(self, user_id: str) -> None:
+        """Drop the history of a person."""
+        self._trails.pop(user_id, None)
+
     def inputs(self, histories: Histories) -> np.ndarray:
         """(rows, d) of the head; d is 0 where the model has no item vectors."""
         return np.zeros((len(histories), 0), np.float32) if self.space is None else self.space.inputs(histories)

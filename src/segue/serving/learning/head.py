@@ -33,7 +33,7 @@ class ItemSpace:
         """None where the model has no vectors, or too wide ones."""
         read = getattr(recommender, "item_vectors", None)
         codes = np.arange(len(recommender.item_vocabulary) + 1)
-        if read is None or (one := read(codes[1:2])) is None or one.shape[1] > _WIDEST:
+        if not callable(read) or (one := read(codes[1:2])) is None or one.shape[1] > _WIDEST:
             return None
         vectors = np.array(read(codes), dtype=np.float32)
         vectors[0] = 0

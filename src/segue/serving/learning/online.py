@@ -107,6 +107,25 @@ class Online:
         self._find_list, self._alert = find_list, alert
         self._learners: dict[str, _Learner] = {}
         self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Learn also from events that settle while no others come."""
+        self._ended.clear()
+        self._thread = threading.Thread(target=self._settle, name="segue-online", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End that; what was learnt stays."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _settle(self) -> None:
+        while not self._ended.wait(max(self.config.settle, 0.1)):
+            self.feed([])
 
     def adopt(
         self,
@@ -188,6 +207,13 @@ class Online:
             learner.acts = Acts(learner.acts.since, learner.acts.left_out | numbers)
             learner.weights = undone[-1][1]
             _publish(learner)
+
+    def forget(self, user_id: str) -> None:
+        """Drop what is held of a person. What they taught fades; :meth:`adopt` builds a state that never knew them."""
+        with self._lock:
+            for learner in self._learners.values():
+                learner.feedback.forget(user_id)
+                learner.waiting = [event for event in learner.waiting if event.user_id != user_id]
 
     def acts(self, name: str) -> Acts:
         """What operators did to a model, for :meth:`adopt` after a restart. Raises ``OnlineUnknown``."""

@@ -61,11 +61,16 @@ def views_of(
     taken, seen = _named(store, shown)
     columns: list[tuple[Any, ...]] = []
     people: dict[str, int] = {}
-    reasons = "without propensities", "asked with a history of their own", "without a moment", "not seen by anyone"
+    reasons = (
+        "without propensities, so deterministic,",
+        "asked with a history of their own",
+        "without a moment",
+        "not seen by anyone",
+    )
     left_out = dict.fromkeys(reasons, 0)
     for number, row in enumerate(_lists(store)):
         if row.propensities is None:
-            left_out["without propensities"] += 1
+            left_out["without propensities, so deterministic,"] += 1
         elif row.user_id is None:
             left_out["asked with a history of their own"] += 1
         elif row.moment is None and recommender.clock == "order":

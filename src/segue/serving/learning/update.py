@@ -24,8 +24,18 @@ from pydantic import Field
 from segue.evaluation.refresh import Learnt, RefreshConfig, learn
 from segue.recommenders.forgetting import forget_user
 from segue.serving.models.lease import ErasedMeanwhile, Lease
-from segue.serving.models.models import EXPORTED, row_of
-from segue.serving.models.registry import ModelStore, Registry, Rows, activated, added, beyond, root_of, sourced
+from segue.serving.models.registry import (
+    EXPORTED,
+    ModelStore,
+    Registry,
+    Rows,
+    activated,
+    added,
+    beyond,
+    root_of,
+    row_of,
+    sourced,
+)
 from segue.serving.models.served import Served
 from segue.serving.store.rows import ModelRow
 

@@ -29,7 +29,7 @@ from segue.config import Config
 from segue.errors import ArtefactCorrupt, ArtefactForeign, ArtefactNotFound, NoModelServes, SegueError
 from segue.recommenders.forgetting import forget_user
 from segue.serving.models.lease import Lease
-from segue.serving.models.registry import ModelStore, Registry, Role, added, arm_of, root_of, sourced, with_role
+from segue.serving.models.registry import ModelStore, Registry, Role, added, arm_of, root_of, row_of, sourced, with_role
 from segue.serving.models.served import Served
 from segue.serving.store.rows import ModelRow
 
@@ -38,8 +38,6 @@ Key = tuple[str, str, int]
 Alarm = Callable[[str, str | None], None]
 """Called with the name of an alarm and what is the matter, or with None when it is over."""
 REFUSED = "model_refused"
-EXPORTED = "-onnx"
-"""How the name of an export ends; before it stands that of the trained artefact."""
 _RETRY_S = 30.0  # an artefact that was refused is looked at again, should somebody have brought it back
 _log = logging.getLogger(__name__)
 
@@ -96,6 +94,7 @@ class Models:
         self._serving = _Serving()
         self._loaded: dict[Key, Served] = {}
         self._refused: dict[Key, tuple[float, str]] = {}
+        self._subscribers: list[tuple[Callable[[Served], None], Callable[[str], None]]] = []
         self._rows: list[ModelRow] = []
         self._seen: tuple[int, int] | None = None  # the newest numbers in the store that were followed
         self._busy = threading.Lock()  # one refresh at a time
@@ -220,6 +219,15 @@ class Models:
             self.refresh()
         return len(changed)
 
+    def subscribe(self, loaded: Callable[[Served], None], left: Callable[[str], None] = lambda name: None) -> None:
+        """Be told of models, by the thread that follows the store; a call that raises is logged and changes nothing.
+
+        Args:
+            loaded: called with each model, as its artefact holds it, before it is taken into service.
+            left: called with the name of one that is in memory no more.
+        """
+        self._subscribers.append((loaded, left))
+
     # -- following the store -----------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -254,7 +262,10 @@ class Models:
             self._serve(wanted, before)
             # Those that left are forgotten here; who still asks one keeps it alive until the answer is out.
             staying = {id(served) for served in self.serving()}
+            names = {name for name, *_ in self._loaded}
             self._loaded = {key: each for key, each in self._loaded.items() if key in kept or id(each) in staying}
+            for name in sorted(names - {name for name, *_ in self._loaded}):
+                self._announce(1, name)
             self._refused = {key: told for key, told in self._refused.items() if key in kept}
             self._tell()
 
@@ -289,6 +300,7 @@ class Models:
             _log.error("model %s is refused: %s", row.name, why)
             return
         self._refused.pop(key, None)
+        self._announce(0, self._loaded[key])
         _log.info("model %s is loaded in %.2f s", row.name, time.perf_counter() - began)
 
     def _take_items(self) -> None:
@@ -298,6 +310,13 @@ class Models:
         while rows := self._store.items_after(min(served.items_to for served in self._loaded.values())):
             for key, served in self._loaded.items():
                 self._loaded[key] = served.with_items([each for each in rows if each[0] > served.items_to])
+
+    def _announce(self, which: int, told: Any) -> None:
+        for calls in self._subscribers:
+            try:
+                calls[which](told)
+            except Exception:  # noqa: BLE001 - what is learnt beside a model is no reason to keep it away
+                _log.exception("models: a subscriber failed")
 
     def _serve(self, wanted: list[ModelRow], before: _Serving) -> None:
         active: dict[str, tuple[Served, float]] = {}
@@ -374,16 +393,3 @@ def share_of(salt: str, user_id: str) -> float:
     key = hashlib.blake2b(salt.encode(), digest_size=32).digest()
     digest = hashlib.blake2b(user_id.encode(errors="surrogatepass"), digest_size=8, key=key).digest()
     return int.from_bytes(digest) / 2**64
-
-
-def row_of(path: str | Path, name: str | None = None, source: str | Path | None = None) -> ModelRow:
-    """The row of an artefact that is not registered yet."""
-    place = Path(path).absolute()
-    trained = sourced(source) if source is not None else source_of(place)
-    return ModelRow(name or place.name, str(place), trained, "waiting", 1.0, 0, document={"root": trained})
-
-
-def source_of(path: Path) -> str:
-    """The trained artefact that an export (``DIR-onnx``) was made of, where it is beside it; else its own path."""
-    trained = path.with_name(path.name.removesuffix(EXPORTED))
-    return str(trained if (trained / artefacts.MANIFEST).is_file() else path)

@@ -18,11 +18,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from segue import artefacts
 from segue.errors import ModelInUse, ModelNameTaken, ModelNotThere, NothingToRollBackTo, WeightsBad, nearest
 from segue.serving.store.rows import ModelRow
 
 Role = Literal["active", "shadow", "waiting"]
 Rows = dict[str, ModelRow]
+EXPORTED = "-onnx"
+"""How the name of an export ends; before it stands that of the trained artefact."""
 LEASE = "lease"
 """The role of a row that is no model: who is at work on a new one (see ``lease``)."""
 
@@ -215,6 +218,19 @@ def next_generation(rows: Iterable[ModelRow]) -> int:
 def sourced(path: str | Path) -> str:
     """A path as the registry keeps it: absolute, so that every process finds it."""
     return str(Path(path).absolute())
+
+
+def row_of(path: str | Path, name: str | None = None, source: str | Path | None = None) -> ModelRow:
+    """The row of an artefact that is not registered yet."""
+    place = Path(path).absolute()
+    trained = sourced(source) if source is not None else source_of(place)
+    return ModelRow(name or place.name, str(place), trained, "waiting", 1.0, 0, document={"root": trained})
+
+
+def source_of(path: Path) -> str:
+    """The trained artefact that an export (``DIR-onnx``) was made of, where it is beside it; else its own path."""
+    trained = path.with_name(path.name.removesuffix(EXPORTED))
+    return str(trained if (trained / artefacts.MANIFEST).is_file() else path)
 
 
 def _answering(rows: Rows) -> dict[str, float]:

@@ -70,7 +70,9 @@ async def _item(source: PageSource, item_id: str, put: Any) -> None:
         parts.soft(f"The catalogue has no item {item_id[:80]!r}. Search for it on the left, or add it.")
         return
     Tag("h2", item.title or item.item_id)
-    parts.facts([("id", item.item_id), *((name, _told(value)) for name, value in item.attributes.items() if name != "title")])
+    parts.facts(
+        [("id", item.item_id), *((name, _told(value)) for name, value in item.attributes.items() if name != "title")]
+    )
     Tag("h2", "Similar items")
     box = Tag("div")
     with parts.filling(box):

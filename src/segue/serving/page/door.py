@@ -171,8 +171,10 @@ def _is_foreign(scope: Any, headers: dict[str, str]) -> bool:
     origin = headers.get("origin")
     if scope["type"] == "websocket" or "_nicegui_ws" in scope["path"] and origin is not None:
         return urlsplit(origin or "").netloc.lower() != headers.get("host", "").lower()
-    return scope["method"] not in ("GET", "HEAD") and origin is not None and (
-        urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    return (
+        scope["method"] not in ("GET", "HEAD")
+        and origin is not None
+        and (urlsplit(origin).netloc.lower() != headers.get("host", "").lower())
     )
 
 

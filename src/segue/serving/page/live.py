@@ -46,7 +46,9 @@ async def show(source: PageSource, asked: Mapping[str, str]) -> None:
 
     def fill(feed: Feed) -> None:
         nonlocal seq
-        rate.set_text(f"{sum(feed.per_second):,} events in the last minute, {feed.per_second[-1]:,} in the last second.")
+        rate.set_text(
+            f"{sum(feed.per_second):,} events in the last minute, {feed.per_second[-1]:,} in the last second."
+        )
         plot.props["d"] = _path(feed.per_second)
         if paused:
             return

@@ -84,7 +84,9 @@ def _summed(counted: Sequence[Counted], key: Callable[[Counted], object]) -> lis
         each = sums.setdefault(key(row), [0, 0, 0])
         for at, n in enumerate((row.impressions, row.clicks, row.conversions)):
             each[at] += n
-    return [Counted(str(name), None, None, *sums[name]) for name in sorted(sums, key=lambda name: (str(type(name)), name))]  # type: ignore[type-var,operator]
+    return [
+        Counted(str(name), None, None, *sums[name]) for name in sorted(sums, key=lambda name: (str(type(name)), name))
+    ]  # type: ignore[type-var,operator]
 
 
 def _table(what: str, rows: Sequence[Counted]) -> None:

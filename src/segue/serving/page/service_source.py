@@ -22,7 +22,7 @@ from segue.serving.answers import moments
 from segue.serving.answers.questions import Answer, Filters, Listed, Question
 from segue.serving.api.common import through_gate
 from segue.serving.api.routes_items import taken
-from segue.serving.api.schemas import ItemIn
+from segue.serving.api.schemas_admin import ItemIn
 from segue.serving.page import figures, habits
 from segue.serving.page.source import (
     Ask,
@@ -161,7 +161,11 @@ class ServiceSource:
 
     def _question(self, ask: Ask) -> Question:
         filters = Filters(
-            tuple(ask.categories), ask.price_min, ask.price_max, ask.in_stock, tuple(self._ids(self._model(), ask.exclude))
+            tuple(ask.categories),
+            ask.price_min,
+            ask.price_max,
+            ask.in_stock,
+            tuple(self._ids(self._model(), ask.exclude)),
         )
         return Question(
             user_id=ask.user_id,
@@ -178,7 +182,9 @@ class ServiceSource:
         """Ids of lines that are ids or titles; what is neither stays as it is."""
         codes = model.item_vocabulary.encode(texts).tolist()
         titles = self._by_title(model) if 0 in codes else {}
-        return [text if code else titles.get(text.strip().lower(), text) for text, code in zip(texts, codes, strict=True)]
+        return [
+            text if code else titles.get(text.strip().lower(), text) for text, code in zip(texts, codes, strict=True)
+        ]
 
     def _by_title(self, model: Recommender) -> dict[str, Any]:
         known, titles = self._titles
@@ -216,7 +222,9 @@ class ServiceSource:
             checked = ItemIn.model_validate({name: _typed(name, value, kinds.get(name)) for name, value in row.items()})
         except ValidationError as error:
             first = error.errors()[0]
-            raise FieldUnreadable(name=str(first["loc"][0]), value=str(first["input"])[:60], form=first["msg"]) from None
+            raise FieldUnreadable(
+                name=str(first["loc"][0]), value=str(first["input"])[:60], form=first["msg"]
+            ) from None
         rows = [checked.model_dump()]
         taken(self.service, rows)
         self.service.store.put_items(rows)

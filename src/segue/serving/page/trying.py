@@ -43,7 +43,9 @@ def _form(trial: _Trial, actions: list[str], categories: list[str], user: str) -
         return [(each, "") for each in await source.run(lambda: source.users(text, 10))]
 
     async def items(text: str) -> list[tuple[str, str]]:
-        return [(each.title or each.item_id, each.item_id) for each in await source.run(lambda: source.search(text, 10))]
+        return [
+            (each.title or each.item_id, each.item_id) for each in await source.run(lambda: source.search(text, 10))
+        ]
 
     with parts.form(trial.ask, aria_label="Question"):
         parts.suggestions(parts.field("User", "user", value=user), "users", users)
@@ -60,7 +62,7 @@ def _form(trial: _Trial, actions: list[str], categories: list[str], user: str) -
                 parts.choice("Wanted for", "action", [("", "anything"), *((each, each) for each in actions)])
         parts.field("At (empty: now)", "at", placeholder="2026-01-31 18:00")
         with Tag("label", "Diversity "):
-            Tag("output", "0", id="diversity-told")
+            Tag("span", "0", id="diversity-told")
             Tag("input", name="diversity", type="range", min="0", max="1", step="0.1", value="0",
                 data_shows="diversity-told")  # fmt: skip
         with Tag("details"):

@@ -75,6 +75,8 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA secure_delete=ON")
     connection.execute("PRAGMA foreign_keys=ON")
+    # Moving pages from the log to the file seldom saves a third of the work of a write; the log is 40 MB then.
+    connection.execute("PRAGMA wal_autocheckpoint=10000")
     connection.execute("PRAGMA journal_size_limit=67108864")
 
 

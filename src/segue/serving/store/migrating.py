@@ -5,37 +5,33 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from segue.errors import StoreForeign, StoreNotMigrated, StoreTooNew
 
 VERSION_TABLE = "segue_version"
+VERSIONS = ("0001",)
+"""Every version there was, the newest last: the steps of ``migrations/versions``."""
+SCRIPTS = Path(__file__).with_name("migrations")
 _LOCK = 0x5E90E  # of PostgreSQL; SQLite's is the write transaction itself
 _one_at_a_time = threading.Lock()  # alembic keeps its context in the module
 
 
-def bring_up(engine: Engine, address: str, migrate: bool, to: str = "head") -> None:
+def bring_up(engine: Engine, address: str, migrate: bool, to: str = VERSIONS[-1]) -> None:
     """Migrate the store behind ``engine``; see ``Store.open`` for the errors."""
-    scripts = ScriptDirectory(str(Path(__file__).with_name("migrations")))
-    newest = str(scripts.get_current_head())
-    known = {script.revision for script in scripts.walk_revisions()}
     with _one_at_a_time, engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=_LOCK))
         found = _version(connection)
-        if found is not None and found not in known:
-            raise StoreTooNew(url=address, found=found, known=newest)
-        if found == newest:
+        if found is not None and found not in VERSIONS:
+            raise StoreTooNew(url=address, found=found, known=VERSIONS[-1])
+        if found == to:
             return
         if not migrate:
-            raise StoreNotMigrated(url=address, found=found or "none", known=newest)
+            raise StoreNotMigrated(url=address, found=found or "none", known=to)
         try:
-            command.upgrade(_config(connection), to)
+            _upgrade(connection, to)
         except (OperationalError, ProgrammingError) as error:
             if "already exists" in str(error.orig):
                 raise StoreForeign(url=address, reason=str(error.orig).splitlines()[0]) from None
@@ -43,11 +39,18 @@ def bring_up(engine: Engine, address: str, migrate: bool, to: str = "head") -> N
 
 
 def _version(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar_one_or_none()
+    return None if found is None else str(found)
 
 
-def _config(connection: Connection) -> Config:
+def _upgrade(connection: Connection, to: str) -> None:
+    # Here, because it takes half a second to load and a start seldom needs it.
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    return config
+    command.upgrade(config, to)

@@ -197,7 +197,7 @@ class Drift:
         return told
 
     def score_psi(self) -> Told:
-        """PSI of the best scores in ten buckets of the reference window, by model; once that window is full."""
+        """PSI of the best scores against the reference window, by model; once that window is full."""
         return {
             (name,): _score_psi(model.reference.values, model.scores.values)
             for name, model in list(self._models.items())
@@ -241,8 +241,10 @@ class Drift:
 
 
 def _score_psi(reference: np.ndarray, recent: np.ndarray) -> float:
-    """Ties may empty a bucket: shares are those that the reference really has."""
-    cuts = np.unique(np.quantile(reference, np.linspace(0.1, 0.9, 9)))
-    expected = np.bincount(np.searchsorted(cuts, reference), minlength=len(cuts) + 1)
-    counts = np.bincount(np.searchsorted(cuts, recent), minlength=len(cuts) + 1)
+    """Ten buckets of the reference, fewer where it has ties, and one on either side for what it never reached."""
+    cuts = np.unique([*np.quantile(reference, np.linspace(0, 0.9, 10)), np.nextafter(reference.max(), np.inf)])
+    expected, counts = (
+        np.bincount(np.searchsorted(cuts, scores, side="right"), minlength=len(cuts) + 1) + 0.0
+        for scores in (reference, recent)
+    )
     return psi((expected + 0.5) / (expected + 0.5).sum(), counts)

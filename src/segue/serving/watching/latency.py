@@ -1,6 +1,7 @@
 """Seconds of each request by route template and status: a pure ASGI middleware, and percentiles of the last minute.
 
-Requests that no route took (unknown paths, requests refused before routing) share one label.
+Requests that no route took (unknown paths, requests refused before routing) share one label. Whoever answers with an
+error leaves its code in the scope as ``segue_error``, and it is counted here.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Latency:
             metrics.in_flight -= 1
             route = getattr(scope.get("route"), "path", OTHER)
             self._of(route, status).observe(perf_counter() - began)
+            if (code := scope.get("segue_error")) is not None:
+                metrics.error(code)
             if status == 429:
                 metrics.refused.inc()
             elif status == 504:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -18,6 +17,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 OTHER = "(other)"
 SECONDS = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+Family = type[GaugeMetricFamily] | type[CounterMetricFamily]
 # A reading: one number, numbers by label values, or None where there is nothing to tell now.
 Reading = float | Mapping[tuple[str, ...], float] | None
 
@@ -48,10 +48,10 @@ class Asked:
     """
 
     def __init__(self) -> None:
-        self._asked: dict[str, tuple[type[Metric], str, tuple[str, ...], Callable[[], Reading]]] = {}
+        self._asked: dict[str, tuple[Family, str, tuple[str, ...], Callable[[], Reading]]] = {}
         self._failed: set[str] = set()
 
-    def add(self, kind: type[Metric], name: str, about: str, labels: Sequence[str], ask: Callable[[], Reading]) -> None:
+    def add(self, kind: Family, name: str, about: str, labels: Sequence[str], ask: Callable[[], Reading]) -> None:
         """Tell of a number; one with the same name takes the place of the one before."""
         self._asked[name] = (kind, about, tuple(labels), ask)
 
@@ -72,7 +72,7 @@ class Asked:
                 continue
             if reading is None:
                 continue
-            family: Any = kind(name, about, labels=labels)
+            family = kind(name, about, labels=labels)
             for values, number in reading.items() if isinstance(reading, Mapping) else [((), reading)]:
                 family.add_metric(values, number)
             yield family
@@ -110,7 +110,7 @@ class Metrics:
         self._errors = counter("segue_errors", "Requests that ended in an error, by its code.", "code")
         self._cache = counter("segue_cache", "Look-ups in a cache.", "cache", "result")
         self._events = counter("segue_events", "Events acknowledged by this process: stored now, or known.", "outcome")
-        self._unknown = counter("segue_events_unknown_item", "Events in the store whose item no model knows.")
+        self._unknown = counter("segue_events_unknown_item", "Events (but impressions) on items that no model knows.")
         self._answers = Histogram(
             "segue_answer_seconds",
             "Seconds that a model worked on an answer, by model and kind.",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -252,7 +252,7 @@ class Rates:
 
     # -- reading -----------------------------------------------------------------------------------------------
 
-    def table(self, by: Collection[By] = ("model",), since: int | None = None, until: int | None = None) -> list[Rate]:
+    def table(self, by: tuple[By, ...] = ("model",), since: int | None = None, until: int | None = None) -> list[Rate]:
         """Rates broken down by some of model, position, and hour or day (UTC).
 
         Args:

@@ -6,7 +6,8 @@ New events come from the follower; lists are read here, for nobody else follows 
 from __future__ import annotations
 
 import bisect
-import threading
+import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,9 @@ class Replay:
     """Feeds ``Rates`` from a ``Store``.
 
     Errors of the store pass; call again, and it goes on where it was.
+
+    Attributes:
+        done: whether everything that was there at the start has been read.
     """
 
     def __init__(self, store: Any, rates: Rates) -> None:
@@ -29,18 +33,22 @@ class Replay:
         self._last: int | None = None  # the newest event that the replay has to read
         self.done = False
 
-    def rebuild(self, stop: threading.Event | None = None) -> None:
-        """Read what the store holds of the hours kept; what the follower tells meanwhile may be told twice.
+    def rebuild(self, seconds: float = math.inf) -> None:
+        """Read what the store holds of the hours kept, or some more of it; what the follower tells may come twice.
 
         Lists are read just ahead of the events on them, so that few have to be looked up one by one.
+
+        Args:
+            seconds: how long to read at most; :attr:`done` tells whether there is more.
         """
+        until = time.monotonic() + seconds
         edge = self._rates.first_hour() * HOUR
         if self._last is None:
             newest = self._store.newest()
             self._event = _before(edge, newest["events"], lambda n: self._store.events_after(n, 1))
             self._lists = _before(edge, newest["served"], lambda n: [row for _, row in self._store.served_after(n, 1)])
             self._last = newest["events"]
-        while self._event < self._last and not (stop is not None and stop.wait(0.001)):
+        while self._event < self._last:
             events = self._store.events_after(self._event, _CHUNK)
             if not events:
                 break
@@ -49,11 +57,15 @@ class Replay:
             self._rates.took(events)
             self._rates.settle(self._store.served, seconds=60.0)
             self._event = events[-1].seq
-        self.done = stop is None or not stop.is_set()
+            if time.monotonic() > until:
+                return
+        self.done = True
+        self.step(until - time.monotonic())
 
-    def step(self) -> None:
-        """Read lists that are new, and count the events that waited for theirs."""
-        while self._read_lists() < _NEVER:
+    def step(self, seconds: float = math.inf) -> None:
+        """Read lists that are new, and count the events that waited for theirs; what is left is the next step's."""
+        until = time.monotonic() + seconds
+        while self._read_lists() < _NEVER and time.monotonic() < until:
             pass
         self._rates.settle(self._store.served)
 

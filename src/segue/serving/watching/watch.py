@@ -6,7 +6,6 @@ never waits for anything. Requests call ``answered`` and ``stored``, which only 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
 import threading
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from segue.errors import StoreError
 from segue.serving.watching.alerts import Alerts, AlertsConfig, Measured
 from segue.serving.watching.drift import Drift, DriftConfig
 from segue.serving.watching.latency import LastMinute
@@ -25,6 +25,7 @@ from segue.serving.watching.sources import connect
 
 _FEW = 20  # requests in a minute: the slowest of fewer is no percentile
 _READ_S = 1.0  # between looks at the store
+_SLICE_S = 2.0  # of reading, before it is asked again what is newest
 _SILENT_S = 10.0  # a store that has not answered for so long is unavailable, whatever it is doing
 
 log = logging.getLogger(__name__)
@@ -116,10 +117,10 @@ class Watch:
                 self._level_at = now
             self._away = False
             if self._replay.done:
-                self._replay.step()
+                self._replay.step(_SLICE_S)
             else:
-                self._replay.rebuild(self._ending)
-        except Exception:
+                self._replay.rebuild(_SLICE_S)
+        except StoreError:
             self._away = True
             raise
 
@@ -164,8 +165,7 @@ class Watch:
 
     def store_available(self) -> bool:
         """Whether the store answered when it was last asked, and that is not long ago."""
-        rebuilding = self._replay is not None and not self._replay.done
-        return not self._away and (rebuilding or self._clock() - self._answered_at < _SILENT_S)
+        return not self._away and self._clock() - self._answered_at < _SILENT_S
 
     def lag_seconds(self) -> float:
         """How long ago the follower had told all that was in the store; 0 while it has."""
@@ -191,14 +191,15 @@ class Watch:
 
     def _took(self, events: Sequence[Any]) -> None:
         self.rates.took(events)
-        self.metrics.unknown_items(self.drift.took(events))
+        # What was shown is the model's doing; drift is in what people do.
+        shown = self.rates.config.impression
+        self.metrics.unknown_items(self.drift.took([event for event in events if event.action not in shown]))
 
     def _run(self, name: str, seconds: float, step: Callable[[], None]) -> None:
         def run() -> None:
             failed = False
             while not self._ending.wait(seconds):
-                with contextlib.suppress(Exception):
-                    failed = _tried(step, name, failed)
+                failed = _tried(step, name, failed)
 
         thread = threading.Thread(target=run, name=name, daemon=True)
         self._threads.append(thread)

@@ -1,30 +1,8 @@
-"""The best of one row of scores, and lists whose items are less alike.
-
-As ``ranking.topk`` for a single request: without compiled code, so that any number of threads may ask at once.
-"""
+"""Lists whose items are less alike."""
 
 from __future__ import annotations
 
 import numpy as np
-
-
-def best(scores: np.ndarray, k: int, prior: np.ndarray) -> np.ndarray:
-    """Codes of the ``k`` best items, best first; ties go to the higher ``prior``, then to the lower code.
-
-    Args:
-        scores: (catalogue + 1,) float32. What is not finite is never listed, and column 0 is padding.
-        k: how many; fewer where there are not so many.
-        prior: (catalogue + 1,).
-    """
-    listable = np.isfinite(scores)
-    listable[0] = False
-    codes = np.flatnonzero(listable)
-    if len(codes) > k:
-        found = scores[codes]
-        place = len(codes) - k
-        codes = codes[found >= np.partition(found, place)[place]]
-    order = np.lexsort((-prior[codes], -scores[codes]))[:k]
-    return np.asarray(codes[order])
 
 
 def spread(

@@ -1,0 +1,42 @@
+"""Forgetting a person everywhere: in what waits to be written, the store, the models in memory and their artefacts.
+
+Other processes on the same store load the models anew within a second; their events are gone there at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from segue.recommenders.forgetting import forget_in_memory
+
+
+def erase_user(service: Any, user_id: str) -> dict[str, Any]:
+    """Forget a person.
+
+    Returns:
+        ``user_id``, ``removed`` (rows by table), ``artefacts`` (those that knew the person and do not any more) and
+        ``traces`` (rows that still name the person, by table: all 0).
+
+    Raises:
+        StoreUnavailable, StoreFull, ErasureUnfinished.
+        ArtefactError: an artefact is damaged; everything before it is done, and the erasure may be asked for again.
+    """
+    answers, writer = service.answers, service.writer
+    if answers is not None and answers.journal is not None:
+        answers.journal.flush()
+    if hasattr(writer, "append_now"):
+        writer.append_now([])  # lists that wait are written before it returns, and would bring the name back
+    removed = service.store.erase(user_id)
+    for served in service.models.serving():
+        forget_in_memory(served.recommender, user_id)
+    if service.online is not None:
+        service.online.forget(user_id)
+    forgotten = service.models.forget(user_id)
+    traces = service.store.traces(user_id)
+    return {"user_id": user_id, "removed": _plain(removed), "artefacts": forgotten, "traces": _plain(traces)}
+
+
+def _plain(counts: Mapping[str, int]) -> dict[str, int]:
+    """By the name of the table, which the store gives as a kind of text of its own."""
+    return {str(name): int(count) for name, count in counts.items()}

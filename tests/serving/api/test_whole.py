@@ -1,0 +1,63 @@
+"""The interface on the real parts: store, models, gate, guard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+import segue
+from segue.serving.app import create_app
+from segue.serving.building import build
+from segue.serving.settings import ServiceSettings
+
+
+@pytest.fixture
+def client(habits: segue.PatternRecommender, tmp_path: Path) -> Iterator[TestClient]:
+    habits.save(tmp_path / "shop")
+    settings = ServiceSettings.grouped({"store": {"url": f"sqlite:///{tmp_path}/events.db"}})
+    with TestClient(create_app(build(tmp_path / "shop", settings)), "http://localhost") as client:
+        yield client
+
+
+def test_what_a_user_did_counts_in_the_next_answer(client: TestClient) -> None:
+    told = client.post("/v1/events", json={"event_id": "e1", "user_id": "new", "item_id": "i4", "action": "view"})
+    answer = client.get("/v1/recommend/new?explain=true").json()
+    assert told.json() == {"stored": 1, "known": 0, "unknown_items": 0, "event_ids": None}
+    assert answer["history_length"] == 1
+    assert answer["items"][0]["reasons"][0]["because"] == "i4"
+
+
+def test_a_new_item_is_ranked_within_a_second(client: TestClient) -> None:
+    began = time.monotonic()
+    row = {"item_id": "i900", "title": "Brand new", "categories": ["Drama"], "price": 9_000, "quantity": 1}
+    assert client.put("/v1/items", json=[row]).json() == {"stored": 1, "new": 1}
+    found: list[str] = []
+    while not found and time.monotonic() < began + 5:
+        answer = client.post("/v1/recommend", json={"filters": {"price_min": 9_000}}).json()
+        found = [each["title"] for each in answer["items"]]
+    assert found == ["Brand new"]
+    assert time.monotonic() - began < 1.5  # a second, and the slack of a busy machine
+    assert client.get("/v1/items?query=brand").json()["items"][0]["price"] == 9_000
+
+
+def test_models_are_told_apart_and_changed(client: TestClient) -> None:
+    (model,) = client.get("/v1/models").json()["models"]
+    assert (model["name"], model["role"], model["loaded"], model["refused"]) == ("shop", "active", True, None)
+    refused = client.put("/v1/models/shop", json={"role": "waiting"})
+    unknown = client.post("/v1/models/nothing/activate")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "V068")
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "V060")
+
+
+def test_the_service_counts_what_it_answers(client: TestClient) -> None:
+    client.get("/v1/recommend/u1")
+    client.get("/v1/recommend/u1?k=0")
+    client.get("/v1/items/i1/similar")
+    page = client.get("/metrics").text
+    assert 'segue_answer_seconds_count{kind="recommend",model="shop"} 1.0' in page
+    assert 'segue_answer_seconds_count{kind="similar",model="shop"} 1.0' in page
+    assert 'segue_errors_total{code="V001"} 1.0' in page
