@@ -19,7 +19,14 @@ from segue.deploy import export as exporting
 from segue.deploy import parts
 from segue.deploy.comparing import Questions
 from segue.deploy.export import ExportConfig, export, exported
-from segue.errors import AlreadyExported, ArtefactInTheWay, ExportOntoItself, ExportWorse, NothingToExport
+from segue.errors import (
+    AlreadyExported,
+    ArtefactInTheWay,
+    ExportOntoItself,
+    ExportWorse,
+    NotExportable,
+    NothingToExport,
+)
 from segue.nn.encoders import ENCODERS
 from segue.recommenders.exported import ExportedRecommender
 from tests.deploy.models import split, trained
@@ -131,6 +138,15 @@ def test_what_answers_without_torch_has_nothing_to_export(tmp_path: Path) -> Non
     segue.EASE().fit(split().train).save(tmp_path / "ease")
     with pytest.raises(NothingToExport, match="EASE"):
         export(tmp_path / "ease", tmp_path / "small")
+
+
+def test_a_model_whose_language_model_reads_every_request_is_refused() -> None:
+    ranker = segue.LanguageRanker.__new__(segue.LanguageRanker)
+    both = segue.Ensemble.__new__(segue.Ensemble)
+    both.members = [trained(), ranker]
+    for model in (ranker, both):
+        with pytest.raises(NotExportable, match="LanguageRanker"):
+            exported(model, asked(trained()), ExportConfig())
 
 
 @pytest.mark.parametrize("make", [segue.Ensemble, segue.Hybrid])

@@ -20,9 +20,10 @@ from segue.config import Config
 from segue.deploy.comparing import Figures, Questions, answered, figures
 from segue.deploy.parts import in_fp32, in_int8, text_cosine, with_smaller_language
 from segue.deploy.quantising import WAYS
-from segue.errors import AlreadyExported, ExportOntoItself, ExportWorse, NothingToExport
+from segue.errors import AlreadyExported, ExportOntoItself, ExportWorse, NotExportable, NothingToExport
 from segue.recommenders.base import Recommender
 from segue.recommenders.exported import ExportedRecommender, Precision
+from segue.recommenders.language_ranker import LanguageRanker
 from segue.recommenders.sequence import SequenceRecommender
 from segue.recommenders.several import Several
 from segue.recommenders.store import load_with_any_test
@@ -102,6 +103,9 @@ def export(path: str | Path, out: str | Path, config: ExportConfig | None = None
 
 def exported(trained: Recommender, questions: Questions, config: ExportConfig) -> Export:
     """The same recommender without torch, and how it answers the questions; raises as :func:`export`."""
+    if _holds_ranker(trained):
+        remedy = "Export the recommender that finds its candidates."
+        raise NotExportable(what="A LanguageRanker", reason="its language model reads every request", remedy=remedy)
     neural = _neural(trained)
     if not neural:
         raise NothingToExport(owner=type(trained).__name__)
@@ -151,6 +155,11 @@ def _refuse_worse(before: Figures, after: Figures, config: ExportConfig, precisi
     if after.ndcg < before.ndcg * (1 - config.most_loss):
         what = f"NDCG@10 falls from {before.ndcg:.4f} to {after.ndcg:.4f}, by more than {config.most_loss:.0%}"
         raise ExportWorse(precision=precision, what=what, remedy=remedy)
+
+
+def _holds_ranker(model: Recommender) -> bool:
+    members = model.members if isinstance(model, Several) else []
+    return isinstance(model, LanguageRanker) or any(_holds_ranker(member) for member in members)
 
 
 def _neural(model: Recommender) -> list[Any]:
