@@ -19,6 +19,7 @@ from benchmarks import (
     cold,
     continual,
     cross_domain,
+    export,
     few_shot,
     hybrid,
     item_text,
@@ -85,6 +86,7 @@ def main() -> None:
         "online": online.online,
     }.items():
         measures[name] = partial(measure_on, asked.data)
+    measures |= export.PARTS
     if all(name in READY or (asked.data / name).exists() for name in patterns_recommender.LOGS):
         measures["pattern-recommender"] = partial(patterns_recommender.habits, asked.data)
     if (asked.data / modes_of_tuning.LOG).exists():

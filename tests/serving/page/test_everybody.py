@@ -56,7 +56,7 @@ def filled(page: Page, section: str) -> Page:
     elif section == "online":
         page.locator("table").first.wait_for()
     elif section == "catalogue":
-        page.get_by_role("link", name="The Last Garden").click()
+        page.get_by_role("link", name="The Last Harbour").click()
         page.locator("ol.list li").first.wait_for()
         page.get_by_text("Change this item").click()
     return page

@@ -73,6 +73,41 @@ async def change(request: Request, name: Name, body: schemas_admin.ModelChange) 
     return sent(await asyncio.to_thread(_listed, service))
 
 
+@modelling.get(
+    "/models/{name}/online",
+    summary="What a model learns between updates",
+    response_model=schemas_admin.OnlineOut,
+    responses=responses(404),
+    dependencies=[Depends(needs("admin"))],
+)
+async def online(request: Request, name: Name) -> Response:
+    """How far it is, and how it does beside the same model frozen: each event is tested on before it is learnt from."""
+    return sent(_online(service_of(request), name))
+
+
+@modelling.post(
+    "/models/{name}/online",
+    summary="Take back what a model has learnt between updates",
+    response_model=schemas_admin.OnlineOut,
+    responses=responses(404, 409),
+    dependencies=[Depends(needs("admin"))],
+)
+async def take_back(request: Request, name: Name, body: schemas_admin.OnlineChange) -> Response:
+    """The newest batches, or everything; every replica follows within a second, and a restart keeps to it."""
+    service = service_of(request)
+    steering = part(service, "steering")
+    if body.undo is None:
+        await asyncio.to_thread(steering.reset, name)
+    else:
+        await asyncio.to_thread(steering.undo, name, body.undo)
+    return sent(_online(service, name))
+
+
+def _online(service: Any, name: str) -> dict[str, Any]:
+    report = part(service, "online").report(name)
+    return {key.replace("@", "_at_"): value for key, value in report.items() if key != "acts"}
+
+
 def _listed(service: Any) -> dict[str, Any]:
     return {
         "models": [

@@ -140,6 +140,26 @@ class ModelChange(Body):
     """Its share of the users, relative to the other active ones."""
 
 
+class OnlineChange(Body):
+    """What online mode is to take back."""
+
+    undo: int | None = Field(None, ge=1, le=1_000, strict=True)
+    """So many of the newest batches; None takes back everything, and learning begins anew."""
+
+
+class OnlineOut(BaseModel):
+    """What online mode has learnt for a model, and what it is worth so far."""
+
+    seq: int
+    batches: int
+    waiting: int
+    off: bool
+    tested: int
+    log_loss: dict[str, float]
+    hit_rate_at_10: dict[str, float]
+    largest_bias: float
+
+
 class RolledBack(BaseModel):
     """Who answers after a change was undone."""
 

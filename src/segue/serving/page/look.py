@@ -8,7 +8,7 @@ from __future__ import annotations
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #212529; --soft: #5c636a; --line: #dee2e6; --edge: #868e96; --accent: #3b5bdb;
-  --paper: #ffffff; --shade: #f6f7f9; --mark: #d3f9d8; --note: #fff3bf; --bad: #c92a2a; --good: #2b8a3e; --on: #ffffff }
+  --paper: #ffffff; --shade: #f6f7f9; --mark: #d3f9d8; --note: #fff3bf; --bad: #c92a2a; --good: #237032; --on: #ffffff }
 @media (prefers-color-scheme: dark) { :root { --ink: #e9ecef; --soft: #adb5bd; --line: #373b41; --edge: #868e96;
   --accent: #91a7ff; --paper: #16181c; --shade: #1f2227; --mark: #234d2b; --note: #4a4213; --bad: #ff8787;
   --good: #8ce99a; --on: #16181c } }
@@ -39,14 +39,13 @@ details[open] > summary { list-style-type: disclosure-open; margin-bottom: .5rem
 .side > *, .tiles > * { min-width: 0 }
 @media (min-width: 860px) { .side { grid-template-columns: minmax(0, 20rem) minmax(0, 1fr) } }
 @media (min-width: 1100px) { .side.three { grid-template-columns: minmax(0, 19rem) minmax(0, 1fr) minmax(0, 17rem) } }
-form.ask, fieldset { display: grid; gap: .7rem; align-content: start }
-fieldset { border: 1px solid var(--line); border-radius: 8px; padding: .5rem .8rem .8rem; margin: 0; min-width: 0 }
-legend { padding: 0 .3rem; color: var(--soft); font-size: .9rem }
+.ask { display: grid; grid-template-columns: minmax(0, 1fr); gap: .7rem; align-content: start }
 label { display: block; font-size: .9rem } label.tick { display: flex; gap: .5rem; align-items: center }
 label.tick input { width: auto; margin: 0; flex: none }
 input, select, textarea { font: inherit; width: 100%; margin-top: .15rem; padding: .35rem .5rem; color: var(--ink);
   background: var(--paper); border: 1px solid var(--edge); border-radius: 6px; accent-color: var(--accent); min-width: 0 }
 input[type=range] { padding: 0; border: 0 }
+select[multiple] { overflow: hidden auto } select { text-overflow: ellipsis; contain: paint }
 textarea { min-height: 7rem; resize: vertical }
 .pair { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: .7rem }
 .row { display: flex; flex-wrap: wrap; gap: .4rem; align-items: center }

@@ -62,7 +62,7 @@ def _form(trial: _Trial, actions: list[str], categories: list[str], user: str) -
                 parts.choice("Wanted for", "action", [("", "anything"), *((each, each) for each in actions)])
         parts.field("At (empty: now)", "at", placeholder="2026-01-31 18:00")
         with Tag("label", "Diversity "):
-            Tag("output", "0", id="diversity-told")
+            Tag("span", "0", id="diversity-told")
             Tag("input", name="diversity", type="range", min="0", max="1", step="0.1", value="0",
                 data_shows="diversity-told")  # fmt: skip
         with Tag("details"):
