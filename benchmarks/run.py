@@ -19,6 +19,7 @@ from benchmarks import (
     cold,
     continual,
     cross_domain,
+    export,
     few_shot,
     hybrid,
     item_text,
@@ -34,6 +35,7 @@ from benchmarks import (
     text,
     toolkit,
 )
+from benchmarks import service as whole_service
 from benchmarks import store as event_store
 from benchmarks import tuning as modes_of_tuning
 from benchmarks.encoders import encoders
@@ -85,6 +87,8 @@ def main() -> None:
         "online": online.online,
     }.items():
         measures[name] = partial(measure_on, asked.data)
+    measures |= whole_service.PARTS
+    measures |= export.PARTS
     if all(name in READY or (asked.data / name).exists() for name in patterns_recommender.LOGS):
         measures["pattern-recommender"] = partial(patterns_recommender.habits, asked.data)
     if (asked.data / modes_of_tuning.LOG).exists():

@@ -18,11 +18,13 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+from tests import postgres
 
 from benchmarks import shop
 from benchmarks.load import Client, Load, closed_loop, open_loop
@@ -196,18 +198,26 @@ def soak(minutes: float = 10, rate: float = 20) -> dict[str, Any]:
     return {"minutes": minutes, "rate": rate, "mb_a_minute": round(slope, 3), "resident_mb": [round(each, 1) for each in resident[:: max(1, len(resident) // 20)]], **load.figures()}  # fmt: skip
 
 
-def parts() -> dict[str, Callable[[], dict[str, Any]]]:
-    """By name, for ``make bench``."""
-    from segue.testing.postgres import postgres
+@contextlib.contextmanager
+def postgresql() -> Iterator[str]:
+    """The address of an empty database of a PostgreSQL of its own, with fsync on."""
+    server = postgres.Server.made()
+    try:
+        server.start()
+        with server.database() as url:
+            yield url
+    finally:
+        server.remove()
 
-    return {
-        "service-latency": latency,
-        "service-events-sqlite": events,
-        "service-events-postgresql": lambda: events(postgres),
-        "service-freshness": freshness,
-        "service-start": start,
-        "service-soak": soak,
-    }
+
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "service-latency": latency,
+    "service-events-sqlite": events,
+    "service-events-postgresql": partial(events, postgresql),
+    "service-freshness": freshness,
+    "service-start": start,
+    "service-soak": soak,
+}
 
 
 if __name__ == "__main__":  # a trial of one part: python -m benchmarks.service latency

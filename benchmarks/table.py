@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks import by_time, long, text, toolkit
 from benchmarks.results_file import RESULTS
 from benchmarks.table_patterns import pattern_rows
+from benchmarks.table_service import service_rows
 from benchmarks.table_text import text_rows
 from segue.nn.encoders import ENCODERS
 
@@ -178,7 +179,17 @@ def write_into(page: Path, figures: str) -> None:
 
 def main() -> None:
     figures = "\n".join(
-        [*quality_rows(), *by_time_rows(), *text_rows(), *pattern_rows(), "", *speed_rows(), "", machine_line()]
+        [
+            *quality_rows(),
+            *by_time_rows(),
+            *text_rows(),
+            *pattern_rows(),
+            *service_rows(),
+            "",
+            *speed_rows(),
+            "",
+            machine_line(),
+        ]
     )
     if speeds := encoder_rows():
         write_into(ROOT / "docs" / "encoders.md", "\n".join(speeds))

@@ -185,7 +185,7 @@ def main(twin: str, port: str, store: str, *assignments: str) -> int:
             keys,
             declared={"/openapi.json": "admin", "/page": None},
             pages={"/page": PAGE_POLICY},
-            limits=settings.limits,
+            limits=settings.body,
             logs=settings.logs,
             connections=settings.connections,
         )

@@ -192,7 +192,7 @@ def times_stored(url: str, times: int) -> int:
     restarts, threads = 5, 4
     for _ in range(restarts):
         store = Store.open(url)
-        writer = Writer(store)
+        writer = Writer(store, deadline_s=60)
 
         def send(writer: Writer = writer) -> None:
             for _ in range(times // restarts // threads):
@@ -351,7 +351,7 @@ def test_a_database_that_stops_under_load_loses_nothing_and_comes_back_by_itself
                 server.start()
                 since, known = time.monotonic(), len(acknowledged)
                 wait_until(lambda known=known: len(acknowledged) > known + 4 * BATCH)
-                assert time.monotonic() - since < 10
+                assert time.monotonic() - since < 20
             ending.set()
             for thread in clients:
                 thread.join()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +17,10 @@ USER = "u3"
 
 
 @pytest.fixture
-def service(ease: segue.EASE, tmp_path: Path) -> Iterator[Service]:
+def service(ease: segue.EASE, tmp_path: Path) -> Service:
     ease.save(tmp_path / "shop")
     settings = ServiceSettings.grouped({"store": {"url": f"sqlite:///{tmp_path}/events.db"}})
-    yield build(tmp_path / "shop", settings)
+    return build(tmp_path / "shop", settings)
 
 
 def test_nothing_is_left_of_a_person(service: Service, tmp_path: Path) -> None:

@@ -137,10 +137,11 @@ def _from_store(
 def _tell(outcome: Outcome) -> None:
     learnt = outcome.learnt
     if learnt.get("events"):
-        way = "learnt on, with replay" if learnt["way"] == "update" else "fitted again on the joined log"
+        way = ": learnt on, with replay" if learnt["way"] == "update" else ": fitted again on the joined log"
+        way = way if learnt["verdicts"] or outcome.name else ""
         foreign = f"; {learnt['foreign']:,} with ids of another kind are left out" if learnt["foreign"] else ""
         again = f"; {learnt['known']:,} were known already" if learnt["known"] else ""
-        console.print(f"{learnt['events']:,} new events{again}{foreign}: {way}", highlight=False)
+        console.print(f"{learnt['events']:,} new events{again}{foreign}{way}", highlight=False)
     if learnt.get("verdicts"):
         table = Table(title=f"{learnt['asked']:,} people, asked about the newest events", title_justify="left")
         table.add_column("")

@@ -75,12 +75,14 @@ class ModelInUse(LearningError):
 
 class OnlineUnknown(LearningError):
     code = "V072"
+    status = 404
     template = "Online mode does not learn for a model {name!r}."
     remedy = "It learns for: {known}. Switch it on in the settings, or name one of these."
 
 
 class NothingToUndo(LearningError):
     code = "V073"
+    status = 409
     template = "Cannot undo {asked} batches of online learning: {kept} are kept."
     remedy = "Undo at most that many, or reset to begin anew."
 

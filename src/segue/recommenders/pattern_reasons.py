@@ -9,7 +9,6 @@ import polars as pl
 
 from segue.patterns.habits import Habits
 from segue.recommenders import asking
-from segue.recommenders.pattern_weights import confidence
 
 if TYPE_CHECKING:
     from segue.recommenders.patterns import PatternRecommender
@@ -25,10 +24,8 @@ def explained(model: PatternRecommender, users: Any, histories: Any, items: Any,
     else:
         codes = np.tile(model._encode_items(items), (len(asked.histories), 1))
     voices, evidence, weights = model._voices(asked.histories), model._evidence, model.weights
-    sides = [
-        (evidence.forward, confidence(evidence.forward, weights), False),
-        (evidence.backward, np.float32(weights.backward) * confidence(evidence.backward, weights), True),
-    ]
+    forward, backward = model.confidences
+    sides = [(evidence.forward, forward, False), (evidence.backward, backward, True)]
     rows, kept = [], []
     for row, wanted in enumerate(codes):
         contexts = voices.indices[voices.indptr[row] : voices.indptr[row + 1]]

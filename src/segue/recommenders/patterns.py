@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from segue.patterns.habits import Habits
 from segue.recommenders import pattern_reasons
 from segue.recommenders.base import Recommender
 from segue.recommenders.growing import Growth, longer
-from segue.recommenders.pattern_weights import SPREADS, Evidence, Weights, chosen
+from segue.recommenders.pattern_weights import SPREADS, Evidence, Weights, chosen, confidence
 from segue.recommenders.stages import inner_validation
 
 _USERS = 4_000  # at most so many users decide about the weights
@@ -135,8 +136,16 @@ class PatternRecommender(Recommender):
 
     def _ready(self) -> None:
         """What every question needs, derived from what is kept."""
+        self.__dict__.pop("confidences", None)
         self._values = self._evidence.values(self.weights)
         self._resort = (max(self.weights.popularity, 1e-6) * self._evidence.shares).astype(np.float32)
+
+    @cached_property
+    def confidences(self) -> tuple[np.ndarray, np.ndarray]:
+        """(habits,) each: how telling every habit is, forward and backward; for the reasons of a list."""
+        forward, backward = self._evidence.forward, self._evidence.backward
+        weight = np.float32(self.weights.backward)
+        return confidence(forward, self.weights), weight * confidence(backward, self.weights)
 
     def _voices(self, histories: Histories) -> sparse.csr_matrix:
         """(rows, contexts) how loudly each context speaks."""

@@ -292,7 +292,7 @@ class SequenceRecommender(SequenceScores):
 
     def _products(self, histories: Histories) -> np.ndarray:
         with torch.inference_mode():
-            products: np.ndarray = (self._encode(histories) @ self._vectors.T).numpy()
+            products: np.ndarray = (self._encode(histories) @ self._vectors.T).float().numpy()
             return products
 
     def _encode(self, histories: Histories) -> torch.Tensor:

@@ -5,7 +5,6 @@ What the parts do is theirs; starting and stopping them is ``service``'s.
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from segue.serving.answers.answers import Answers
@@ -14,6 +13,7 @@ from segue.serving.guard.gate import Gate
 from segue.serving.guard.keys import Keys
 from segue.serving.learning.online import Online
 from segue.serving.learning.schedule import Schedule
+from segue.serving.learning.steering import Steering
 from segue.serving.models.models import Models
 from segue.serving.service import Service
 from segue.serving.settings import ServiceSettings
@@ -61,13 +61,12 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
     writer.wake = follower.wake
     follower.subscribe_items(models.wake)
     follower.subscribe_models(models.wake)
-    online = None
+    online = steering = None
     if settings.online.on:
         online = Online(settings.online, store.served, alarm)
-        for served in models.serving():
-            online.adopt(served, store.events_after)
-        models.subscribe(partial(online.adopt, events_after=store.events_after), online.drop)
+        steering = Steering(online, models, store)
         follower.subscribe(online.feed)
+        follower.subscribe_models(steering.follow)
     state = State(store, settings.state.newest, settings.state.without)
     explorer = Explorer(settings.explore)
     answers = Answers(models, state, writer.log, online=online, explorer=explorer, config=settings.answers)
@@ -83,5 +82,6 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
         keys=keys,
         watch=watch,
         online=online,
+        steering=steering,
         schedule=Schedule(store, kept.url, settings.schedule, alarm) if settings.schedule.on else None,
     )

@@ -1,18 +1,14 @@
 """Forgetting a person everywhere: in what waits to be written, the store, the models in memory and their artefacts.
 
-Other processes on the same store have the person's log in memory until they load a model anew; their events are gone
-there at once.
+Other processes on the same store load the models anew within a second; their events are gone there at once.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from segue.errors import ArtefactNotFound
-from segue.recommenders.forgetting import forget_in_memory, forget_user
+from segue.recommenders.forgetting import forget_in_memory
 
 
 def erase_user(service: Any, user_id: str) -> dict[str, Any]:
@@ -34,11 +30,9 @@ def erase_user(service: Any, user_id: str) -> dict[str, Any]:
     removed = service.store.erase(user_id)
     for served in service.models.serving():
         forget_in_memory(served.recommender, user_id)
-    rows = [info.row for info in service.models.all()]
-    forgotten = 0
-    for path in sorted({Path(each) for row in rows for each in (row.path, row.source) if each}):
-        with contextlib.suppress(ArtefactNotFound):
-            forgotten += forget_user(path, user_id)
+    if service.online is not None:
+        service.online.forget(user_id)
+    forgotten = service.models.forget(user_id)
     traces = service.store.traces(user_id)
     return {"user_id": user_id, "removed": _plain(removed), "artefacts": forgotten, "traces": _plain(traces)}
 

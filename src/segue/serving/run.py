@@ -75,6 +75,8 @@ def serve(
         server.run(sockets=[listening])
     finally:
         listening.close()
+        for timer in server.timers:
+            timer.cancel()
     return 0 if server.orderly else 1
 
 
@@ -119,6 +121,8 @@ class _Server(uvicorn.Server):
         self.on_drain = on_drain
         self.draining = False
         self.orderly = True
+        self.timers: list[threading.Timer] = []
+        self._cut = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -130,6 +134,8 @@ class _Server(uvicorn.Server):
         until = asyncio.get_running_loop().call_later(left, self._cut_short)
         await super().shutdown(sockets=sockets)
         until.cancel()
+        if self._cut:  # uvicorn leaves the application's own end out then
+            await self.lifespan.shutdown()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal begins the end; the second ends at once."""
@@ -142,11 +148,11 @@ class _Server(uvicorn.Server):
             self.on_drain()
         # Whatever else holds the process (a stalled thread of a library), it ends.
         last = threading.Timer(self.settings.drain_seconds + 1.5, os._exit, (1,))
-        last.daemon = True
-        last.start()
         later = threading.Timer(self.settings.linger_seconds, self._stop_listening)
-        later.daemon = True
-        later.start()
+        self.timers = [last, later]
+        for timer in self.timers:
+            timer.daemon = True
+            timer.start()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -169,6 +175,6 @@ class _Server(uvicorn.Server):
         if self.server_state.tasks:
             self.orderly = False
             _log.warning("%d requests were cut at the end", len(self.server_state.tasks))
-        self.force_exit = True
+        self.force_exit = self._cut = True
         for task in list(self.server_state.tasks):
             task.cancel()

@@ -30,6 +30,7 @@ class Service:
         keys: who may ask for what.
         watch: metrics, rates, drift, alerts.
         online: what is learnt between updates; None where it is off.
+        steering: what operators do to online mode; None where it is off.
         schedule: updates by the clock; None where there is none.
         draining: whether the process has been told to end.
     """
@@ -45,6 +46,7 @@ class Service:
     keys: Any = None
     watch: Any = None
     online: Any = None
+    steering: Any = None
     schedule: Any = None
     draining: bool = False
     _stops: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -84,5 +86,6 @@ class Service:
             (self.gate, nothing, close),
             (self.keys, start, stop),
             (self.watch, lambda part: part.start(self), stop),
+            (self.online, start, stop),
             (self.schedule, start, stop),
         ]

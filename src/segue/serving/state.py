@@ -93,10 +93,16 @@ class State:
 
 
 def _log(model: Recommender, user_id: str, at: int | None, newest: int) -> Histories:
-    """What the model's log has of the person: one row, empty where it does not know them."""
-    row = model.histories.take(np.array([model.user_vocabulary.code_of(user_id)]), newest if at is None else None)
+    """What the model's log has of the person: one row, empty where it does not know them.
+
+    The newest events and all that happened at the moment of the oldest of these: the store may have one of them too.
+    """
+    row = model.histories.take(np.array([model.user_vocabulary.code_of(user_id)]))
     if at is not None:
         row = row.asked(np.array([at]))
+    if row.timestamps is not None and len(row.items) > newest:
+        start = int(np.searchsorted(row.timestamps, row.timestamps[-newest]))
+        row = row.take(np.array([0]), len(row.items) - start)
     return Histories(row.offsets, row.items, row.timestamps, row.actions, row.values)
 
 

@@ -120,9 +120,9 @@ def test_replicas_learn_of_a_new_and_of_a_revoked_key_within_a_second(tmp_path: 
     replica.start()
     try:
         secret = desk.create(["recommend"])
-        assert until(lambda: replica.check(secret)) < 1.5  # a second, and a slow machine
+        assert until(lambda: replica.check(secret)) < 2  # a second, and a busy machine
         desk.revoke(secret.split("_")[1])
-        assert until(lambda: replica.check(secret) is None) < 1.5
+        assert until(lambda: replica.check(secret) is None) < 2
     finally:
         replica.stop()
         here.close()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,9 +85,10 @@ class StoreContract:
         store.erase("gone")
         assert store.append([event()]).seq > seq
 
-    def test_a_batch_is_stored_whole_or_not_at_all(self, store: Store) -> None:
+    @pytest.mark.parametrize("bad", [{"timestamp": 2**63}, {"timestamp": None}, {"value": object()}])
+    def test_a_batch_is_stored_whole_or_not_at_all(self, store: Store, bad: dict[str, Any]) -> None:
         with pytest.raises(RowRefused):
-            store.append([event(), event(timestamp=2**63)])
+            store.append([event(), event(**bad)])
         assert store.events_after(0) == []
 
     @pytest.mark.parametrize("bad", ["", "a\0b", "x" * 501, "\ud800"])

@@ -51,7 +51,7 @@ def test_events_of_another_process_are_told_in_the_order_of_commits(url: str, fo
         thread.start()
     for thread in threads:
         thread.join()
-    assert follower.wait_for("events", 80, 5)
+    assert follower.wait_for("events", 80, 30)
     for each in others:
         each.close()
     assert told == list(range(1, 81))
@@ -64,7 +64,7 @@ def test_it_begins_after_the_number_given_or_now(store: Store, start: int | None
     follower = Follower(store, events=start, poll_s=0.02)
     follower.subscribe(lambda events: told.extend(e.seq for e in events))
     follower.start()
-    assert follower.wait_for("events", store.append([event()]).seq, 5)
+    assert follower.wait_for("events", store.append([event()]).seq, 30)
     follower.stop()
     assert told == expected
 
@@ -77,10 +77,10 @@ def test_rows_of_the_catalogue_and_models_are_told(store: Store, follower: Follo
     follower.start()
     store.put_items([{"item_id": "a"}])
     store.write_model_rows(lambda rows: [ModelRow("m", "p", "s", "active", 1, 1)])
-    assert follower.wait_for("items", 1, 5)
-    assert follower.wait_for("models", 1, 5)
+    assert follower.wait_for("items", 1, 30)
+    assert follower.wait_for("models", 1, 30)
     store.write_model_rows(lambda rows: [])
-    assert follower.wait_for("models", 2, 5)
+    assert follower.wait_for("models", 2, 30)
     assert (items, models) == ([(1, {"item_id": "a"})], [["m"], []])
 
 
@@ -96,7 +96,7 @@ def test_a_subscriber_that_fails_is_counted_and_the_others_are_told(
     follower.subscribe(told.extend)
     follower.start()
     for _ in range(2):
-        assert follower.wait_for("events", store.append([event()]).seq, 5)
+        assert follower.wait_for("events", store.append([event()]).seq, 30)
     assert (len(told), follower.errors) == (2, 2)
     assert "a subscriber to events failed" in caplog.text
 
@@ -117,7 +117,7 @@ def test_a_store_that_goes_away_is_asked_until_it_is_back_and_nothing_is_skipped
         wait_until(lambda: follower.away)
         store.append([event(), event()])
         assert told == []
-    assert follower.wait_for("events", 2, 5)
+    assert follower.wait_for("events", 2, 30)
     assert told == [1, 2]
     wait_until(lambda: not follower.away)
 
@@ -128,8 +128,8 @@ def test_a_commit_here_is_told_at_once_though_it_polls_seldom(store: Store) -> N
     follower.start()
     time.sleep(0.05)
     start = time.monotonic()
-    assert follower.wait_for("events", writer.append_now([event()]).seq, 5)
-    assert time.monotonic() - start < 2
+    assert follower.wait_for("events", writer.append_now([event()]).seq, 30)
+    assert time.monotonic() - start < LONG / 3
     follower.stop()
     writer.close()
 
@@ -139,10 +139,10 @@ def test_stopping_does_not_wait_for_the_next_poll(store: Store) -> None:
     follower.start()
     start = time.monotonic()
     follower.stop()
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < LONG / 3
 
 
-def wait_until(true: Any, seconds: float = 5) -> None:
+def wait_until(true: Any, seconds: float = 30) -> None:
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until

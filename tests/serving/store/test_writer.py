@@ -28,7 +28,7 @@ class Latched(Store):
 
     def append_batches(self, batches: Sequence[Sequence[Event]], lists: Sequence[ServedList] = ()) -> list[Appended]:
         self.begun.set()
-        self.go.wait(10)
+        self.go.wait(30)
         self.sizes.append([len(batch) for batch in batches])
         if self.fails is not None:
             raise self.fails
@@ -44,7 +44,7 @@ def store(tmp_path: Path) -> Iterator[Latched]:
 
 @pytest.fixture
 def writer(store: Latched) -> Iterator[Writer]:
-    writer = Writer(store, queue=10, deadline_s=5)
+    writer = Writer(store, queue=10, deadline_s=30)
     yield writer
     store.go.set()
     writer.close()
@@ -56,7 +56,7 @@ def held(store: Latched, writer: Writer) -> threading.Thread:
     store.begun.clear()
     thread = threading.Thread(target=writer.append_now, args=([event()],))
     thread.start()
-    assert store.begun.wait(5)
+    assert store.begun.wait(30)
     return thread
 
 
@@ -90,7 +90,7 @@ def test_nobody_is_acknowledged_before_the_commit(store: Latched, writer: Writer
 
 
 def test_a_transaction_holds_no_more_than_a_batch(store: Latched) -> None:
-    writer = Writer(store, batch=3)
+    writer = Writer(store, batch=3, deadline_s=30)
     busy = held(store, writer)
     threads = [threading.Thread(target=writer.append_now, args=([event(), event()],)) for _ in range(3)]
     for thread in threads:
@@ -179,7 +179,7 @@ def test_lists_wait_for_a_store_that_is_away_and_the_oldest_are_lost_first(store
 
 
 def test_closing_writes_what_waits_and_refuses_what_comes_later(store: Latched) -> None:
-    writer = Writer(store)
+    writer = Writer(store, deadline_s=30)
     busy = held(store, writer)
     waits = threading.Thread(target=writer.append_now, args=([event("waited")],))
     waits.start()
@@ -199,10 +199,10 @@ def test_a_commit_wakes_who_follows(store: Latched, writer: Writer) -> None:
     woken = threading.Event()
     writer.wake = woken.set
     writer.append_now([event()])
-    assert woken.wait(5)
+    assert woken.wait(30)
 
 
-def wait_until(true: Any, seconds: float = 5) -> None:
+def wait_until(true: Any, seconds: float = 30) -> None:
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until

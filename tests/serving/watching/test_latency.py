@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -122,3 +123,21 @@ def test_a_request_slower_than_every_bucket_is_given_the_last_bound(metrics: Met
     minute = LastMinute(metrics)
     metrics.requests.labels("/v1/x", "200").observe(100)
     assert minute.read(0.0).p99 == 10
+
+
+def test_a_request_pays_less_than_30_microseconds(metrics: Metrics) -> None:
+    async def empty(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+
+    async def nobody(message: Any) -> None:
+        pass
+
+    async def seconds(app: Any) -> float:
+        began = time.perf_counter()
+        for _ in range(1000):
+            await app({"type": "http"}, None, nobody)
+        return time.perf_counter() - began
+
+    measured = Latency(empty, metrics)
+    cost = min(asyncio.run(seconds(measured)) - asyncio.run(seconds(empty)) for _ in range(7))
+    assert cost / 1000 < 30e-6

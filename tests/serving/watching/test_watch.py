@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from segue.errors import ConfigUnknown, StoreUnavailable
+from segue.errors import ConfigUnknown, RouteUnknown, StoreUnavailable
 from segue.serving.app import create_app
 from segue.serving.guard.keys import Keys
 from segue.serving.service import Service
@@ -245,7 +245,7 @@ def test_in_the_application_a_click_is_counted_and_an_alert_is_shown(
         assert 'segue_online_clicks_total{model="a"} 1.0' in page.text
         assert 'segue_request_seconds_count{route="/healthz",status="200"} 1.0' in page.text
         assert 'segue_request_seconds_count{route="(other)",status="404"} 1.0' in page.text
-        assert 'segue_errors_total{code="V002"} 1.0' in page.text
+        assert f'segue_errors_total{{code="{RouteUnknown.code}"}} 1.0' in page.text
         assert 'segue_events_total{outcome="stored"} 1.0' in page.text
         assert 'segue_alert{alert="disk_free_share"} 1.0' in page.text
         assert page.headers["content-type"].startswith("text/plain")

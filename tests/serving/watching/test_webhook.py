@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from segue.errors import WebhookRefused
+from segue.serving.watching import webhook
 from segue.serving.watching.alerts import Alerts, AlertsConfig
 from segue.serving.watching.webhook import Webhook
 
@@ -26,7 +28,7 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "null")
                 receiver.hold.wait(5)
                 receiver.got.append((self.path, body))
                 status = receiver.statuses.pop(0) if len(receiver.statuses) > 1 else receiver.statuses[0]
@@ -58,10 +60,10 @@ def receiver() -> Iterator[Receiver]:
 def told_of(url: str, documents: int, **options: Any) -> list[str]:
     """What became of some documents."""
     outcomes: list[str] = []
-    webhook = Webhook(url, told=outcomes.append, **{"pause": 0.01, **options})
+    sender = Webhook(url, told=outcomes.append, **{"pause": 0.01, **options})
     for number in range(documents):
-        webhook.send({"number": number})
-    webhook.close(5)
+        sender.send({"number": number})
+    sender.close(5)
     return outcomes
 
 
@@ -111,16 +113,23 @@ def test_a_redirect_is_not_followed(receiver: Receiver, status: int) -> None:
     assert [path for path, _ in receiver.got] == ["/hook/S3CRET"]
 
 
+def test_a_sender_that_follows_redirects_is_found(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook, "_NoRedirect", urllib.request.HTTPRedirectHandler)
+    receiver.statuses = [303, 200]
+    assert told_of(receiver.url, 1) == ["sent"]
+    assert "/elsewhere" in [path for path, _ in receiver.got]
+
+
 def test_nobody_waits_and_the_queue_is_bounded(receiver: Receiver) -> None:
     receiver.hold.clear()
     outcomes: list[str] = []
-    webhook = Webhook(receiver.url, room=3, told=outcomes.append)
+    sender = Webhook(receiver.url, room=3, told=outcomes.append)
     for number in range(50):
-        webhook.send({"number": number})
+        sender.send({"number": number})
     assert len(receiver.got) == 0
     assert outcomes.count("dropped") >= 46
     receiver.hold.set()
-    webhook.close(5)
+    sender.close(5)
     assert outcomes.count("sent") == 50 - outcomes.count("dropped")
 
 

@@ -49,8 +49,10 @@ class Catalogue:
     def best(self, scores: np.ndarray, k: int) -> np.ndarray:
         """Codes of the ``k`` best by (catalogue + 1,) scores, best first; fewer where others are minus infinity."""
         # Items may have come since the model was given to this request.
-        codes = top_k(scores[None, : self.size].copy(), min(k, self.size - 1), self.prior[: len(scores)])[0][0]
-        return codes[codes > 0]
+        codes: np.ndarray = top_k(scores[None, : self.size].copy(), min(k, self.size - 1), self.prior[: len(scores)])[
+            0
+        ][0]
+        return np.asarray(codes[codes > 0])
 
     def listable(self, filters: Filters) -> np.ndarray | None:
         """A mask of the items that pass all filters; None: all do.
@@ -180,8 +182,8 @@ class Catalogue:
         if column.dtype == pl.Boolean or column.dtype.is_numeric():
             yes = numbers_of(column) > 0
         else:
-            yes = text_of(column).str.strip_chars().str.to_lowercase().is_in(["true", "yes", "1"]).fill_null(False)
-            yes = yes.to_numpy()
+            texts = text_of(column).str.strip_chars().str.to_lowercase()
+            yes = texts.is_in(["true", "yes", "1"]).fill_null(False).to_numpy()
         return self._by_code(yes, False)
 
     @cached_property

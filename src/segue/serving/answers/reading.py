@@ -84,12 +84,14 @@ def _given(model: Recommender, question: Question) -> Histories:
         actions = np.array([kinds.get(action or "", 0) for action in question.actions], dtype=np.int64)
     if question.values is not None:
         values = np.array([np.nan if value is None else value for value in question.values], dtype=np.float32)
-    histories = Histories(offsets, codes, stamps, actions, values)
     if stamps is None:
-        return histories
+        return Histories(offsets, codes, None, actions, values)
     order = np.argsort(stamps, kind="stable")
-    columns = {name: getattr(histories, name) for name in ("items", "timestamps", "actions", "values")}
-    return replace(histories, **{name: None if each is None else each[order] for name, each in columns.items()})
+
+    def ordered(column: np.ndarray | None) -> np.ndarray | None:
+        return None if column is None else column[order]
+
+    return Histories(offsets, codes[order], stamps[order], ordered(actions), ordered(values))
 
 
 def _timestamps(model: Recommender, given: Sequence[Any] | None) -> np.ndarray | None:

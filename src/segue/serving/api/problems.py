@@ -28,7 +28,7 @@ from segue.errors import (
     Unforeseen,
     UnknownItems,
 )
-from segue.serving.api import schemas
+from segue.serving.api import schemas, schemas_admin
 
 _log = logging.getLogger(__name__)
 _SHOWN = 60
@@ -60,7 +60,9 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
     always = (400, 401, 403, 422, 429, 500, 503, 504)
     told[400] = "The request could not be read"
-    return {status: {"model": schemas.Problem, "description": told[status]} for status in sorted({*always, *statuses})}
+    return {
+        status: {"model": schemas_admin.Problem, "description": told[status]} for status in sorted({*always, *statuses})
+    }
 
 
 def problem(error: SegueError, status: int, headers: Mapping[str, str] | None = None) -> Response:
@@ -162,7 +164,8 @@ def _clean(text: str) -> str:
 
 
 def _names() -> set[str]:
-    models = [each for each in vars(schemas).values() if isinstance(each, type) and issubclass(each, BaseModel)]
+    kinds = [*vars(schemas).values(), *vars(schemas_admin).values()]
+    models = [each for each in kinds if isinstance(each, type) and issubclass(each, BaseModel)]
     queries = {"k", "n", "at", "explain", "action", "diversity", "exclude_seen", "query", "user_id", "item_id", "name"}
     return {name for model in models for name in model.model_fields} | queries
 

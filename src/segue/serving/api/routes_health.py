@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from segue.errors import SegueError
-from segue.serving.api import schemas
+from segue.serving.api import schemas_admin
 from segue.serving.api.common import sent, service_of
 from segue.serving.guard.scopes import needs
 
@@ -16,7 +16,7 @@ _PING_S = 2.0
 checking = APIRouter(tags=["health"])
 
 
-@checking.get("/healthz", summary="Alive", response_model=schemas.Health, dependencies=[Depends(needs(None))])
+@checking.get("/healthz", summary="Alive", response_model=schemas_admin.Health, dependencies=[Depends(needs(None))])
 async def alive() -> Response:
     """The process answers. Says nothing about store and models; restart it where this fails."""
     return sent({"status": "ok", "reason": None})
@@ -25,8 +25,8 @@ async def alive() -> Response:
 @checking.get(
     "/readyz",
     summary="Ready",
-    response_model=schemas.Health,
-    responses={503: {"model": schemas.Health, "description": "Not ready"}},
+    response_model=schemas_admin.Health,
+    responses={503: {"model": schemas_admin.Health, "description": "Not ready"}},
     dependencies=[Depends(needs(None))],
 )
 async def ready(request: Request) -> Response:

@@ -12,7 +12,7 @@ from fastapi import Body, Depends, Path, Query, Request, Response
 from segue.errors import ItemRowsUnreadable, ItemsNotTaken
 from segue.recommenders import growing
 from segue.serving.answers.settings import TEXT, K
-from segue.serving.api import schemas
+from segue.serving.api import schemas, schemas_admin
 from segue.serving.api.common import limits_of, listed, part, router, sent, service_of, through_gate, timed, within
 from segue.serving.api.problems import responses
 from segue.serving.guard.scopes import needs
@@ -27,7 +27,7 @@ ItemId = Annotated[
 @cataloguing.get(
     "/items/{item_id:path}/similar",
     summary="Items that go with one",
-    response_model=schemas.SimilarOut,
+    response_model=schemas_admin.SimilarOut,
     responses=responses(404),
     dependencies=[Depends(needs("recommend"))],
 )
@@ -49,7 +49,7 @@ async def similar(
 @cataloguing.get(
     "/items",
     summary="Search the catalogue",
-    response_model=schemas.CatalogueOut,
+    response_model=schemas_admin.CatalogueOut,
     responses=responses(),
     dependencies=[Depends(needs("recommend"))],
 )
@@ -68,13 +68,13 @@ async def search(
 @cataloguing.put(
     "/items",
     summary="New or changed items",
-    response_model=schemas.ItemsOut,
+    response_model=schemas_admin.ItemsOut,
     responses=responses(413, 507),
     dependencies=[Depends(needs("admin"))],
 )
 async def put_items(
     request: Request,
-    body: Annotated[schemas.ItemsForms, Body()],
+    body: Annotated[schemas_admin.ItemsForms, Body()],
 ) -> Response:
     """Rows with ``item_id`` and any columns of the catalogue; models rank them within a second, without training.
 

@@ -9,7 +9,7 @@ from fastapi import Depends, Path, Request, Response
 
 from segue.serving.answers import moments
 from segue.serving.answers.settings import TEXT
-from segue.serving.api import schemas
+from segue.serving.api import schemas, schemas_admin
 from segue.serving.api.common import part, router, sent, service_of
 from segue.serving.api.problems import responses
 from segue.serving.guard.scopes import needs
@@ -23,7 +23,7 @@ Name = Annotated[
 @modelling.get(
     "/models",
     summary="All models",
-    response_model=schemas.ModelsOut,
+    response_model=schemas_admin.ModelsOut,
     responses=responses(),
     dependencies=[Depends(needs("admin"))],
 )
@@ -35,7 +35,7 @@ async def all_models(request: Request) -> Response:
 @modelling.post(
     "/models/{name}/activate",
     summary="Let one model answer",
-    response_model=schemas.ModelsOut,
+    response_model=schemas_admin.ModelsOut,
     responses=responses(404, 409),
     dependencies=[Depends(needs("admin"))],
 )
@@ -49,7 +49,7 @@ async def activate(request: Request, name: Name) -> Response:
 @modelling.post(
     "/models/roll-back",
     summary="Undo the newest activation",
-    response_model=schemas.RolledBack,
+    response_model=schemas_admin.RolledBack,
     responses=responses(409),
     dependencies=[Depends(needs("admin"))],
 )
@@ -62,15 +62,50 @@ async def roll_back(request: Request) -> Response:
 @modelling.put(
     "/models/{name}",
     summary="What a model does",
-    response_model=schemas.ModelsOut,
+    response_model=schemas_admin.ModelsOut,
     responses=responses(404, 409),
     dependencies=[Depends(needs("admin"))],
 )
-async def change(request: Request, name: Name, body: schemas.ModelChange) -> Response:
+async def change(request: Request, name: Name, body: schemas_admin.ModelChange) -> Response:
     """Answer beside the other active models by a weight, be asked in the background, or rest."""
     service = service_of(request)
     await asyncio.to_thread(part(service, "models").set_role, name, body.role, body.weight)
     return sent(await asyncio.to_thread(_listed, service))
+
+
+@modelling.get(
+    "/models/{name}/online",
+    summary="What a model learns between updates",
+    response_model=schemas_admin.OnlineOut,
+    responses=responses(404),
+    dependencies=[Depends(needs("admin"))],
+)
+async def online(request: Request, name: Name) -> Response:
+    """How far it is, and how it does beside the same model frozen: each event is tested on before it is learnt from."""
+    return sent(_online(service_of(request), name))
+
+
+@modelling.post(
+    "/models/{name}/online",
+    summary="Take back what a model has learnt between updates",
+    response_model=schemas_admin.OnlineOut,
+    responses=responses(404, 409),
+    dependencies=[Depends(needs("admin"))],
+)
+async def take_back(request: Request, name: Name, body: schemas_admin.OnlineChange) -> Response:
+    """The newest batches, or everything; every replica follows within a second, and a restart keeps to it."""
+    service = service_of(request)
+    steering = part(service, "steering")
+    if body.undo is None:
+        await asyncio.to_thread(steering.reset, name)
+    else:
+        await asyncio.to_thread(steering.undo, name, body.undo)
+    return sent(_online(service, name))
+
+
+def _online(service: Any, name: str) -> dict[str, Any]:
+    report = part(service, "online").report(name)
+    return {key.replace("@", "_at_"): value for key, value in report.items() if key != "acts"}
 
 
 def _listed(service: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Request, Response
 
 from segue.serving.answers.settings import TEXT
-from segue.serving.api import schemas
+from segue.serving.api import schemas, schemas_admin
 from segue.serving.api.common import router, sent, service_of
 from segue.serving.api.problems import responses
 from segue.serving.erasing import erase_user
@@ -20,7 +20,7 @@ forgetting = router("users")
 @forgetting.delete(
     "/users/{user_id:path}",
     summary="Forget a user",
-    response_model=schemas.ErasureOut,
+    response_model=schemas_admin.ErasureOut,
     responses=responses(507),
     dependencies=[Depends(needs("admin"))],
 )

@@ -107,6 +107,25 @@ class Online:
         self._find_list, self._alert = find_list, alert
         self._learners: dict[str, _Learner] = {}
         self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Learn also from events that settle while no others come."""
+        self._ended.clear()
+        self._thread = threading.Thread(target=self._settle, name="segue-online", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End that; what was learnt stays."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _settle(self) -> None:
+        while not self._ended.wait(max(self.config.settle, 0.1)):
+            self.feed([])
 
     def adopt(
         self,

@@ -22,7 +22,7 @@ from segue.serving.answers import moments
 from segue.serving.answers.questions import Answer, Filters, Listed, Question
 from segue.serving.api.common import through_gate
 from segue.serving.api.routes_items import taken
-from segue.serving.api.schemas import ItemIn
+from segue.serving.api.schemas_admin import ItemIn
 from segue.serving.page import figures, habits
 from segue.serving.page.source import (
     Ask,

@@ -10,6 +10,8 @@ from segue.errors import ErasureUnfinished
 from segue.serving.store.engines import BUSY_S
 from segue.serving.store.tables import metadata
 
+_ATTEMPT_MS = 100
+
 
 def personal() -> list[Table]:
     """Every table that names a person; a new one is found by its column ``user_id``."""
@@ -37,16 +39,19 @@ def traces(connection: Connection, user_id: str) -> dict[str, int]:
 def empty_log(engine: Engine, address: str) -> None:
     """Write SQLite's log into its file and cut it, so that no bytes of what was removed stay in it.
 
-    Waits for readers of older pages; raises ``ErasureUnfinished`` where one does not end.
+    Waits for readers of older pages, and lets others write between its attempts; raises ``ErasureUnfinished`` where
+    a reader does not end.
     """
     until = time.monotonic() + BUSY_S
     while True:
         with engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert driver is not None
+            driver.execute(f"PRAGMA busy_timeout={_ATTEMPT_MS}")
             busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            driver.execute(f"PRAGMA busy_timeout={round(1_000 * BUSY_S)}")
         if not busy:
             return
         if time.monotonic() > until:
             raise ErasureUnfinished(url=address)
-        time.sleep(0.02)
+        time.sleep(_ATTEMPT_MS / 1_000)

@@ -47,7 +47,7 @@ def _ours(error: BaseException | None, address: str) -> StoreError:
             return StoreFull(url=address, reason=reason)
         if code & 0xFF in _SQLITE_DAMAGED:
             return StoreCorrupt(url=address, reason=reason)
-        refused = isinstance(error, sqlite3.DataError | sqlite3.IntegrityError | sqlite3.InterfaceError)
+        refused = isinstance(error, sqlite3.DataError | sqlite3.IntegrityError | sqlite3.ProgrammingError)
         if refused or code & 0xFF == sqlite3.SQLITE_TOOBIG:
             return RowRefused(reason=reason, longest=ID_LENGTH)
         return StoreUnavailable(url=address, reason=reason)
@@ -56,7 +56,8 @@ def _ours(error: BaseException | None, address: str) -> StoreError:
         return StoreFull(url=address, reason=reason)
     if state in _POSTGRES_DAMAGED:
         return StoreCorrupt(url=address, reason=reason)
-    if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
+    not_sendable = isinstance(error, psycopg.ProgrammingError) and not state
+    if not_sendable or isinstance(error, psycopg.DataError | psycopg.IntegrityError):
         return RowRefused(reason=reason, longest=ID_LENGTH)
     return StoreUnavailable(url=address, reason=reason)
 

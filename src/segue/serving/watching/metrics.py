@@ -110,7 +110,7 @@ class Metrics:
         self._errors = counter("segue_errors", "Requests that ended in an error, by its code.", "code")
         self._cache = counter("segue_cache", "Look-ups in a cache.", "cache", "result")
         self._events = counter("segue_events", "Events acknowledged by this process: stored now, or known.", "outcome")
-        self._unknown = counter("segue_events_unknown_item", "Events in the store whose item no model knows.")
+        self._unknown = counter("segue_events_unknown_item", "Events (but impressions) on items that no model knows.")
         self._answers = Histogram(
             "segue_answer_seconds",
             "Seconds that a model worked on an answer, by model and kind.",

@@ -1,0 +1,86 @@
+"""What operators do to online mode holds on every replica and after a restart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import segue
+from segue.errors import OnlineUnknown
+from segue.serving.building import build
+from segue.serving.service import Service
+from segue.serving.settings import ServiceSettings
+from segue.serving.store import Event
+
+
+@pytest.fixture
+def artefact(ease: segue.EASE, tmp_path: Path) -> Path:
+    ease.save(tmp_path / "ease")
+    return tmp_path / "ease"
+
+
+@contextmanager
+def service(artefact: Path) -> Iterator[Service]:
+    sets = [f'store.url="sqlite:///{artefact.parent}/shop.db"', "online.on=true", "online.settle=0", "page.on=false"]
+    made = build(artefact, ServiceSettings.read(None, sets))
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def act(service: Service, first: int, count: int = 200) -> None:
+    events = [
+        Event(f"e{n}", f"u{n % 20}", "i3" if n % 3 else f"i{n % 30}", 1_700_000_000_000_000 + n)
+        for n in range(first, first + count)
+    ]
+    service.writer.append_now(events)
+
+
+def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.02)
+
+
+def learnt(service: Service) -> np.ndarray:
+    biases = service.online.biases("ease")
+    return np.zeros(1) if biases is None else biases
+
+
+def test_a_reset_holds_on_another_replica_and_after_a_restart(artefact: Path) -> None:
+    with service(artefact) as one, service(artefact) as other:
+        act(one, 0)
+        until(lambda: learnt(one).any() and np.array_equal(learnt(one), learnt(other)))
+        one.steering.reset("ease")
+        assert not learnt(one).any()
+        until(lambda: not learnt(other).any())
+        act(one, 200)
+        until(lambda: learnt(one).any() and np.array_equal(learnt(one), learnt(other)))
+        kept = learnt(one)
+    with service(artefact) as again:
+        assert np.array_equal(learnt(again), kept)
+
+
+def test_batches_that_were_taken_back_stay_so(artefact: Path) -> None:
+    with service(artefact) as one:
+        act(one, 0)
+        until(lambda: one.online.report("ease")["batches"] > 1)
+        before = learnt(one)
+        one.steering.undo("ease", 1)
+        kept = learnt(one)
+        assert not np.array_equal(kept, before)
+    with service(artefact) as again:
+        assert np.array_equal(learnt(again), kept)
+
+
+def test_a_model_that_does_not_learn_is_refused_by_name(artefact: Path) -> None:
+    with service(artefact) as one, pytest.raises(OnlineUnknown, match="nobody"):
+        one.steering.reset("nobody")
