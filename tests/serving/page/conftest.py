@@ -21,7 +21,7 @@ CHROMIUM = "/usr/bin/chromium"
 expect.set_options(timeout=15_000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # its loop runs in this thread: none of another test could meanwhile
 def browser() -> Iterator[Browser]:
     """Debian's Chromium without a window."""
     if not Path(CHROMIUM).exists():
@@ -36,7 +36,10 @@ def _served(folder: Path, *words: str) -> Iterator[Site]:
     port = free_port()
     log = folder / "log"
     command = [sys.executable, "-m", "tests.serving.page.fake", str(port), *words]
-    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, cwd=_ROOT, env=_ENVIRONMENT) as process:
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(command, stdout=out, stderr=out, cwd=_ROOT, env=_ENVIRONMENT) as process,
+    ):
         try:
             site = Site(f"http://127.0.0.1:{port}", log)
             for _ in range(600):
@@ -66,7 +69,7 @@ def locked_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     yield from _served(tmp_path_factory.mktemp("locked"), "locked")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """What tabs share, so that files are loaded once."""
     made = browser.new_context(viewport={"width": 1200, "height": 900})

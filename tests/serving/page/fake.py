@@ -1,7 +1,7 @@
 """A service in memory for the page: a real recommender on a generated log of films, real events, and no store.
 
-``python -m tests.serving.page.fake PORT [locked]`` serves its page alone. What only tests may do (send many events, raise
-an alert, let a call fail) is asked of ``/control``.
+``python -m tests.serving.page.fake PORT [locked]`` serves its page alone. What only tests may do (send many events,
+raise an alert, let a call fail) is asked of ``/control``.
 """
 
 from __future__ import annotations
@@ -222,7 +222,9 @@ class FakeSource:
 
     def item(self, item_id: str) -> Item | None:
         row = self.items.get(item_id)
-        return None if row is None else Item(item_id, str(row["title"]), {k: v for k, v in row.items() if k[:4] != "item"})
+        return (
+            None if row is None else Item(item_id, str(row["title"]), {k: v for k, v in row.items() if k[:4] != "item"})
+        )
 
     def similar(self, item_id: str, k: int) -> list[Ranked]:
         if item_id not in self.data.items["item_id"]:
@@ -236,7 +238,9 @@ class FakeSource:
     def feed(self, after: int, limit: int) -> Feed:
         now = int(time.time())
         recent = [at for at in self.moments[-10_000:] if at > now - 59]
-        counts = np.bincount([int(at) - (now - 59) for at in recent], minlength=60)[:60] if recent else np.zeros(60, int)
+        counts = (
+            np.bincount([int(at) - (now - 59) for at in recent], minlength=60)[:60] if recent else np.zeros(60, int)
+        )
         new = self.events[after:]
         return Feed(new[-limit:], max(0, len(new) - limit), len(self.events), counts.tolist())
 
@@ -257,7 +261,11 @@ class FakeSource:
             {
                 "Store": [("address", "sqlite:///shop.db"), ("events", f"{len(self.events):,}")],
                 "Drift": [("item popularity (PSI)", "0.03 of 0.25"), ("cold users", "4%"), ("cold items", "1%")],
-                "Updates": [("every", "6 hours"), ("last", "2026-01-03 10:12, activated"), ("next", "2026-01-03 16:12")],
+                "Updates": [
+                    ("every", "6 hours"),
+                    ("last", "2026-01-03 10:12, activated"),
+                    ("next", "2026-01-03 16:12"),
+                ],
             },
             list(self.models),
             list(self.alerts),
@@ -293,7 +301,9 @@ class FakeSource:
         codes, counts, users = next_shares(made)
         names = [self.title(item) for item in made.labels.gather(codes[:8]).to_list()]
         shares = (counts / users[:, None])[:8, :8].tolist()
-        return Patterns(f"{len(self.data):,} events of {made.users} users.", paths, names, shares, week(self.data).tolist())
+        return Patterns(
+            f"{len(self.data):,} events of {made.users} users.", paths, names, shares, week(self.data).tolist()
+        )
 
     def control(self, what: str, count: int) -> None:
         """What a test brings about."""
@@ -314,7 +324,8 @@ class FakeSource:
             self.fails = NotFitted(owner="a model") if count else RuntimeError("a broken part")
         elif what == "rates":
             hours = [f"2026-01-03 {hour:02}:00" for hour in range(8, 12)]
-            for model, rate in (("films-0001", 0.05), ("films-0002", 0.09)):
+            self.counted = []
+            for model, rate in (("films-0001", 0.05), ("films-0002", 0.09))[: 2 * count]:
                 for place in range(1, 6):
                     for hour in hours:
                         clicks = int(rng.binomial(500, rate / place))
@@ -355,7 +366,9 @@ def application(source: FakeSource) -> Any:
             ui.html(CANARY.partition("</script>")[2], sanitize=False)
             ui.html("<img src='http://elsewhere.example/x.png'>", sanitize=False)
 
-    declared = dict.fromkeys([PATH, "/control/{what}", "/asks", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"])
+    declared = dict.fromkeys(
+        [PATH, "/control/{what}", "/asks", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"]
+    )
     guard(app, source.keys, declared=declared, pages={PATH: POLICY})
     return app
 

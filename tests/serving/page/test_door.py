@@ -81,7 +81,8 @@ def test_a_title_put_in_as_html_would_live_and_the_policy_stops_its_script(brows
         page.goto(f"{site.address}/ui/twin")
         if bypass:
             page.locator(".section img").first.wait_for(state="attached")
-        assert not is_inert(page)
+            assert not is_inert(page)
+        page.wait_for_timeout(500)
         assert page.evaluate("window.canary ?? null") == sang
         context.close()
 

@@ -164,5 +164,3 @@ def test_settings_load_no_page_and_the_page_loads_neither_torch_nor_plotly() -> 
     ):
         code = f"import sys, {module}; sys.exit({absent!r} in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0, (module, absent)
-
-

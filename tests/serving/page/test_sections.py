@@ -48,6 +48,7 @@ def test_a_paused_feed_stands_and_goes_on(opened: Open, site: Site) -> None:
 
 
 def test_rates_say_what_to_do_until_there_are_some_and_then_compare_models(opened: Open, site: Site) -> None:
+    site.control("rates", 0)
     page = opened("online")
     page.get_by_text("No impression came yet").wait_for()
     site.control("rates")
@@ -62,7 +63,9 @@ def test_rates_say_what_to_do_until_there_are_some_and_then_compare_models(opene
 
 def test_two_models_are_compared_in_a_sentence() -> None:
     old, new = Counted("old", None, None, 1_000, 50, 1), Counted("new", None, None, 1_000, 90, 2)
-    assert compared([old, new]).startswith("new is clicked in 9.00% of its impressions, old in 5.00%: a difference of 4.00")
+    assert compared([old, new]).startswith(
+        "new is clicked in 9.00% of its impressions, old in 5.00%: a difference of 4.00"
+    )
     assert compared([old, new]).endswith("That is more than chance.")
     assert compared([old, Counted("new", None, None, 1_000, 52, 2)]).endswith("That may be chance.")
     assert "too few impressions" in compared([old, Counted("new", None, None, 99, 9, 0)])

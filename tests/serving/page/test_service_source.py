@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 import polars as pl
@@ -23,6 +25,8 @@ from segue.serving.service import Service
 from segue.serving.settings import ServiceSettings
 from segue.serving.store.rows import Event
 
+T = TypeVar("T")
+
 
 @pytest.fixture(scope="module")
 def artefact(log: pl.DataFrame, shop_items: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -32,9 +36,9 @@ def artefact(log: pl.DataFrame, shop_items: pl.DataFrame, tmp_path_factory: pyte
 
 
 @pytest.fixture
-def service(artefact: Path, tmp_path: Path) -> Iterator[Service]:
+def service(artefact: Path, tmp_path: Path) -> Service:
     settings = ServiceSettings.read(None, [f'store.url="sqlite:///{tmp_path}/shop.db"'])
-    yield build(artefact, settings)
+    return build(artefact, settings)
 
 
 @pytest.fixture
@@ -43,6 +47,12 @@ def source(service: Service) -> Iterator[ServiceSource]:
     service.start()
     yield made
     service.stop()
+
+
+def in_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    """In a thread of its own: the browser's loop runs in this one."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, work).result()
 
 
 def until(true: Callable[[], object]) -> None:
@@ -66,7 +76,7 @@ def test_a_list_is_the_services_own_with_reasons(source: ServiceSource) -> None:
 def test_feedback_is_history_in_the_next_question(source: ServiceSource) -> None:
     before = source.recommend(Ask(user_id="new", k=3))
     assert before.history_length == 0
-    asyncio.run(source.feedback("new", before.items[0].item_id, "click", before.recommendation_id))
+    in_a_loop(source.feedback("new", before.items[0].item_id, "click", before.recommendation_id))
     assert source.recommend(Ask(user_id="new", k=3)).history_length == 1
     (past,) = source.history(Ask(user_id="new"), 10)
     assert past.title == before.items[0].title
@@ -182,9 +192,11 @@ def test_the_page_is_part_of_the_application_unless_it_is_switched_off(service: 
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 return (await client.get(path)).status_code
 
-        return asyncio.run(ask())
+        return in_a_loop(ask())
 
     assert status("/ui") == 307
-    service.settings = service.settings.model_copy(update={"page": service.settings.page.model_copy(update={"on": False})})
+    service.settings = service.settings.model_copy(
+        update={"page": service.settings.page.model_copy(update={"on": False})}
+    )
     assert status("/ui") == 404
     service.store.close()

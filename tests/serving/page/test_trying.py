@@ -51,7 +51,9 @@ def test_users_are_suggested_as_they_are_typed(opened: Open) -> None:
     page = opened("")
     page.get_by_label("User").press_sequentially("u11")
     expect(page.locator("#users option[value=u11]")).to_be_attached()
-    assert all(user.startswith("u11") for user in page.locator("#users option").evaluate_all("all => all.map(o => o.value)"))
+    assert all(
+        user.startswith("u11") for user in page.locator("#users option").evaluate_all("all => all.map(o => o.value)")
+    )
 
 
 def test_a_pasted_history_is_read_as_ids_or_titles(opened: Open) -> None:

@@ -63,10 +63,10 @@ class Doorman:
         if route is None:
             raise RouteUnknown()
         state["route"] = route.template
-        if not route.scopes:
-            return
         if self.keys.open and _local(scope):
-            state["allowed"] = _EVERYTHING
+            state["allowed"] = _EVERYTHING  # also where nothing is asked for: the page reads it at its own door
+            return
+        if not route.scopes:
             return
         key = self._key(scope)
         state["key"] = key.key_id

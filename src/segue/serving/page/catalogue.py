@@ -93,7 +93,7 @@ async def _item(source: PageSource, item_id: str, put: Any) -> None:
 def _form(put: Any, item: Item | None) -> None:
     Tag("h2", "Change an item" if item else "New item")
     known = {} if item is None else item.attributes
-    with parts.form(put, aria_label="Item"):
+    with parts.form(put, aria_label="Row"):
         parts.field("Id", "item_id", value=item.item_id if item else None, readonly=item is not None)
         parts.field("Title", "title", value=item.title if item else None)
         with Tag("label", "Other columns, a line each: name = value"):

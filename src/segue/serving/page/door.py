@@ -34,15 +34,16 @@ _HOURS = 12
 _SESSIONS, _TRIES = 64, 10
 _FORM_BYTES = 4_096
 _POLICY = (
-    "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}' 'unsafe-hashes' '{hidden}'; img-src 'self' data:; "
-    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self' 'nonce-{nonce}'; "
+    "style-src 'self' 'nonce-{nonce}' 'unsafe-hashes' '{hidden}'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """Of documents; what they load needs none of its own."""
 # The one style that NiceGUI writes into an element of its template.
 _HIDDEN = "sha256-" + base64.b64encode(hashlib.sha256(b"display: none").digest()).decode()
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),  # without a referrer at all, a browser hides where a login comes from
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
@@ -105,7 +106,7 @@ class Door:
             return
         headers = _headers(scope)
         path, token = scope["path"].removeprefix(scope.get("root_path", "")), _cookie(headers)
-        # What the guard lets in: an admin's key in the request itself, or anybody while no key exists.
+        # Whom the guard lets do everything: who is on this machine, while no key exists.
         free = "admin" in scope.get("state", {}).get("allowed", ())
         if _is_foreign(scope, headers):
             await _refuse(scope, send, OriginRefused(origin=headers.get("origin", "unknown")[:60]))
@@ -169,12 +170,12 @@ def _cookie_header(scope: Any, token: str, path: str, seconds: int) -> str:
 def _is_foreign(scope: Any, headers: dict[str, str]) -> bool:
     """Whether another site asks for what only the page itself may: a socket, or a change."""
     origin = headers.get("origin")
-    if scope["type"] == "websocket" or "_nicegui_ws" in scope["path"] and origin is not None:
+    if scope["type"] == "websocket" or ("_nicegui_ws" in scope["path"] and origin is not None):
         return urlsplit(origin or "").netloc.lower() != headers.get("host", "").lower()
     return (
         scope["method"] not in ("GET", "HEAD")
         and origin is not None
-        and (urlsplit(origin).netloc.lower() != headers.get("host", "").lower())
+        and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
     )
 
 

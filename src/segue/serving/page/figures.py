@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +122,18 @@ class Figures:
         schedule = self.service.schedule
         if schedule is None:
             return [("schedule", "none; by hand: segue update DIR --store URL")]
-        state = schedule.state() if callable(getattr(schedule, "state", None)) else getattr(schedule, "state", None)
-        if isinstance(state, Mapping):
-            return [(str(name).replace("_", " "), str(value)) for name, value in state.items() if value is not None]
-        return [("schedule", str(state) if state is not None else "on")]
+        state = schedule.state()
+        before = state.last or {}
+        last = " ".join(str(before[name]) for name in ("state", "name", "why") if before.get(name))
+        pairs = [
+            ("now", f"{state.running} is being updated" if state.running else "at rest"),
+            ("last", last or "none yet"),
+            ("new events since", f"{state.waiting:,}"),
+            ("next", "by events alone" if state.next is None else str(state.next)),
+        ]
+        if state.elsewhere:
+            pairs[0] = ("now", "another process updates")
+        return [*pairs, ("failed", state.failed)] if state.failed else pairs
 
     def _models(self) -> tuple[list[Model], bool]:
         try:

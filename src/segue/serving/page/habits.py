@@ -1,6 +1,6 @@
 """What people do after what, counted for the page: the model's own log and the newest events of the store together.
 
-The searches are ``segue.mine`` and those behind the pictures of its report; here they are bounded to what takes seconds.
+The searches are ``segue.mine`` and those behind the pictures of its report, bounded to what takes seconds.
 """
 
 from __future__ import annotations

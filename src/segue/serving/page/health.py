@@ -24,7 +24,7 @@ async def show(source: PageSource, asked: Mapping[str, str]) -> None:
     async def refresh() -> None:
         try:
             health = await source.look(source.health)
-        except Exception as error:  # noqa: BLE001 - told in the page
+        except Exception as error:
             with parts.filling(figures):
                 raise error
             return

@@ -69,7 +69,7 @@ async def show(source: PageSource, asked: Mapping[str, str]) -> None:
     async def refresh() -> None:
         try:
             feed = await source.look(lambda: source.feed(seq, _AT_ONCE))
-        except Exception as error:  # noqa: BLE001 - told in the page
+        except Exception as error:
             with parts.filling(fault):
                 raise error
         else:

@@ -43,7 +43,8 @@ details[open] > summary { list-style-type: disclosure-open; margin-bottom: .5rem
 label { display: block; font-size: .9rem } label.tick { display: flex; gap: .5rem; align-items: center }
 label.tick input { width: auto; margin: 0; flex: none }
 input, select, textarea { font: inherit; width: 100%; margin-top: .15rem; padding: .35rem .5rem; color: var(--ink);
-  background: var(--paper); border: 1px solid var(--edge); border-radius: 6px; accent-color: var(--accent); min-width: 0 }
+  background: var(--paper); border: 1px solid var(--edge); border-radius: 6px;
+  accent-color: var(--accent); min-width: 0 }
 input[type=range] { padding: 0; border: 0 }
 select[multiple] { overflow: hidden auto } select { text-overflow: ellipsis; contain: paint }
 textarea { min-height: 7rem; resize: vertical }
@@ -67,7 +68,8 @@ ol.list > li { border-bottom: 1px solid var(--line); padding: .6rem 0; display: 
 ol.list .title { font-weight: 600; overflow-wrap: anywhere } ol.list .rank { color: var(--soft); text-align: right }
 ol.list .more { grid-column: 2 / -1; font-size: .9rem } .bar { background: var(--shade); border-radius: 3px }
 .bar i { display: block; background: var(--accent); height: .45rem; border-radius: 3px; min-width: 2px }
-@media (max-width: 560px) { ol.list > li { grid-template-columns: 1.6rem minmax(0, 1fr) } ol.list .acts { grid-column: 2 } }
+@media (max-width: 560px) { ol.list > li { grid-template-columns: 1.6rem minmax(0, 1fr) }
+  ol.list .acts { grid-column: 2 } }
 ul.line { border-left: 2px solid var(--line); padding-left: .9rem; font-size: .92rem }
 ul.line li { margin: 0 0 .5rem; position: relative; overflow-wrap: anywhere }
 ul.line li::before { content: ""; position: absolute; left: calc(-.9rem - 5px); top: .5em; width: 8px; height: 8px;

@@ -29,7 +29,7 @@ async def show(source: PageSource, asked: Mapping[str, str]) -> None:
     async def refresh() -> None:
         try:
             counted = await source.look(source.rates)
-        except Exception as error:  # noqa: BLE001 - told in the page
+        except Exception as error:
             seen.clear()
             with parts.filling(box):
                 raise error
@@ -84,9 +84,11 @@ def _summed(counted: Sequence[Counted], key: Callable[[Counted], object]) -> lis
         each = sums.setdefault(key(row), [0, 0, 0])
         for at, n in enumerate((row.impressions, row.clicks, row.conversions)):
             each[at] += n
-    return [
-        Counted(str(name), None, None, *sums[name]) for name in sorted(sums, key=lambda name: (str(type(name)), name))
-    ]  # type: ignore[type-var,operator]
+    return [Counted(str(name), None, None, *sums[name]) for name in sorted(sums, key=_order)]
+
+
+def _order(name: object) -> tuple[int, str]:
+    return (name, "") if isinstance(name, int) else (0, str(name))
 
 
 def _table(what: str, rows: Sequence[Counted]) -> None:

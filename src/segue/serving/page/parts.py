@@ -180,7 +180,7 @@ def filling(box: Tag, keep: bool = False) -> Iterator[None]:
             yield
     except SegueError as error:
         _tell(box, error)
-    except Exception:  # the page must not fall silent; what it was is for the log
+    except Exception:  # noqa: BLE001 - the page must not fall silent; what it was is for the log
         _log.exception("the page could not be filled")
         _tell(box, PageFault())
 

@@ -69,10 +69,7 @@ def _form(trial: _Trial, actions: list[str], categories: list[str], user: str) -
             Tag("summary", "Filters")
             with Tag("div", classes="ask"):
                 if categories:
-                    with Tag("label", "Categories (any of; none: all)"):
-                        with Tag("select", name="categories", multiple=True, size=str(min(6, len(categories)))):
-                            for each in categories:
-                                Tag("option", each, value=each)
+                    _categories(categories)
                 with Tag("div", classes="pair"):
                     parts.field("Price from", "price_min", "text", inputmode="decimal")
                     parts.field("to", "price_max", "text", inputmode="decimal")
@@ -83,6 +80,13 @@ def _form(trial: _Trial, actions: list[str], categories: list[str], user: str) -
         with Tag("div", classes="row"):
             parts.button("Recommend", classes="main")
             parts.button("Generate a sequence", name="generate", value="yes")
+
+
+def _categories(names: list[str]) -> None:
+    size = str(min(6, len(names)))
+    with Tag("label", "Categories (any of; none: all)"), Tag("select", name="categories", multiple=True, size=size):
+        for each in names:
+            Tag("option", each, value=each)
 
 
 class _Trial:
