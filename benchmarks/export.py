@@ -1,4 +1,4 @@
-"""Exported models: what an answer costs, what changes, and how large and how soon ready the process is."""
+"""Exported models: what an answer costs, what changes, how large and how soon ready the process is, and the search."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ import torch
 
 import segue
 from benchmarks.results_file import WORK
-from segue.deploy.comparing import Questions, answered, figures
+from segue.data.histories import Histories
+from segue.data.vocabulary import Vocabulary
+from segue.deploy.comparing import Questions, answered, figures, searched
 from segue.deploy.export import ExportConfig, export
+from segue.deploy.parts import in_fp32
+from segue.recommenders.exported_items import ExportedItems
 from segue.recommenders.store import load_with_test
 
 LENGTH = 50  # events of a history
@@ -112,4 +117,47 @@ def _ready(place: Path) -> dict[str, Any]:
     return {"ready": json.loads(told.stdout)}
 
 
-PARTS = {"export-ml-100k": movielens, "export-10k": ten_thousand}
+def search() -> dict[str, Any]:
+    """Exact and approximate search among generated vectors; what an encoder costs is left out."""
+    return {f"{items:,}": _searched(items) for items in (10_000, 100_000, 1_000_000)}
+
+
+def _searched(items: int, people: int = 300, size: int = 64) -> dict[str, Any]:
+    """Vectors in clusters of 100 on average, with norms between 0.5 and 1.5 of theirs; people took three of a cluster."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((items // 100, size), dtype=np.float32)
+    cluster = rng.integers(0, len(centres), items)
+    table = centres[cluster] + np.float32(0.5) * rng.standard_normal((items, size), dtype=np.float32)
+    table *= rng.uniform(0.5, 1.5, (items, 1)).astype(np.float32)
+    order = np.argsort(cluster, kind="stable")
+    taken = order[(rng.integers(0, items - 3, (people, 1)) + np.arange(3)) % items] + 1
+    asked = Histories(np.arange(0, 3 * people + 1, 3), taken.ravel())
+
+    trained = segue.SequenceRecommender(embedding_size=8, blocks=1, epochs=1, text=None)
+    model = in_fp32(trained.fit(generated(50, 10, 100), progress=False))
+    model.trend = model.prior = None
+    model.item_vocabulary = Vocabulary(pl.Series("id", np.arange(items)))
+    model.item_counts = np.zeros(items + 1, dtype=np.int64)
+    model.vectors = ExportedItems(np.concatenate([np.zeros((1, size), np.float32), table]))
+    model.encoder = _Sum()  # type: ignore[assignment]
+    model.exclude_seen = True
+    began = time.perf_counter()
+    built = model.searching(1_000)
+    seconds = time.perf_counter() - began
+    assert built.index is not None
+    questions = Questions(asked, asked, "generated")
+    found = {"build_seconds": seconds, "memory_bytes": built.index._index.memory_usage}
+    for candidates in (200, 1_000):
+        built.config = built.config.model_copy(update={"candidates": candidates})
+        found[f"best of {candidates:,}"] = asdict(searched(built, questions))
+    return found
+
+
+class _Sum:
+    """In place of an encoder: the state is the sum of the vectors."""
+
+    def __call__(self, vectors: np.ndarray, **_: Any) -> np.ndarray:
+        return np.asarray(vectors.sum(1))
+
+
+PARTS = {"export-ml-100k": movielens, "export-10k": ten_thousand, "export-search": search}

@@ -131,6 +131,9 @@ CODES = {
     "X006": "NotExportable",
     "X007": "AlreadyExported",
     "X008": "ExportOntoItself",
+    "X009": "SearchMisses",
+    "X010": "SearchNotTaken",
+    "X011": "IndexBroken",
 }
 
 

@@ -1,8 +1,8 @@
 """The one way anything enters or leaves disk: whole or not at all, checksummed, and never code.
 
 An artefact is a directory. ``manifest.json`` names the class, its configuration, the versions that wrote it
-and every file with its size and SHA-256; the files are safetensors, Parquet, JSON and ONNX, named by their content,
-so that a new save never touches the files of the old one. Saving stages everything in a temporary directory
+and every file with its size and SHA-256; the files are safetensors, Parquet, JSON, ONNX and usearch, named by their
+content, so that a new save never touches the files of the old one. Saving stages everything in a temporary directory
 beside the target, syncs it, and renames: a new artefact appears in one rename, and over an old one the
 manifest is replaced last. A crash at any moment leaves the old or the new, never a mixture.
 Loading checks every byte before anything is used. What the contents mean is left to the callers.
@@ -36,7 +36,7 @@ from segue.errors import ArtefactCorrupt, ArtefactInTheWay, ArtefactNotFound, Ar
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-_CONTENT_NAME = re.compile(r"^[a-z0-9_-]+\.([0-9a-f]{16})\.(safetensors|parquet|json|onnx)$")
+_CONTENT_NAME = re.compile(r"^[a-z0-9_-]+\.([0-9a-f]{16})\.(safetensors|parquet|json|onnx|usearch)$")
 _LIBRARIES = ("segue", "numpy", "polars", "torch", "lightning")
 
 
@@ -77,6 +77,10 @@ class Writer:
     def graph(self, name: str, content: bytes) -> None:
         """Add an ONNX model, as its bytes."""
         self.parts[self._prefix + name] = ("onnx", content)
+
+    def index(self, name: str, content: bytes) -> None:
+        """Add an index of ``usearch``, as its bytes."""
+        self.parts[self._prefix + name] = ("usearch", content)
 
 
 class Reader:
@@ -127,6 +131,10 @@ class Reader:
 
     def graph(self, name: str) -> bytes:
         """The bytes of an ONNX part."""
+        return self._bytes(name)
+
+    def index(self, name: str) -> bytes:
+        """The bytes of an index of ``usearch``."""
         return self._bytes(name)
 
 

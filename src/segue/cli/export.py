@@ -23,6 +23,14 @@ class Numbers(StrEnum):
     int8 = "int8"
 
 
+class Searches(StrEnum):
+    """How an exported model finds items."""
+
+    exact = "exact"
+    approximate = "approximate"
+    auto = "auto"
+
+
 def export(
     model: Model,
     out: Annotated[
@@ -34,6 +42,13 @@ def export(
         float, typer.Option(help="Share of the 10 best that must be the same.", min=0, max=1)
     ] = 0.95,
     most_loss: Annotated[float, typer.Option(help="Share of NDCG@10 that may be lost.", min=0, max=1)] = 0.01,
+    search: Annotated[
+        Searches, typer.Option(help="Hold a history against all items, or those of an index; auto: by their number.")
+    ] = Searches.exact,
+    candidates: Annotated[int, typer.Option(help="Items that the index finds.", min=1)] = 1_000,
+    least_recall: Annotated[
+        float, typer.Option(help="Share of the 10 best that the index must find.", min=0, max=1)
+    ] = 0.95,
     text: Annotated[bool, typer.Option(help="Take along the language model that reads new items.")] = True,
 ) -> None:
     """Write a trained model as ONNX: it answers without torch, and is refused where it answers otherwise.
@@ -48,7 +63,8 @@ def export(
     from segue.deploy.export import export as exported
 
     target = model.with_name(f"{model.resolve().name}-onnx") if out is None else out
-    settings = {"users": users, "least_overlap": least_overlap, "most_loss": most_loss}
+    settings: dict[str, object] = {"users": users, "least_overlap": least_overlap, "most_loss": most_loss}
+    settings |= {"search": search.value, "candidates": candidates, "least_recall": least_recall}
     found = exported(model, target, ExportConfig.parse({"precision": precision.value, "text": text, **settings}))
     console.print(_table(found))
     for line in _told(found):
@@ -65,6 +81,8 @@ def _table(found: Export) -> Table:
         table.add_column(name, justify="right")
     for name, each in found.figures.items():
         table.add_row(name, f"{each.ndcg:.4f}", f"{each.overlap:.1%}", f"{each.milliseconds:.2f}")
+    if found.search is not None and found.search.used:
+        table.add_row("with an index", "", f"{found.search.recall:.1%}", f"{found.search.approximate_ms:.2f}")
     return table
 
 
@@ -75,6 +93,9 @@ def _told(found: Export) -> list[str]:
     ]
     if found.way is not None:
         lines.append(f"  int8: {found.way}")
+    if found.search is not None:
+        told = f"{found.search.recall:.1%} of exact search, {found.search.index_bytes / 1e6:.1f} MB"
+        lines.append(f"  index{'' if found.search.used else ' given up'}: recall at 10 is {told}")
     if found.text_cosine is not None:
         lines.append(f"  text of items: cosine {found.text_cosine:.4f} to the trained language model")
     return lines

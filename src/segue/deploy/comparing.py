@@ -11,6 +11,7 @@ from segue.data.histories import Histories
 from segue.data.split import Holdout
 from segue.ranking.metrics import Hits, ndcg
 from segue.recommenders.base import Recommender
+from segue.recommenders.exported import ExportedRecommender
 
 K = 10
 _TIMED = 200  # people that are asked for one by one
@@ -60,6 +61,26 @@ class Figures:
     milliseconds: float
 
 
+@dataclass(frozen=True)
+class Search:
+    """How approximate search answers beside exact search by the same model.
+
+    Attributes:
+        recall: the mean share of the 10 best by exact search, with trend and habits in the scores, that it lists.
+        exact_ms, approximate_ms: median for one person, asked alone and after the log.
+        candidates: that the index finds.
+        index_bytes: size of the index.
+        used: whether the export searches so.
+    """
+
+    recall: float
+    exact_ms: float
+    approximate_ms: float
+    candidates: int
+    index_bytes: int
+    used: bool = True
+
+
 def answered(model: Recommender, questions: Questions) -> np.ndarray:
     """(rows, 10) the codes that a model lists."""
     lists, _ = model.recommend_codes(questions.histories, K, exclude_seen=model.exclude_seen, progress=False)
@@ -73,6 +94,29 @@ def figures(model: Recommender, questions: Questions, before: np.ndarray) -> Fig
     return Figures(float(gained.mean()), overlap(before, lists), one_by_one(model, questions))
 
 
+def searched(model: ExportedRecommender, questions: Questions) -> Search:
+    """By a model with an index. Each is asked alone, as many at once are answered exactly; an empty history too."""
+    assert model.index is not None
+    told = questions.histories.take(np.flatnonzero(questions.histories.lengths > 0))
+    exact = _lists(model, told, exact=True)
+    near = _lists(model, told, exact=False)
+    return Search(
+        recall=overlap(exact, near),
+        exact_ms=one_by_one(model, questions, exact=True),
+        approximate_ms=one_by_one(model, questions),
+        candidates=model.config.candidates,
+        index_bytes=len(model.index.content),
+    )
+
+
+def _lists(model: Recommender, histories: Histories, exact: bool) -> np.ndarray:
+    """(rows, 10) codes, each row asked alone."""
+    alone = [histories.take(np.array([row])) for row in range(len(histories))]
+    asked = {"exclude_seen": model.exclude_seen, "exact": exact, "progress": False}
+    lists = [model.recommend_codes(each, K, **asked)[0] for each in alone]
+    return np.concatenate(lists) if lists else np.zeros((0, K), dtype=np.int64)
+
+
 def overlap(before: np.ndarray, after: np.ndarray) -> float:
     """The mean share of a list's items that stand in the other; 1 where nobody was asked."""
     same = (before[:, :, None] == after[:, None, :]) & (before > 0)[:, :, None]
@@ -80,13 +124,13 @@ def overlap(before: np.ndarray, after: np.ndarray) -> float:
     return float((same.any(2).sum(1)[listed > 0] / listed[listed > 0]).mean()) if (listed > 0).any() else 1.0
 
 
-def one_by_one(model: Recommender, questions: Questions, most: int = _TIMED) -> float:
+def one_by_one(model: Recommender, questions: Questions, most: int = _TIMED, exact: bool = False) -> float:
     """Median milliseconds for one person, asked alone and now: after the log, as a service is asked."""
     taken = []
     for row in range(min(most, len(questions.histories))):
         one = replace(questions.histories.take(np.array([row])), at=None)
         began = time.perf_counter()
-        model.recommend_codes(one, K, exclude_seen=model.exclude_seen, progress=False)
+        model.recommend_codes(one, K, exclude_seen=model.exclude_seen, exact=exact, progress=False)
         taken.append(1_000 * (time.perf_counter() - began))
     return float(np.median(taken)) if taken else float("nan")
 

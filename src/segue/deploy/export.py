@@ -10,23 +10,33 @@ import copy
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from segue import artefacts
 from segue.config import Config
-from segue.deploy.comparing import Figures, Questions, answered, figures
+from segue.deploy.comparing import Figures, Questions, Search, answered, figures, searched
 from segue.deploy.parts import in_fp32, in_int8, text_cosine, with_smaller_language
 from segue.deploy.quantising import WAYS
-from segue.errors import AlreadyExported, ExportOntoItself, ExportWorse, NotExportable, NothingToExport
+from segue.errors import (
+    AlreadyExported,
+    ExportOntoItself,
+    ExportWorse,
+    NotExportable,
+    NothingToExport,
+    SearchMisses,
+    SearchNotTaken,
+)
 from segue.recommenders.base import Recommender
 from segue.recommenders.exported import ExportedRecommender, Precision
 from segue.recommenders.language_ranker import LanguageRanker
 from segue.recommenders.sequence import SequenceRecommender
 from segue.recommenders.several import Several
 from segue.recommenders.store import load_with_any_test
+
+AUTO_ITEMS = 500_000  # from here on approximate search is clearly sooner; see docs/export.md
 
 
 class ExportConfig(Config):
@@ -42,6 +52,13 @@ class ExportConfig(Config):
     """Mean share of the 10 best that must be the same."""
     most_loss: float = Field(0.01, ge=0, le=1)
     """Share of NDCG@10 that may be lost."""
+    search: Literal["exact", "approximate", "auto"] = "exact"
+    """How one history is held against the items: against all, against those that an index finds, or against those from
+    ``AUTO_ITEMS`` items on, where that misses little."""
+    candidates: int = Field(1_000, ge=1)
+    """Items that the index finds, which are then scored exactly."""
+    least_recall: float = Field(0.95, ge=0, le=1)
+    """Mean share of the 10 best by exact search that approximate search must find."""
     least_cosine: float = Field(0.98, ge=-1, le=1)
     """Between what the language model says of a text in fp32 and in int8; below it stays in fp32."""
 
@@ -58,6 +75,7 @@ class Export:
         tried: the ways that did not answer as before, with their overlap and NDCG@10.
         text_cosine: mean cosine between the vectors that the trained and the exported language model give the texts of
             items; None without one.
+        search: how the index answers beside exact search; None without one.
     """
 
     model: Recommender
@@ -66,6 +84,7 @@ class Export:
     way: str | None = None
     tried: tuple[dict[str, Any], ...] = ()
     text_cosine: float | None = None
+    search: Search | None = None
 
     def report(self) -> dict[str, Any]:
         """As it stands in ``model.report["export"]``."""
@@ -77,6 +96,7 @@ class Export:
             "int8": self.way,
             "tried": list(self.tried),
             "text_cosine": self.text_cosine,
+            "search": None if self.search is None else asdict(self.search),
         }
 
 
@@ -87,6 +107,8 @@ def export(path: str | Path, out: str | Path, config: ExportConfig | None = None
         ArtefactNotFound, ArtefactCorrupt, ArtefactTooNew, ArtefactForeign, ArtefactInTheWay, ArtefactNotWritten.
         AlreadyExported, ExportOntoItself, NothingToExport, NotExportable: there is nothing to do, or it cannot be done.
         ExportWorse: what came out answers otherwise; nothing was written.
+        SearchMisses, SearchNotTaken: approximate search finds too little, or cannot be had; nothing was written.
+        ExtraMissing: ``usearch`` is not installed.
         LanguageModelUnknown, LanguageModelChanged: what read the texts in training is not there.
     """
     config = ExportConfig() if config is None else config
@@ -109,6 +131,8 @@ def exported(trained: Recommender, questions: Questions, config: ExportConfig) -
     neural = _neural(trained)
     if not neural:
         raise NothingToExport(owner=type(trained).__name__)
+    if config.search == "approximate" and not isinstance(trained, SequenceRecommender):
+        raise SearchNotTaken(owner=type(trained).__name__)
     before = answered(trained, questions)
     parts = [in_fp32(part, config.text) for part in neural]
     model = _with(trained, iter(parts))
@@ -120,6 +144,7 @@ def exported(trained: Recommender, questions: Questions, config: ExportConfig) -
         found = _smaller(replace(found, model=_with(trained, iter(parts))), questions, before, config)
     cosines = [text_cosine(part, each) for part, each in zip(neural, _neural(found.model), strict=True)]
     found = replace(found, text_cosine=min((each for each in cosines if each is not None), default=None))
+    found = _searching(found, questions, config)
     found.model.report = {**trained.report, "export": found.report()}
     return found
 
@@ -144,6 +169,24 @@ def _smaller(found: Export, questions: Questions, before: np.ndarray, config: Ex
         return replace(found, model=model, figures={**found.figures, "onnx int8": met}, way=way, tried=tuple(tried))
     assert refused is not None, "every encoder has a matrix"
     raise refused
+
+
+def _searching(found: Export, questions: Questions, config: ExportConfig) -> Export:
+    """With an index, where one is asked for and finds what exact search does."""
+    model = found.model
+    large = len(model.item_vocabulary) >= AUTO_ITEMS
+    if (
+        config.search == "exact"
+        or not isinstance(model, ExportedRecommender)
+        or (config.search == "auto" and not large)
+    ):
+        return found
+    twin = model.searching(config.candidates)
+    met = searched(twin, questions)
+    used = met.recall >= config.least_recall
+    if not used and config.search == "approximate":
+        raise SearchMisses(recall=met.recall, least=config.least_recall)
+    return replace(found, model=twin if used else model, search=replace(met, used=used))
 
 
 def _refuse_worse(before: Figures, after: Figures, config: ExportConfig, precision: str) -> None:

@@ -16,7 +16,7 @@ from segue.errors import NotExportable
 from segue.language.encode import encode_texts
 from segue.language.exported import ExportedTextEncoder, TextFacts
 from segue.language.text import item_texts
-from segue.recommenders.exported import ExportedConfig, ExportedRecommender, Reading
+from segue.recommenders.exported import ExportedRecommender, Reading
 from segue.recommenders.exported_items import ExportedItems
 from segue.recommenders.sequence import SequenceRecommender
 from segue.sessions import Graph
@@ -57,7 +57,7 @@ def in_int8(model: ExportedRecommender, way: str) -> ExportedRecommender | None:
     if content is None:
         return None
     small = copy.copy(model)
-    small.config, small.encoder = ExportedConfig(precision="int8"), Graph(content)
+    small.config, small.encoder = model.config.model_copy(update={"precision": "int8"}), Graph(content)
     return small
 
 

@@ -1,4 +1,4 @@
-"""Exporting a model again after an update, in the numbers that its export had before."""
+"""Exporting a model again after an update, as its export was before: its numbers, and how it searches."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ def export_as(trained: Path, out: Path, like: Path) -> None:
     Args:
         trained: the artefact of the update.
         out: the directory to write.
-        like: the export of the model before; its precision is taken.
+        like: the export of the model before; its precision and its search are taken.
 
     Raises what ``deploy.export`` raises; nothing is written then.
     """
     from segue.deploy.export import ExportConfig, export
 
-    precision = precision_of(artefacts.read(like).manifest["config"])
-    export(trained, out, ExportConfig.parse({"precision": precision}))
+    config = artefacts.read(like).manifest["config"]
+    search = {name: config[name] for name in ("search", "candidates") if name in config}
+    export(trained, out, ExportConfig.parse({"precision": precision_of(config), **search}))
 
 
 def precision_of(config: Mapping[str, Any]) -> str:

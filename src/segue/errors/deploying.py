@@ -55,3 +55,21 @@ class ExportOntoItself(DeployError):
     code = "X008"
     template = "The export of {path} would be written over it."
     remedy = "Choose another directory with --out; the trained model is needed to learn on."
+
+
+class SearchMisses(DeployError):
+    code = "X009"
+    template = "Approximate search finds {recall:.3f} of the 10 best, at least {least} are asked for."
+    remedy = "Let it look at more with --candidates, or use --search exact. Nothing was written."
+
+
+class SearchNotTaken(DeployError):
+    code = "X010"
+    template = "{owner} weighs all items against each other: it cannot search among the likeliest alone."
+    remedy = "Use --search exact, or export one sequence model."
+
+
+class IndexBroken(DeployError):
+    code = "X011"
+    template = "The index of the item vectors cannot be used: {reason}."
+    remedy = "Export again, with a version of usearch that is not older than at the export."

@@ -21,6 +21,7 @@ from segue.data.vocabulary import Vocabulary
 from segue.errors import (
     ActionNotLearnt,
     ActionUnknown,
+    BadK,
     DataError,
     HistoryMalformed,
     MomentUnreadable,
@@ -149,6 +150,13 @@ def _moment(model: Recommender, value: Any) -> int:
     if clock == "order" or stamps[0] is None:
         raise MomentUnreadable(value=value, reason="cannot be read as a moment")
     return int(stamps[0])
+
+
+def length(k: Any) -> int:
+    """Of a list, where it is a whole number from 1; raises ``BadK``."""
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise BadK(value=k)
+    return int(k)
 
 
 def answer(

@@ -21,7 +21,7 @@ from segue.config import Config
 from segue.data.dataset import Dataset, titles_of
 from segue.data.histories import Histories
 from segue.data.split import Holdout
-from segue.errors import ArtefactCorrupt, BadK, ItemsNotTaken, NotFitted, UnknownItems, nearest
+from segue.errors import ArtefactCorrupt, ItemsNotTaken, NotFitted, UnknownItems, nearest
 from segue.ranking.topk import top_k
 from segue.recommenders import asking, growing, keeping, kinds
 from segue.recommenders.growing import AddedItems, Growth
@@ -40,6 +40,7 @@ _KNOWN = (
     "exclude_seen",
 )
 _SCORES = 8_000_000  # floats of scores alive at once (32 MB)
+_FEW_ROWS = 4  # up to so many are answered from the likeliest items where a recommender can find them
 
 
 class NoConfig(Config):
@@ -86,6 +87,15 @@ class Recommender(ABC):
     @abstractmethod
     def _score_block(self, histories: Histories) -> np.ndarray:
         """(rows, catalogue + 1) float32 scores; no row is empty; column 0 is ignored."""
+
+    def _score_likeliest(self, histories: Histories) -> np.ndarray:
+        """As :meth:`_score_block`, with minus infinity for all but the likeliest items; see ``approximate``."""
+        return self._score_block(histories)
+
+    @property
+    def approximate(self) -> bool:
+        """Whether few rows may be answered from the likeliest items alone, found without scoring all."""
+        return False
 
     def _score_empty(self, histories: Histories) -> np.ndarray:
         """As :meth:`_score_block` where all rows are empty: popularity, in the kind of action asked for."""
@@ -207,7 +217,7 @@ class Recommender(ABC):
             NotFitted, NothingAsked, BadK, HistoryMalformed, MomentUnreadable, ActionUnknown, ActionNotLearnt.
         """
         self._require_fitted()
-        k = _whole(k)
+        k = asking.length(k)
         asked = asking.about(self, asking.resolve(self, users, histories), at, action)
         codes, scores = self.recommend_codes(asked.histories, k, exclude_seen=exclude_seen, progress=progress)
         return asking.answer(self, asked, codes, scores)
@@ -219,12 +229,14 @@ class Recommender(ABC):
         *,
         exclude_seen: bool | np.ndarray | None,
         among: np.ndarray | None = None,
+        exact: bool = False,
         progress: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`recommend` in codes: (rows, k) item codes, 0 where a list ends, and their scores.
 
-        Scores stream through a block of fixed size; users x items is never held. ``exclude_seen`` is one for all,
-        one for each row, or None (see :meth:`left_out`); ``among`` is a mask (catalogue + 1,) of items that may be listed.
+        Scores stream through a block of fixed size; users x items is never held. ``exclude_seen`` is one for all, one
+        for each row, or None (see :meth:`left_out`); ``among`` is a mask (catalogue + 1,) of items that may be listed;
+        ``exact`` scores all where ``approximate`` would not, as many rows do, and lists that came out short.
         """
         left_out = self.left_out(histories, exclude_seen)
         rows, width = len(histories), len(self.item_vocabulary) + 1
@@ -232,17 +244,23 @@ class Recommender(ABC):
         codes = np.zeros((rows, k), dtype=np.int64)
         scores = np.full((rows, k), -np.inf, dtype=np.float32)
         prior = self.item_counts.astype(np.float32)
-        for part, block in self._blocks(histories, progress):
+        exact = exact or not self.approximate or rows > _FEW_ROWS
+        for part, block in self._blocks(histories, progress, exact):
             seen = left_out.take(part)
             if among is not None:
                 block[:, ~among] = -np.inf
             codes[part], scores[part] = top_k(block, k, prior, seen.offsets, seen.items)
+        if not exact and not codes.all():
+            return self.recommend_codes(histories, k, exclude_seen=exclude_seen, among=among, exact=True)
         return codes, scores
 
-    def score_codes(self, histories: Histories) -> np.ndarray:
-        """(rows, catalogue + 1) float32 scores, all held at once; column 0 is padding and says nothing."""
+    def score_codes(self, histories: Histories, exact: bool = True) -> np.ndarray:
+        """(rows, catalogue + 1) float32 scores, all held at once; column 0 is padding and says nothing.
+
+        Where not ``exact``, one that is ``approximate`` gives minus infinity for all but the likeliest items.
+        """
         scores = np.empty((len(histories), len(self.item_vocabulary) + 1), dtype=np.float32)
-        for part, block in self._blocks(histories, show=False):
+        for part, block in self._blocks(histories, show=False, exact=exact):
             scores[part] = block
         return scores
 
@@ -286,10 +304,10 @@ class Recommender(ABC):
         self._require_fitted()
         codes = self._encode_items(items)
         single = Histories(np.arange(len(codes) + 1), codes)
-        found, scores = self.recommend_codes(single, _whole(k), exclude_seen=True, progress=False)
+        found, scores = self.recommend_codes(single, asking.length(k), exclude_seen=True, progress=False)
         return asking.answer_similar(self, codes, found, scores)
 
-    def _blocks(self, histories: Histories, show: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _blocks(self, histories: Histories, show: bool, exact: bool = True) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Row numbers and their scores, block by block: empty histories first, then by moment and by length.
 
         Neighbouring moments share a block, so that what depends on them is swept once.
@@ -307,7 +325,8 @@ class Recommender(ABC):
                 if nothing:
                     rows.append(self._score_empty(histories.take(part[:nothing])))
                 if nothing < len(part):
-                    rows.append(self._score_block(histories.take(part[nothing:])))
+                    score = self._score_block if exact else self._score_likeliest
+                    rows.append(score(histories.take(part[nothing:])))
                 yield part, rows[0] if len(rows) == 1 else np.concatenate(rows)
                 advance(len(part))
 
@@ -379,9 +398,3 @@ class Recommender(ABC):
     def __repr__(self) -> str:
         changed = self.config.model_dump(exclude_defaults=True)
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
-
-
-def _whole(k: Any) -> int:
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise BadK(value=k)
-    return int(k)

@@ -6,11 +6,13 @@ learns nothing.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
+from pydantic import Field
 
 from segue import artefacts
 from segue.config import Config
@@ -20,6 +22,7 @@ from segue.data.histories import UNKNOWN_TIME, Histories
 from segue.data.long import LongHistory
 from segue.data.split import Holdout
 from segue.errors import NotTrainedHere
+from segue.ranking.item_index import ItemIndex
 from segue.recommenders.exported_items import ExportedItems
 from segue.recommenders.growing import Growth
 from segue.recommenders.sequence_scores import SequenceScores
@@ -36,6 +39,7 @@ _UNKNOWN: dict[str, tuple[Any, float]] = {  # how each column is filled where hi
 }
 
 Precision = Literal["fp32", "int8"]
+Search = Literal["exact", "approximate"]
 
 
 class ExportedConfig(Config):
@@ -43,6 +47,10 @@ class ExportedConfig(Config):
 
     precision: Precision = "fp32"
     """Of the numbers that the encoder, and the language model, compute with."""
+    search: Search = "exact"
+    """Whether one history is held against all items, or against the likeliest by an index."""
+    candidates: int = Field(1_000, ge=1)
+    """Items that an index finds, which are then scored exactly."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,7 @@ class ExportedRecommender(SequenceScores):
         encoder: from padded rows of item vectors and what stands beside them to states.
         reading: what rows of histories are made of.
         vectors: of the items.
+        index: over them, where the search is approximate.
         source: class, settings and hash of the weights of what was exported.
     """
 
@@ -89,6 +98,7 @@ class ExportedRecommender(SequenceScores):
     encoder: Graph
     reading: Reading
     vectors: ExportedItems
+    index: ItemIndex | None = None
     source: dict[str, Any]
 
     @property
@@ -112,15 +122,43 @@ class ExportedRecommender(SequenceScores):
         """Raises ``NotTrainedHere``; what was known before stays."""
         raise NotTrainedHere()
 
+    def searching(self, candidates: int) -> Self:
+        """The same model with an index that finds so many items for one history; raises ``ExtraMissing``."""
+        twin = copy.copy(self)
+        twin.config = self.config.model_copy(update={"search": "approximate", "candidates": candidates})
+        twin.index = ItemIndex.over(self.vectors.vectors)
+        return twin
+
+    @property
+    def approximate(self) -> bool:  # noqa: D102 - as in the base
+        return self.index is not None
+
+    def _score_likeliest(self, histories: Histories) -> np.ndarray:
+        if self.index is None:
+            return self._score_block(histories)
+        table, states = self.vectors.vectors, self._states(histories)
+        codes = self.index.nearest(states, self.config.candidates)
+        rows = np.arange(len(codes))[:, None]
+        products = np.zeros((len(codes), len(table)), dtype=np.float32)
+        products[rows, codes] = np.einsum("rcd,rd->rc", table[codes], states)
+        scores = self._with_trend(self._with_prior(products, histories), histories)
+        found = np.full_like(scores, -np.inf)
+        found[rows, codes] = scores[rows, codes]
+        return found
+
     def _products(self, histories: Histories) -> np.ndarray:
+        products: np.ndarray = self._states(histories) @ self.vectors.vectors.T
+        return products
+
+    def _states(self, histories: Histories) -> np.ndarray:
+        """(rows, d) what is held against the item vectors."""
         table = self.vectors.vectors
         states = np.empty((len(histories), table.shape[1]), dtype=np.float32)
         read = self.reading.readable(self._timed(histories))
         batches = inference_batches(read, self.reading.max_length, _TOKENS, self.time_zone, self.reading.long_history)
         for rows, batch in batches:
             states[rows] = self.encoder(vectors=table[batch.inputs], lengths=batch.lengths, **self._columns(batch))
-        products: np.ndarray = states @ table.T
-        return products
+        return states
 
     def _columns(self, batch: Batch) -> dict[str, np.ndarray]:
         """What stands beside the items; as not known where the histories do not say."""
@@ -135,6 +173,7 @@ class ExportedRecommender(SequenceScores):
 
     def _grow(self, growth: Growth) -> None:
         self.vectors = self.vectors.grown(growth)
+        self.index = None if self.index is None else self.index.grown(self.vectors.vectors, growth.told)
         self.trend = self._trend_of(None if self.trend is None else self.trend.weights)
         self.prior = None if self.prior is None else self.prior.grown(self, growth)
 
@@ -143,6 +182,8 @@ class ExportedRecommender(SequenceScores):
         artefact.document("reading", asdict(self.reading))
         artefact.document("source", self.source)
         self.vectors.save(artefact.within("items"))
+        if self.index is not None:
+            artefact.index("items-index", self.index.content)
         self._save_beside(artefact)
 
     def _load(self, artefact: artefacts.Reader) -> None:
@@ -154,4 +195,6 @@ class ExportedRecommender(SequenceScores):
         self.vectors = ExportedItems.restored(artefact.within("items"))
         if len(self.vectors.vectors) != len(self.item_vocabulary) + 1:
             raise ValueError("there are not as many vectors as items")
+        if self.config.search == "approximate":
+            self.index = ItemIndex.restored(artefact.index("items-index"), self.vectors.vectors)
         self._load_beside(artefact)

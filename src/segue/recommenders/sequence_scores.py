@@ -55,16 +55,20 @@ class SequenceScores(Recommender):
         return Recommender.similar_items(plain, items, k)
 
     def _score_block(self, histories: Histories) -> np.ndarray:
-        scores = self._scores_without_trend(histories)
-        return scores if self.trend is None else self.trend.add(scores, histories)
+        return self._with_trend(self._scores_without_trend(histories), histories)
 
     def _score_empty(self, histories: Histories) -> np.ndarray:
         scores = None if self.trend is None else self.trend.alone(histories)
         return super()._score_empty(histories) if scores is None else scores
 
     def _scores_without_trend(self, histories: Histories) -> np.ndarray:
-        scores = self._plain_scores(histories)
+        return self._with_prior(self._plain_scores(histories), histories)
+
+    def _with_prior(self, scores: np.ndarray, histories: Histories) -> np.ndarray:
         return scores if self.prior is None else self.prior.add(scores, histories)
+
+    def _with_trend(self, scores: np.ndarray, histories: Histories) -> np.ndarray:
+        return scores if self.trend is None else self.trend.add(scores, histories)
 
     def _plain_scores(self, histories: Histories) -> np.ndarray:
         """(rows, catalogue + 1) scores of the sequence model alone; no row is empty."""

@@ -68,7 +68,7 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
         follower.subscribe(online.feed)
         follower.subscribe_models(steering.follow)
     state = State(store, settings.state.newest, settings.state.without)
-    explorer = Explorer(settings.explore)
+    explorer = Explorer(settings.explore) if settings.explore.on else None
     answers = Answers(models, state, writer.log, online=online, explorer=explorer, config=settings.answers)
     return Service(
         settings,

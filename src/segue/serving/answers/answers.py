@@ -1,8 +1,9 @@
 """Questions to ranked lists, in external ids; any thread may ask, and nothing here waits for the store.
 
 Order of an answer: history, scores, what was learnt online since, filters, seen items, diversity, exploration, reasons.
-Without any of these it is exactly what ``Recommender.recommend_codes`` gives. The list is noted for the store, and
-the models in the shadow are asked, behind its back.
+Without any of these it is exactly what ``Recommender.recommend_codes`` gives. A model that finds the likeliest items
+by an index is asked for all scores where too few of those may be listed, and where exploration draws from all. The list
+is noted for the store, and the models in the shadow are asked, behind its back.
 """
 
 from __future__ import annotations
@@ -121,9 +122,10 @@ class Answers:
         histories = read.histories
         chosen: list[int] = []
         found: list[float] = []
+        wanted = n + self._pool(question, 1)
         for number in range(n):
             # What may be listed depends on the history that was told; of the items chosen since none comes twice.
-            scores = self._scores(served, question, histories, read.histories, allowed)
+            scores = self._scores(served, question, histories, read.histories, allowed, wanted)
             scores[chosen] = -np.inf
             code = self._next(question, served, scores, np.array(chosen, dtype=np.int64))
             if code is None:
@@ -169,11 +171,36 @@ class Answers:
         return asked(question, served, self.state, self.config.unsaid)
 
     def _scores(
-        self, served: Any, question: Question, histories: Histories, told: Histories, allowed: np.ndarray | None
+        self,
+        served: Any,
+        question: Question,
+        histories: Histories,
+        told: Histories,
+        allowed: np.ndarray | None,
+        wanted: float,
     ) -> np.ndarray:
-        """(catalogue + 1,) scores, -inf where an item may not be listed; ``told`` is the history that was given."""
+        """(catalogue + 1,) scores, -inf where an item may not be listed; ``told`` is the history that was given.
+
+        Of a model that is approximate the likeliest items alone have a score, unless fewer than ``wanted`` of them may
+        be listed.
+        """
+        if served.recommender.approximate and np.isfinite(wanted):
+            scores = self._scores_by(served, question, histories, told, allowed, exact=False)
+            if np.count_nonzero(np.isfinite(scores)) >= wanted:
+                return scores
+        return self._scores_by(served, question, histories, told, allowed, exact=True)
+
+    def _scores_by(
+        self,
+        served: Any,
+        question: Question,
+        histories: Histories,
+        told: Histories,
+        allowed: np.ndarray | None,
+        exact: bool,
+    ) -> np.ndarray:
         model: Recommender = served.recommender
-        scores: np.ndarray = model.score_codes(histories)[0]
+        scores: np.ndarray = model.score_codes(histories, exact)[0]
         if self.online is not None:
             biases = self.online.correction(served.name, histories)
             if biases is not None:
@@ -190,17 +217,22 @@ class Answers:
 
     def _ranked(self, question: Question, served: Any, histories: Histories, name: str) -> Ranked:
         catalogue = self.catalogue(served.recommender)
-        scores = self._scores(served, question, histories, histories, catalogue.listable(question.filters))
+        explorer = self.explorer if question.explore else None
+        size = self._pool(question, question.k)
+        wanted = size if explorer is None else np.inf
+        scores = self._scores(served, question, histories, histories, catalogue.listable(question.filters), wanted)
         if question.diversity == 0:
-            codes = catalogue.best(scores, question.k)
+            codes = catalogue.best(scores, size)
         else:
-            pool = catalogue.best(scores, max(5 * question.k, self.config.diversity_pool))
+            pool = catalogue.best(scores, size)
             vectors = self._vectors(served, pool)
             codes = pool[diversity.spread(scores[pool], vectors, question.k, question.diversity)]
         ranked = Ranked(codes, scores[codes])
-        if self.explorer is None or not question.explore:
-            return ranked
-        return self.explorer.explore(served, scores, ranked, name)
+        return ranked if explorer is None else explorer.explore(served, scores, ranked, name)
+
+    def _pool(self, question: Question, k: int) -> int:
+        """From how many of the best a list of ``k`` is chosen."""
+        return k if question.diversity == 0 else max(5 * k, self.config.diversity_pool)
 
     def _next(self, question: Question, served: Any, scores: np.ndarray, before: np.ndarray) -> int | None:
         """The code of the next item of a sequence; None where no item is left."""
