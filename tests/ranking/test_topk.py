@@ -52,6 +52,16 @@ def test_the_list_is_that_of_a_stable_sort(scores: np.ndarray, k: int, data: st.
     assert same(top_k(scores.copy(), k, prior, offsets, flat), wanted)
 
 
+@pytest.mark.parametrize("able", [0, 3, 20, 49, 50, 51, 400])
+def test_a_row_that_leaves_out_most_items_is_sorted_alike(able: int) -> None:
+    rng = np.random.default_rng(able)
+    scores = np.full((2, 400), -np.inf, dtype=np.float32)
+    for row in scores:
+        row[rng.permutation(400)[:able]] = rng.integers(0, 5, able)
+    prior = rng.integers(0, 3, 400).astype(np.float32)
+    assert same(top_k(scores.copy(), 10, prior), reference(scores, 10, prior))
+
+
 def test_a_sort_that_is_not_stable_would_be_seen() -> None:
     scores = np.zeros((1, 60), dtype=np.float32)
     wanted = reference(scores, 10)

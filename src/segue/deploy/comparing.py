@@ -112,8 +112,8 @@ def searched(model: ExportedRecommender, questions: Questions) -> Search:
 def _lists(model: Recommender, histories: Histories, exact: bool) -> np.ndarray:
     """(rows, 10) codes, each row asked alone."""
     alone = [histories.take(np.array([row])) for row in range(len(histories))]
-    asked = {"exclude_seen": model.exclude_seen, "exact": exact, "progress": False}
-    lists = [model.recommend_codes(each, K, **asked)[0] for each in alone]
+    seen = model.exclude_seen
+    lists = [model.recommend_codes(each, K, exclude_seen=seen, exact=exact, progress=False)[0] for each in alone]
     return np.concatenate(lists) if lists else np.zeros((0, K), dtype=np.int64)
 
 

@@ -185,7 +185,7 @@ def _searching(found: Export, questions: Questions, config: ExportConfig) -> Exp
     met = searched(twin, questions)
     used = met.recall >= config.least_recall
     if not used and config.search == "approximate":
-        raise SearchMisses(recall=met.recall, least=config.least_recall)
+        raise SearchMisses(recall=f"{met.recall:.3f}", least=config.least_recall)
     return replace(found, model=twin if used else model, search=replace(met, used=used))
 
 

@@ -59,7 +59,7 @@ class ExportOntoItself(DeployError):
 
 class SearchMisses(DeployError):
     code = "X009"
-    template = "Approximate search finds {recall:.3f} of the 10 best, at least {least} are asked for."
+    template = "Approximate search finds {recall} of the 10 best, at least {least} are asked for."
     remedy = "Let it look at more with --candidates, or use --search exact. Nothing was written."
 
 

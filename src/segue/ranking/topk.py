@@ -66,8 +66,7 @@ def _best_of(scores: np.ndarray, k: int, prior: np.ndarray) -> np.ndarray:
     listable = scores > -np.inf
     if np.count_nonzero(listable) < len(scores) // 8:  # most are left out: the others are sorted by themselves
         codes = np.flatnonzero(listable)
-        order = np.lexsort((-prior[codes], -scores[codes]))[:k]
-        return np.asarray(codes[order])
+        return np.asarray(codes[np.lexsort((-prior[codes], -scores[codes]))[:k]])
     least = np.partition(scores, len(scores) - k)[len(scores) - k]
     among = np.flatnonzero(scores >= least) if least > -np.inf else np.flatnonzero(scores > -np.inf)
     order: np.ndarray = among[np.lexsort((-prior[among], -scores[among]))[:k]]  # stable: equal ones by their code

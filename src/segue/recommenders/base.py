@@ -325,8 +325,7 @@ class Recommender(ABC):
                 if nothing:
                     rows.append(self._score_empty(histories.take(part[:nothing])))
                 if nothing < len(part):
-                    score = self._score_block if exact else self._score_likeliest
-                    rows.append(score(histories.take(part[nothing:])))
+                    rows.append((self._score_block if exact else self._score_likeliest)(histories.take(part[nothing:])))
                 yield part, rows[0] if len(rows) == 1 else np.concatenate(rows)
                 advance(len(part))
 
