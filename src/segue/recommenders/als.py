@@ -71,7 +71,8 @@ class ALS(Recommender):
 
     def item_vectors(self, codes: np.ndarray) -> np.ndarray:
         """Their factors."""
-        return self._factors[codes]
+        factors: np.ndarray = self._factors[codes]
+        return factors
 
     def _grow(self, growth: Growth) -> None:
         self._factors = longer(self._factors, growth.rows)

@@ -42,7 +42,10 @@ def explained(model: PatternRecommender, users: Any, histories: Any, items: Any,
                         found.append((voice * factor * float(values[place]), side, context, place, backward))
             found = sorted((each for each in found if each[0] > 0), key=lambda each: -each[0])
             whole = sum(each[0] for each in found) + float(model._resort[item])
-            told = [_told(model, item, *each[1:], share=each[0] / whole) for each in found[:habits]]
+            told = [
+                _told(model, item, side, context, place, backward, share=voice / whole)
+                for voice, side, context, place, backward in found[:habits]
+            ]
             told = told or [_popular(model, item)]
             rows += told
             kept += [(row, item)] * len(told)

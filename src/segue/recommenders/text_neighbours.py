@@ -112,7 +112,8 @@ class TextNeighbours(Recommender):
 
     def item_vectors(self, codes: np.ndarray) -> np.ndarray:
         """Those of their text."""
-        return self._vectors[codes]
+        vectors: np.ndarray = self._vectors[codes]
+        return vectors
 
     def _save(self, artefact: artefacts.Writer) -> None:
         artefact.tensors("text", {"vectors": self._kept})

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-import segue
+from segue.data.dataset import Dataset
 from segue.data.frames import to_polars
+from segue.patterns.mine import mine
 from segue.patterns.pictures import next_shares, week
 from segue.patterns.sequences import sequences
 from segue.patterns.wording import name
@@ -35,10 +36,10 @@ def found(model: Recommender, store: Any, step: Callable[[float, str], None]) ->
     log = _together(model, store)
     if not log.height:
         return Patterns("There are no events yet. Send some to /v1/events.", [], [], [], [])
-    data = segue.Dataset.from_frames(log)
+    data = Dataset.from_frames(log)
     titles = {str(item): title for item, title in model.titles.items()}
     step(0.3, f"Searching {len(data):,} events for common paths")
-    frame = to_polars(segue.mine(data, top=8 * _PATHS, max_length=_LONGEST, threads=1, progress=False), "patterns")[0]
+    frame = to_polars(mine(data, top=8 * _PATHS, max_length=_LONGEST, threads=1, progress=False), "patterns")[0]
     frame = frame.filter(pl.col("length") > 1).head(_PATHS)
     paths = [
         ([name(each, titles, _WIDE) for each in pattern], int(users), float(share))
@@ -75,4 +76,5 @@ def _together(model: Recommender, store: Any) -> pl.DataFrame:
 
 
 def _texts(vocabulary: Any, codes: np.ndarray) -> pl.Series:
-    return vocabulary.decode(codes).cast(pl.String) if len(codes) else pl.Series([], dtype=pl.String)
+    found: pl.Series = vocabulary.decode(codes).cast(pl.String) if len(codes) else pl.Series([], dtype=pl.String)
+    return found
