@@ -71,8 +71,7 @@ class ALS(Recommender):
 
     def item_vectors(self, codes: np.ndarray) -> np.ndarray:
         """Their factors."""
-        factors: np.ndarray = self._factors[codes]
-        return factors
+        return np.asarray(self._factors[codes])
 
     def _grow(self, growth: Growth) -> None:
         self._factors = longer(self._factors, growth.rows)

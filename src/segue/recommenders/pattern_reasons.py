@@ -24,8 +24,8 @@ def explained(model: PatternRecommender, users: Any, histories: Any, items: Any,
     else:
         codes = np.tile(model._encode_items(items), (len(asked.histories), 1))
     voices, evidence, weights = model._voices(asked.histories), model._evidence, model.weights
-    forward, backward = model.confidences
-    sides = [(evidence.forward, forward, False), (evidence.backward, backward, True)]
+    found_by = model.confidences
+    sides = [(evidence.forward, found_by[0], False), (evidence.backward, found_by[1], True)]
     rows, kept = [], []
     for row, wanted in enumerate(codes):
         contexts = voices.indices[voices.indptr[row] : voices.indptr[row + 1]]
