@@ -26,12 +26,13 @@ def explained(model: PatternRecommender, users: Any, histories: Any, items: Any,
     voices, evidence, weights = model._voices(asked.histories), model._evidence, model.weights
     found_by = model.confidences
     sides = [(evidence.forward, found_by[0], False), (evidence.backward, found_by[1], True)]
-    rows, kept = [], []
+    rows: list[dict[str, Any]] = []
+    kept: list[tuple[int, int]] = []
     for row, wanted in enumerate(codes):
         contexts = voices.indices[voices.indptr[row] : voices.indptr[row + 1]]
         loud = voices.data[voices.indptr[row] : voices.indptr[row + 1]]
         for item in wanted[wanted > 0].tolist():
-            found = []
+            found: list[tuple[float, Habits, int, int, bool]] = []
             for side, values, backward in sides:
                 for context, voice in zip(contexts.tolist(), loud.tolist(), strict=True):
                     if context >= len(side.of):
@@ -43,8 +44,8 @@ def explained(model: PatternRecommender, users: Any, histories: Any, items: Any,
             found = sorted((each for each in found if each[0] > 0), key=lambda each: -each[0])
             whole = sum(each[0] for each in found) + float(model._resort[item])
             told = [
-                _told(model, item, side, context, place, backward, share=voice / whole)
-                for voice, side, context, place, backward in found[:habits]
+                _told(model, item, side, context, place, backwards, share=loudness / whole)
+                for loudness, side, context, place, backwards in found[:habits]
             ]
             told = told or [_popular(model, item)]
             rows += told

@@ -70,7 +70,7 @@ def _together(model: Recommender, store: Any) -> pl.DataFrame:
     if model.clock == "order":  # moments of the store are no places in an order
         return log
     step_after = max(0, store.newest()["events"] - _EVENTS)
-    events = store.events_frame(step_after).select("user_id", "item_id", pl.col("timestamp").cast(pl.Int64))
+    events: pl.DataFrame = store.events_frame(step_after).select("user_id", "item_id", pl.col("timestamp").cast(pl.Int64))
     both = pl.concat([log, events]).unique(maintain_order=True)
     return both.with_columns(pl.from_epoch("timestamp", time_unit="us").dt.replace_time_zone("UTC"))
 
