@@ -5,7 +5,7 @@ The searches are ``segue.mine`` and those behind the pictures of its report, bou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ _NAMES = 10
 _WIDE = 40  # characters of a title
 
 
-def found(model: Recommender, store: Any, step: Callable[[float, str], None]) -> Patterns:
-    """Count; ``step`` is told how far it is.
+def found(model: Recommender, store: Any, without: Collection[str], step: Callable[[float, str], None]) -> Patterns:
+    """Count; ``step`` is told how far it is, and actions ``without`` are none of a person (they were shown something).
 
     Raises:
         StoreUnavailable: the store cannot be read.
@@ -35,7 +35,7 @@ def found(model: Recommender, store: Any, step: Callable[[float, str], None]) ->
     from segue.patterns.wording import name
 
     step(0.05, "Reading events")
-    log = _together(model, store)
+    log = _together(model, store, without)
     if not log.height:
         return Patterns("There are no events yet. Send some to /v1/events.", [], [], [], [])
     data = Dataset.from_frames(log)
@@ -57,7 +57,7 @@ def found(model: Recommender, store: Any, step: Callable[[float, str], None]) ->
     return Patterns(about, paths, names, shares, week(data).tolist() if data.clock == "time" else [])
 
 
-def _together(model: Recommender, store: Any) -> pl.DataFrame:
+def _together(model: Recommender, store: Any, without: Collection[str]) -> pl.DataFrame:
     """Users, items and moments as text and time, of the model's log and of the store; each event once."""
     known = model.histories
     rows = known.rows()[-_EVENTS:]
@@ -72,7 +72,8 @@ def _together(model: Recommender, store: Any) -> pl.DataFrame:
     if model.clock == "order":  # moments of the store are no places in an order
         return log
     step_after = max(0, store.newest()["events"] - _EVENTS)
-    events: pl.DataFrame = store.events_frame(step_after)
+    done = ~pl.col("action").fill_null("").is_in(list(without))
+    events: pl.DataFrame = store.events_frame(step_after).filter(done)
     events = events.select("user_id", "item_id", pl.col("timestamp").cast(pl.Int64))
     both = pl.concat([log, events]).unique(maintain_order=True)
     return both.with_columns(pl.from_epoch("timestamp", time_unit="us").dt.replace_time_zone("UTC"))
