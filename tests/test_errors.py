@@ -130,6 +130,7 @@ CODES = {
     "X005": "NothingToExport",
     "X006": "NotExportable",
     "X007": "AlreadyExported",
+    "X008": "ExportOntoItself",
 }
 
 

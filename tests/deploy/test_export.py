@@ -19,7 +19,7 @@ from segue.deploy import export as exporting
 from segue.deploy import parts
 from segue.deploy.comparing import Questions
 from segue.deploy.export import ExportConfig, export, exported
-from segue.errors import AlreadyExported, ArtefactInTheWay, ExportWorse, NothingToExport
+from segue.errors import AlreadyExported, ArtefactInTheWay, ExportOntoItself, ExportWorse, NothingToExport
 from segue.nn.encoders import ENCODERS
 from segue.recommenders.exported import ExportedRecommender
 from tests.deploy.models import split, trained
@@ -119,6 +119,8 @@ def test_what_is_there_already_or_in_the_way_is_refused(saved: Path, tmp_path: P
     export(saved, tmp_path / "small")
     with pytest.raises(AlreadyExported):
         export(tmp_path / "small", tmp_path / "smaller")
+    with pytest.raises(ExportOntoItself):
+        export(saved, saved.parent / "." / saved.name)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     with pytest.raises(ArtefactInTheWay):
@@ -141,6 +143,8 @@ def test_a_sequence_model_inside_another_one_is_exported_in_its_place(make: Any,
     model = segue.load(tmp_path / "small")
     assert [type(each).__name__ for each in model.members] == ["ExportedRecommender", "Popular"]  # type: ignore[attr-defined]
     assert model.recommend(["u1", "u2"], k=5).height == 10
+    with pytest.raises(AlreadyExported):
+        export(tmp_path / "small", tmp_path / "smaller")
 
 
 def test_the_verb_prints_what_changed(saved: Path, tmp_path: Path) -> None:

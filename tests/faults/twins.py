@@ -80,9 +80,29 @@ def unguarded_look_up() -> None:
     Answers._read, problems._unforeseen = read, told  # type: ignore[method-assign]
 
 
+def load_in_the_way() -> None:
+    """A model is loaded by whoever asks next, and that takes its time."""
+    import time
+
+    from segue.serving.models.models import Models
+
+    whole_choose = Models.choose
+    seen: dict[int, int] = {}
+
+    def choose(self: Models, user_id: str | None = None) -> Any:
+        newest = self._store.newest()["models"]
+        if seen.setdefault(id(self), newest) != newest:
+            seen[id(self)] = newest
+            time.sleep(2)
+            self.refresh()
+        return whole_choose(self, user_id)
+
+    Models.choose, Models.start = choose, lambda self: None  # type: ignore[method-assign]
+
+
 _tasks: set[asyncio.Task[None]] = set()
 TWINS: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (whole, acknowledge_before_commit, memory_alone, unguarded_look_up)
+    each.__name__: each for each in (whole, acknowledge_before_commit, load_in_the_way, memory_alone, unguarded_look_up)
 }
 
 

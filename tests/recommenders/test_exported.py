@@ -17,6 +17,7 @@ from segue.deploy.parts import in_fp32, in_int8
 from segue.errors import ConfigUnknown, NotTrainedHere, TextNotExported
 from segue.recommenders.base import Recommender
 from segue.recommenders.exported import ExportedRecommender
+from segue.recommenders.forgetting import forget_user
 from segue.recommenders.pattern_prior import PatternPrior
 from segue.testing import RecommenderContract
 from segue.testing.logs import small_data
@@ -93,6 +94,14 @@ def test_a_grown_model_is_saved_with_its_new_items_and_grows_on(plain: ExportedR
     more = pl.DataFrame({"item_id": [200], "title": ["green pot"], "price": [2.0]})
     assert again.add_items(more).new == 1
     assert 200 in again.recommend(histories=[[2, 5, 8]], k=40)["item_id"].to_list()
+
+
+def test_a_person_can_be_forgotten_by_an_export(plain: ExportedRecommender, tmp_path: Path) -> None:
+    model = saved_and_loaded(plain, tmp_path / "plain")
+    assert forget_user(tmp_path / "plain", "u1")
+    again = segue.load(tmp_path / "plain")
+    assert "u1" not in again.user_vocabulary.ids
+    assert again.recommend(histories=[[0, 3]], k=5).equals(model.recommend(histories=[[0, 3]], k=5))
 
 
 def test_items_known_by_their_ids_alone_join_last(tmp_path: Path) -> None:

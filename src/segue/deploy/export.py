@@ -20,7 +20,7 @@ from segue.config import Config
 from segue.deploy.comparing import Figures, Questions, answered, figures
 from segue.deploy.parts import in_fp32, in_int8, text_cosine, with_smaller_language
 from segue.deploy.quantising import WAYS
-from segue.errors import AlreadyExported, ExportWorse, NothingToExport
+from segue.errors import AlreadyExported, ExportOntoItself, ExportWorse, NothingToExport
 from segue.recommenders.base import Recommender
 from segue.recommenders.exported import ExportedRecommender, Precision
 from segue.recommenders.sequence import SequenceRecommender
@@ -84,15 +84,17 @@ def export(path: str | Path, out: str | Path, config: ExportConfig | None = None
 
     Raises:
         ArtefactNotFound, ArtefactCorrupt, ArtefactTooNew, ArtefactForeign, ArtefactInTheWay, ArtefactNotWritten.
-        AlreadyExported, NothingToExport, NotExportable: there is nothing to do, or it cannot be done.
+        AlreadyExported, ExportOntoItself, NothingToExport, NotExportable: there is nothing to do, or it cannot be done.
         ExportWorse: what came out answers otherwise; nothing was written.
         LanguageModelUnknown, LanguageModelChanged: what read the texts in training is not there.
     """
     config = ExportConfig() if config is None else config
+    if Path(out).resolve() == Path(path).resolve():
+        raise ExportOntoItself(path=path)
     artefacts.refuse_in_the_way(out)
-    if artefacts.read(path).manifest["class"] == ExportedRecommender.__name__:
-        raise AlreadyExported(path=path)
     trained, test = load_with_any_test(path)
+    if any(isinstance(part, ExportedRecommender) for part in _neural(trained)):
+        raise AlreadyExported(path=path)
     found = exported(trained, Questions.of(trained, test, config.users), config)
     found.model.save(out, test=test)
     return found
@@ -141,7 +143,8 @@ def _smaller(found: Export, questions: Questions, before: np.ndarray, config: Ex
 
 
 def _refuse_worse(before: Figures, after: Figures, config: ExportConfig, precision: str) -> None:
-    remedy = "Use --precision fp32." if precision == "int8" else "Please report it with the model's settings."
+    int8 = "Keeping attention, gates and all but the feed-forward layers in fp32 was tried; use --precision fp32."
+    remedy = int8 if precision == "int8" else "Please report it with the model's settings."
     if after.overlap < config.least_overlap:
         what = f"{after.overlap:.3f} of the 10 best are the same, at least {config.least_overlap} are asked for"
         raise ExportWorse(precision=precision, what=what, remedy=remedy)

@@ -49,3 +49,9 @@ class AlreadyExported(DeployError):
     code = "X007"
     template = "{path} is an export already."
     remedy = "Give the directory that segue train wrote."
+
+
+class ExportOntoItself(DeployError):
+    code = "X008"
+    template = "The export of {path} would be written over it."
+    remedy = "Choose another directory with --out; the trained model is needed to learn on."

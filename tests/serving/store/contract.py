@@ -177,6 +177,11 @@ class StoreContract:
         assert (first, second) == (2, 3)
         assert store.items_after(second) == []
 
+    def test_columns_that_a_later_row_does_not_tell_stay(self, store: Store) -> None:
+        store.put_items([{"item_id": "a", "title": "Old", "price": 1}])
+        store.put_items([{"item_id": "a", "price": 2}, {"item_id": "a", "stock": 3}])
+        assert store.items_after(1) == [(2, {"item_id": "a", "title": "Old", "price": 2, "stock": 3})]
+
     def test_the_last_of_two_rows_of_one_item_holds(self, store: Store) -> None:
         store.put_items([{"item_id": 7, "price": 1}, {"item_id": 7, "price": 2}])
         assert [row["price"] for _, row in store.items_after(0)] == [2]

@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import itertools
 import logging
-import os
 import random
 import threading
 import time
@@ -270,8 +269,8 @@ class Models:
             self._tell()
 
     def _follow(self) -> None:
-        with contextlib.suppress(AttributeError, OSError):  # requests come first
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        # At the priority of requests: a thread that gives way to other processes would do so with the lock of the
+        # interpreter in its hands, and requests would wait for it (half a second, on a busy machine).
         while not self._ended.is_set():
             self._woken.wait(self.settings.poll_ms / 1_000)
             self._woken.clear()

@@ -13,10 +13,6 @@ import polars as pl
 
 from segue.data.dataset import Dataset
 from segue.data.frames import to_polars
-from segue.patterns.mine import mine
-from segue.patterns.pictures import next_shares, week
-from segue.patterns.sequences import sequences
-from segue.patterns.wording import name
 from segue.recommenders.base import Recommender
 from segue.serving.page.source import Patterns
 
@@ -32,6 +28,12 @@ def found(model: Recommender, store: Any, without: Collection[str], step: Callab
     Raises:
         StoreUnavailable: the store cannot be read.
     """
+    # Here, for the kernels of the searches take a moment and 60 MB to load, and few ask for patterns.
+    from segue.patterns.mine import mine
+    from segue.patterns.pictures import next_shares, week
+    from segue.patterns.sequences import sequences
+    from segue.patterns.wording import name
+
     step(0.05, "Reading events")
     log = _together(model, store, without)
     if not log.height:
@@ -71,12 +73,12 @@ def _together(model: Recommender, store: Any, without: Collection[str]) -> pl.Da
         return log
     step_after = max(0, store.newest()["events"] - _EVENTS)
     done = ~pl.col("action").fill_null("").is_in(list(without))
-    events = (
-        store.events_frame(step_after).filter(done).select("user_id", "item_id", pl.col("timestamp").cast(pl.Int64))
-    )
+    events: pl.DataFrame = store.events_frame(step_after).filter(done)
+    events = events.select("user_id", "item_id", pl.col("timestamp").cast(pl.Int64))
     both = pl.concat([log, events]).unique(maintain_order=True)
     return both.with_columns(pl.from_epoch("timestamp", time_unit="us").dt.replace_time_zone("UTC"))
 
 
 def _texts(vocabulary: Any, codes: np.ndarray) -> pl.Series:
-    return vocabulary.decode(codes).cast(pl.String) if len(codes) else pl.Series([], dtype=pl.String)
+    found: pl.Series = vocabulary.decode(codes).cast(pl.String) if len(codes) else pl.Series([], dtype=pl.String)
+    return found

@@ -15,9 +15,14 @@ from segue.serving.store.trouble import ID_LENGTH
 
 
 def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Write rows under their ``item_id``; a later one replaces an earlier. Returns the newest number."""
-    last = {str(row["item_id"]): dict(row) for row in rows}
-    before = marks.take(connection, "items", len(last))
+    """Write rows under their ``item_id``; columns that a later one does not tell stay. Returns the newest number."""
+    names = {str(row["item_id"]) for row in rows}
+    before = marks.take(connection, "items", len(names))  # from here on nobody else writes items
+    known = select(items.c.item_id, items.c.document).where(items.c.item_id.in_(names))
+    last: dict[str, dict[str, Any]] = dict(connection.execute(known).tuples().all())
+    for row in rows:
+        name = str(row["item_id"])
+        last[name] = {**last.get(name, {}), **row}
     if any(not name or "\0" in name or len(name) > ID_LENGTH for name in last):
         raise RowRefused(reason="an item_id is empty, too long or holds NUL", longest=ID_LENGTH)
     if last:
