@@ -224,7 +224,7 @@ class Recommender(ABC):
         """As :meth:`recommend` in codes: (rows, k) item codes, 0 where a list ends, and their scores.
 
         Scores stream through a block of fixed size; users x items is never held. ``exclude_seen`` is one for all,
-        one for each row, or None (see :meth:`left_out`); ``among`` is a mask (catalogue + 1,) of items that may be listed.
+        one for each row, or None (see :meth:`left_out`); ``among`` is a mask (catalogue + 1,) of what may be listed.
         """
         left_out = self.left_out(histories, exclude_seen)
         rows, width = len(histories), len(self.item_vocabulary) + 1

@@ -286,7 +286,7 @@ class ServiceSource:
 
     def patterns(self, step: Callable[[float, str], None]) -> Patterns:
         """By ``habits``."""
-        return habits.found(self._model(), self.service.store, step)
+        return habits.found(self._model(), self.service.store, self.service.settings.state.without, step)
 
     def _model(self) -> Recommender:
         model: Recommender = self.service.models.choose(None).recommender

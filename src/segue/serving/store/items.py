@@ -19,7 +19,7 @@ def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
     names = {str(row["item_id"]) for row in rows}
     before = marks.take(connection, "items", len(names))  # from here on nobody else writes items
     known = select(items.c.item_id, items.c.document).where(items.c.item_id.in_(names))
-    last: dict[str, dict[str, Any]] = {name: document for name, document in connection.execute(known)}
+    last: dict[str, dict[str, Any]] = dict(connection.execute(known).tuples().all())
     for row in rows:
         name = str(row["item_id"])
         last[name] = {**last.get(name, {}), **row}
