@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DATA ?= ../shared/data
 
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo serve test lint bench clean
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -20,6 +20,12 @@ demo: install ## MovieLens 100K: fetch, train, evaluate beside the baselines, re
 	$(BIN)/segue evaluate demo/films --report report.html --json demo/figures.json
 	$(BIN)/segue recommend demo/films --users 196,22,244 -k 5
 	@echo "Open report.html in a browser."
+
+serve: demo/films/manifest.json ## the demo's model as a service: http://127.0.0.1:8000/v1, page at /ui
+	$(BIN)/segue serve demo/films --store sqlite:///demo/films.db
+
+demo/films/manifest.json:
+	$(MAKE) demo
 
 test: install ## the tests
 	$(BIN)/python -m pytest -n 2

@@ -19,6 +19,12 @@ from fastapi.responses import JSONResponse
 
 from tests.faults.server import Server
 
+PAGE_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+
 
 @dataclass
 class Guarded(Server):
@@ -127,7 +133,6 @@ def main(twin: str, port: str, store: str, *assignments: str) -> int:
     from segue.errors import SegueError
     from segue.serving.guard.gate import Gate
     from segue.serving.guard.guarding import guard
-    from segue.serving.guard.headers import PAGE_POLICY
     from segue.serving.guard.keys import Keys
     from segue.serving.guard.logs import write_lines
     from segue.serving.guard.scopes import needs

@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-ROUNDS = int(os.environ.get("SEGUE_FAULT_ROUNDS", "0"))
-"""Rounds of the long form; 0 for the short one of every run of the tests."""
+LONG = os.environ.get("SEGUE_FAULTS") == "long"
+"""The long form, as ``python -m benchmarks.faults`` runs it; otherwise the short one of every run of the tests."""
 
 
-def rounds(short: int) -> int:
+def rounds(short: int, long: int) -> int:
     """How often a test repeats itself."""
-    return ROUNDS or short
+    return long if LONG else short
 
 
 def free_port() -> int:

@@ -25,9 +25,8 @@ from segue.errors import StoreUnavailable
 from segue.serving.guard.keys import Keys
 from segue.serving.store import Store
 from tests.faults.guarded import Guarded
-from tests.faults.server import ROUNDS, Answered, Server, rounds, running
+from tests.faults.server import LONG, Answered, Server, rounds, running
 
-LONG = bool(ROUNDS)
 # The long form runs on a quiet machine and holds the bars; beside other tests everything takes a few times as long.
 SLACK = 1.0 if LONG else 6.0
 
@@ -77,7 +76,7 @@ def bodies_taken(folder: Path, twin: str | None = None) -> list[str]:
             server.ask("POST", "/v1/recommend", {"history": ["x" * 900_000]})
         before = peak_memory(server)
         for name, body in LARGE.items():
-            answers = [timed(lambda body=body: server.ask("POST", "/v1/recommend", body)) for _ in range(rounds(3))]
+            answers = [timed(lambda body=body: server.ask("POST", "/v1/recommend", body)) for _ in range(rounds(3, 20))]
             statuses = {answer.status for answer, _ in answers}
             if not statuses <= {413, 422}:
                 found.append(f"{name}: {statuses}")
@@ -188,7 +187,7 @@ def flooded(folder: Path, twin: str | None = None) -> list[str]:
 
         admitted = [clients.submit(ask) for _ in range(10)]
         until(lambda: server.ask("GET", "/healthz").json["waiting"] == 8)
-        for _ in range(rounds(3)):
+        for _ in range(rounds(3, 10)):
             try:
                 answer, seconds = timed(lambda: server.ask("POST", "/v1/recommend", {"hold": True}, timeout=2))
             except TimeoutError:
@@ -218,7 +217,7 @@ def stalled(folder: Path, twin: str | None = None) -> list[str]:
     found = []
     gate = ("gate.capacity=1", "gate.queue=0", "gate.deadline_seconds=1")
     with guarded(folder, *gate, twin=twin) as server:
-        for _ in range(rounds(1)):
+        for _ in range(rounds(1, 10)):
             answer, seconds = timed(lambda: server.ask("POST", "/v1/recommend", {"stall": 5}))
             if answer.status != 504 or answer.json["error"]["code"] != "V041":
                 found.append(f"a stall got {answer.status}")
@@ -244,7 +243,7 @@ def test_its_twin_keeps_the_place(tmp_path: Path) -> None:
 def disorderly(folder: Path, with_signal: int, twin: str | None = None) -> list[str]:
     found = []
     settings = ("gate.capacity=2", "gate.queue=60", "gate.deadline_seconds=20", "connections.linger_seconds=0.4")
-    for _ in range(rounds(1)):
+    for _ in range(rounds(1, 20)):
         with guarded(folder, *settings, twin=twin) as server, ThreadPoolExecutor(50) as clients:
 
             def ask(server: Guarded = server) -> int:
@@ -357,7 +356,7 @@ def leaked(folder: Path, twin: str | None = None, model: Path | None = None) -> 
 
 
 def test_no_secret_is_in_the_log_or_in_an_answer(tmp_path: Path) -> None:
-    for n in range(rounds(1)):
+    for n in range(rounds(1, 5)):
         (tmp_path / str(n)).mkdir()
         assert leaked(tmp_path / str(n)) == []
 

@@ -82,7 +82,7 @@ def swap(server: Server, names: tuple[str, ...], times: int) -> Asking:
 
 def test_swaps_under_load_fail_no_request_and_each_answer_names_its_model(two: tuple[str, Path, Path]) -> None:
     with running(Server(two[1], two[0])) as server:
-        met = swap(server, ("popular", "habits"), rounds(6))
+        met = swap(server, ("popular", "habits"), rounds(6, 60))
     assert set(met.statuses) == {200}
     assert set(met.models) == {"habits", "popular"}
     assert sum(met.statuses.values()) == sum(met.models.values()) > 20

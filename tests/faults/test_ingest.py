@@ -61,7 +61,7 @@ def lost_and_doubled(model: Path, folder: Path, count: int, twin: str | None = N
 
 
 def test_every_acknowledged_event_is_there_once_after_kills_at_random(habits: Path, tmp_path: Path) -> None:
-    acknowledged, lost, doubled = lost_and_doubled(habits, tmp_path, rounds(3))
+    acknowledged, lost, doubled = lost_and_doubled(habits, tmp_path, rounds(2, 50))
     assert acknowledged > 20
     assert (lost, doubled) == (0, 0)
 
@@ -127,7 +127,7 @@ def test_a_retry_is_stored_once_whatever_thread_or_process_takes_it(habits: Path
         with running(Server(habits, store)) as server:
 
             def retry(server: Server = server) -> None:
-                for _ in range(rounds(20)):
+                for _ in range(rounds(20, 50)):
                     told.append(server.ask("POST", "/v1/events", event).json["stored"])
 
             threads = [threading.Thread(target=retry) for _ in range(10)]

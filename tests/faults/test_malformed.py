@@ -165,11 +165,11 @@ def faults_of_bytes(server: Server, count: int, seed: int = 0) -> list[str]:
 
 
 def test_requests_made_from_the_document_meet_no_error_of_the_server(server: Server) -> None:
-    assert faults_of_schema(server, rounds(400)) == []
+    assert faults_of_schema(server, rounds(400, 5_000)) == []
 
 
 def test_bytes_over_a_raw_socket_meet_no_error_of_the_server(server: Server) -> None:
-    assert faults_of_bytes(server, rounds(600)) == []
+    assert faults_of_bytes(server, rounds(600, 5_000)) == []
     assert server.ask("GET", "/healthz").status == 200
 
 

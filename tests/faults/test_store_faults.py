@@ -1,6 +1,6 @@
 """What the store promises when processes die, disks fill and databases go away; each with a twin that must fail.
 
-``SEGUE_FAULT_ROUNDS`` is how often each is tried: a few here, 50 in the long form (``make bench``).
+How often each is tried: a few times here, as often as the promises ask for in the long form (``make bench``).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from segue.serving.store import Event, Store, Writer
 from tests import postgres
 from tests.faults import store_twins
 from tests.faults.appending import BATCH, append_for_ever, batch
+from tests.faults.server import rounds
 
-ROUNDS = int(os.environ.get("SEGUE_FAULT_ROUNDS", "5"))
-LONG = ROUNDS >= 50
+KILLS = rounds(5, 50)
 
 
 @pytest.fixture
@@ -64,13 +64,13 @@ def all_events(store: Store) -> Iterator[Event]:
 # -- 1: a process dies ---------------------------------------------------------------------------------------------
 
 
-def killed(url: str, rounds: int, writer: str, seed: int = 0) -> set[str]:
+def killed(url: str, times: int, writer: str, seed: int = 0) -> set[str]:
     """Let a process append until it is killed without warning, again and again; what it had acknowledged."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.faults.appending"])
     chance = random.Random(seed)
     acknowledged: set[str] = set()
-    for _ in range(rounds):
+    for _ in range(times):
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=append_for_ever, args=(url, theirs, writer), daemon=True)
         process.start()
@@ -90,8 +90,8 @@ def killed(url: str, rounds: int, writer: str, seed: int = 0) -> set[str]:
 
 
 def test_no_acknowledged_event_is_lost_when_the_process_is_killed(url: str) -> None:
-    acknowledged = killed(url, ROUNDS, "Writer")
-    assert len(acknowledged) >= ROUNDS * BATCH
+    acknowledged = killed(url, KILLS, "Writer")
+    assert len(acknowledged) >= KILLS * BATCH
     assert lost_or_repeated(url, acknowledged) == []
 
 
@@ -128,7 +128,7 @@ def acknowledged_without_a_sync(url: str, count: int, folder: Path, *mode: str) 
 
 
 def test_a_sync_call_precedes_each_acknowledgement(sqlite_url: str, tmp_path: Path) -> None:
-    count = 1_000 if LONG else 100
+    count = rounds(100, 1_000)
     assert acknowledged_without_a_sync(sqlite_url, count, tmp_path) == (count, 0)
 
 
@@ -160,7 +160,7 @@ def test_a_log_that_was_cut_anywhere_opens_as_a_prefix(tmp_path: Path) -> None:
     ids = [[e.event_id for e in each] for each in batches]
     chance = random.Random(0)
     lengths = set()
-    for _ in range(200 if LONG else 25):
+    for _ in range(rounds(25, 200)):
         for stale in tmp_path.glob("copy.db*"):
             stale.unlink()
         shutil.copy(whole, copy)
@@ -341,7 +341,7 @@ def test_a_database_that_stops_under_load_loses_nothing_and_comes_back_by_itself
             clients = [threading.Thread(target=client, args=(number,)) for number in range(4)]
             for thread in clients:
                 thread.start()
-            for _ in range(max(1, ROUNDS // 5)):
+            for _ in range(rounds(1, 10)):
                 time.sleep(0.5)
                 server.stop("immediate")
                 before = len(errors)

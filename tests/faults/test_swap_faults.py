@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-ROUNDS = int(os.environ.get("SEGUE_FAULT_ROUNDS", "20"))
+from tests.faults.server import rounds
+
 ROOT = Path(__file__).parents[2]
 
 
-def run(folder, rounds, kind):
+def run(folder, times, kind):
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.swaps", str(folder), str(rounds), kind],
+        [sys.executable, "-m", "tests.faults.swaps", str(folder), str(times), kind],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -28,7 +29,7 @@ def run(folder, rounds, kind):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 def test_a_kill_at_any_moment_leaves_the_old_model_or_the_new_one(tmp_path):
-    code, found = run(tmp_path, ROUNDS, "one_transaction")
+    code, found = run(tmp_path, rounds(20, 60), "one_transaction")
     assert (code, found["broken"]) == (0, None)
     assert found["swaps"] > 0  # kills fell among swaps, not before the first of them
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,39 +44,40 @@ def serve(
     [bold]Example[/bold]  segue serve models/shop --store sqlite:///shop.db
 
     Then  curl -X POST localhost:8000/v1/recommend -H 'content-type: application/json' -d '{"history": ["i1", "i2"]}'
-    and the page at  http://localhost:8000/
+    and the page at  http://localhost:8000/ui
     """
     from segue.errors import ExtraMissing
+    from segue.serving.collecting import paused
 
-    try:
-        from segue.serving.app import create_app
-        from segue.serving.building import build
-        from segue.serving.guard.logs import write_lines
-        from segue.serving.run import serve as run
-        from segue.serving.settings import ServiceSettings
-    except ModuleNotFoundError as error:
-        raise ExtraMissing(what="segue serve", package=error.name, extra="serve") from None
-
-    assignments = list(settings or [])
-    if store is not None:
-        assignments.append(f'store.url="{store}"')
-    read = ServiceSettings.read(config, assignments)
-    service = build(model, read)
+    with paused():
+        try:
+            from segue.serving.app import create_app
+            from segue.serving.building import build
+            from segue.serving.guard.logs import write_lines
+            from segue.serving.run import serve as run
+            from segue.serving.settings import ServiceSettings
+        except ModuleNotFoundError as error:
+            raise ExtraMissing(what="segue serve", package=error.name, extra="serve") from None
+        assignments = [*(settings or []), *([] if store is None else [f"store.url={json.dumps(store)}"])]
+        read = ServiceSettings.read(config, assignments)
+        service = build(model, read)
+        app = create_app(service)
 
     def ready(address: str) -> None:
-        console.print(f"Segue serves at {address}", highlight=False, soft_wrap=True)
+        names = ", ".join(served.name for served in service.models.serving())
+        console.print(f"{names} answers at {address}/v1, events go to {service.store.address}", **_AS_IT_IS)
+        if read.page.on:
+            console.print(f"The page: {address}/ui", **_AS_IT_IS)
+        if service.keys.open:
+            console.print("No key is needed, from this machine alone; segue keys create makes one.", **_AS_IT_IS)
 
     def drain() -> None:
         service.draining = True
 
     write_lines()
-    code = run(
-        create_app(service),
-        host,
-        port,
-        read.connections,
-        open_to_all=service.keys.open,
-        on_ready=ready,
-        on_drain=drain,
-    )
+    open_to_all = service.keys.open
+    code = run(app, host, port, read.connections, open_to_all=open_to_all, on_ready=ready, on_drain=drain)
     raise typer.Exit(code)
+
+
+_AS_IT_IS: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False}

@@ -71,7 +71,7 @@ class ALS(Recommender):
 
     def item_vectors(self, codes: np.ndarray) -> np.ndarray:
         """Their factors."""
-        return self._factors[codes]
+        return np.asarray(self._factors[codes])
 
     def _grow(self, growth: Growth) -> None:
         self._factors = longer(self._factors, growth.rows)

@@ -24,14 +24,15 @@ def explained(model: PatternRecommender, users: Any, histories: Any, items: Any,
     else:
         codes = np.tile(model._encode_items(items), (len(asked.histories), 1))
     voices, evidence, weights = model._voices(asked.histories), model._evidence, model.weights
-    forward, backward = model.confidences
-    sides = [(evidence.forward, forward, False), (evidence.backward, backward, True)]
-    rows, kept = [], []
+    found_by = model.confidences
+    sides = [(evidence.forward, found_by[0], False), (evidence.backward, found_by[1], True)]
+    rows: list[dict[str, Any]] = []
+    kept: list[tuple[int, int]] = []
     for row, wanted in enumerate(codes):
         contexts = voices.indices[voices.indptr[row] : voices.indptr[row + 1]]
         loud = voices.data[voices.indptr[row] : voices.indptr[row + 1]]
         for item in wanted[wanted > 0].tolist():
-            found = []
+            found: list[tuple[float, Habits, int, int, bool]] = []
             for side, values, backward in sides:
                 for context, voice in zip(contexts.tolist(), loud.tolist(), strict=True):
                     if context >= len(side.of):
@@ -42,7 +43,10 @@ def explained(model: PatternRecommender, users: Any, histories: Any, items: Any,
                         found.append((voice * factor * float(values[place]), side, context, place, backward))
             found = sorted((each for each in found if each[0] > 0), key=lambda each: -each[0])
             whole = sum(each[0] for each in found) + float(model._resort[item])
-            told = [_told(model, item, *each[1:], share=each[0] / whole) for each in found[:habits]]
+            told = [
+                _told(model, item, side, context, place, backwards, share=loudness / whole)
+                for loudness, side, context, place, backwards in found[:habits]
+            ]
             told = told or [_popular(model, item)]
             rows += told
             kept += [(row, item)] * len(told)

@@ -112,7 +112,7 @@ class TextNeighbours(Recommender):
 
     def item_vectors(self, codes: np.ndarray) -> np.ndarray:
         """Those of their text."""
-        return self._vectors[codes]
+        return np.asarray(self._vectors[codes])
 
     def _save(self, artefact: artefacts.Writer) -> None:
         artefact.tensors("text", {"vectors": self._kept})

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from fastapi import Depends, FastAPI
+from fastapi.responses import RedirectResponse
 
 from segue import __version__
 from segue.serving.api import routes
@@ -50,6 +51,9 @@ def create_app(service: Service) -> FastAPI:
         from segue.serving.page.service_source import ServiceSource
 
         mount(app, ServiceSource(service))
+        app.add_api_route(
+            "/", lambda: RedirectResponse(PATH), dependencies=[Depends(needs(None))], include_in_schema=False
+        )
         declared[PATH], pages[PATH] = None, POLICY  # the page has a door of its own
     if service.keys is not None:
         # After all routes and mounts: what comes later is not found. Without keys nothing but health is let in.

@@ -90,7 +90,7 @@ def test_what_does_not_say_that_it_is_json_is_refused(client: TestClient, kind: 
     ("method", "path", "status", "code"),
     [
         ("GET", "/v2/recommend/u1", 404, "V059"),
-        ("GET", "/", 404, "V059"),
+        ("GET", "/v2", 404, "V059"),
         ("PATCH", "/v1/recommend", 405, "V002"),
         ("GET", "/v1/events", 405, "V002"),
         ("GET", "/v1/items/i999/similar", 404, "R004"),

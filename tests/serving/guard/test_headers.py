@@ -9,7 +9,7 @@ import pytest
 from starlette.responses import HTMLResponse
 
 from segue.serving.guard.connections import ConnectionSettings
-from segue.serving.guard.headers import PAGE_POLICY
+from tests.faults.guarded import PAGE_POLICY
 from tests.serving.guard.shop import client, guarded
 
 

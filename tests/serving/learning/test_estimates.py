@@ -153,7 +153,7 @@ def test_certain_lists_allow_no_estimate_of_another_model(logs: list[Views]) -> 
 
 
 class Shop(segue.Popular):
-    def score_codes(self, histories: Histories) -> np.ndarray:
+    def score_codes(self, histories: Histories, exact: bool = True) -> np.ndarray:
         return np.tile(self._item_scores, (len(histories), 1))
 
 

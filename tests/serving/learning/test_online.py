@@ -57,7 +57,7 @@ class Shop(segue.Popular):
         angle = 2 * np.pi * np.asarray(codes) / ITEMS
         return np.stack([np.cos(angle), np.sin(angle), np.cos(2 * angle), np.sin(2 * angle)], 1).astype(np.float32)
 
-    def score_codes(self, histories: Histories) -> np.ndarray:
+    def score_codes(self, histories: Histories, exact: bool = True) -> np.ndarray:
         scores = np.tile(self._item_scores, (len(histories), 1))
         for row in range(len(histories)):
             for item in histories.row(row)[-3:]:

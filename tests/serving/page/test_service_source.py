@@ -161,6 +161,7 @@ def test_patterns_are_counted_over_the_log_and_the_store(source: ServiceSource, 
     source.service.writer.append_now(
         [Event(f"{user}-{n}", f"s{user}", f"i{n}", now + n * 1_000_000) for user in range(90) for n in (1, 2)]
     )
+    source.service.writer.append_now([Event(f"shown-{n}", "u1", "i7", now + n, "impression") for n in range(40)])
     steps: list[float] = []
     found = source.patterns(lambda done, what: steps.append(done))
     assert found.about == f"{log.height + 180:,} events of 150 users."

@@ -15,12 +15,6 @@ from segue.errors import HostRefused
 from segue.serving.guard.refusing import App, Message, Receive, Scope, Send, header, refuse
 
 DATA_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-PAGE_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
-    "form-action 'self'; frame-ancestors 'none'"
-)
-"""NiceGUI writes its start into the page and compiles its templates there, hence inline and eval."""
 
 _ALWAYS = [
     (b"x-content-type-options", b"nosniff"),

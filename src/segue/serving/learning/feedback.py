@@ -234,7 +234,6 @@ class _Made:
 
     parts: list[tuple[np.ndarray, ...]] = field(default_factory=list)
     places: list[np.ndarray] = field(default_factory=list)
-
     inputs: list[np.ndarray] = field(default_factory=list)
 
     def add(
@@ -257,8 +256,10 @@ class _Made:
         columns = [np.concatenate(each) for each in zip(*self.parts, strict=True)] or [np.zeros(0)] * 6
         types = (np.int64, np.float32, np.float32, np.float32, np.int64, np.int64)
         typed = [column.astype(kind) for column, kind in zip(columns, types, strict=True)]
+        codes, scores, labels, weights, kinds, groups = typed
         places = np.concatenate([np.zeros((0, 2)), *self.places]).astype(np.float32)
-        return Examples(*typed, rows=typed[-1], inputs=np.concatenate(self.inputs), places=places)
+        inputs = np.concatenate(self.inputs)
+        return Examples(codes, scores, labels, weights, kinds, groups, groups, inputs, places)
 
 
 def _best(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -274,7 +275,8 @@ def _standard(scores: np.ndarray, spread: float) -> np.ndarray:
     _, best = _best(scores)
     finite = np.isfinite(best)
     centre = np.where(finite, best, 0).sum(1) / np.maximum(finite.sum(1), 1)
-    return ((scores - centre[:, None]) / np.float32(spread)).astype(np.float32)
+    standard: np.ndarray = ((scores - centre[:, None]) / np.float32(spread)).astype(np.float32)
+    return standard
 
 
 def _places(

@@ -53,7 +53,8 @@ class ItemSpace:
         found = np.zeros((len(histories), self.width), dtype=np.float32)
         np.add.at(found, rows, self.vectors[newest.items] * (np.float32(_OLDER) ** age)[:, None].astype(np.float32))
         length = np.sqrt((found * found).sum(1, keepdims=True))
-        return found * (np.float32(np.sqrt(self.width)) / np.maximum(length, np.float32(1e-6)))
+        scaled: np.ndarray = found * (np.float32(np.sqrt(self.width)) / np.maximum(length, np.float32(1e-6)))
+        return scaled
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ def _is_foreign(scope: Any, headers: dict[str, str]) -> bool:
 
 
 async def _body(receive: Any) -> bytes:
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         body += message.get("body", b"")

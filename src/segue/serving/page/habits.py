@@ -5,17 +5,14 @@ The searches are ``segue.mine`` and those behind the pictures of its report, bou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-import segue
+from segue.data.dataset import Dataset
 from segue.data.frames import to_polars
-from segue.patterns.pictures import next_shares, week
-from segue.patterns.sequences import sequences
-from segue.patterns.wording import name
 from segue.recommenders.base import Recommender
 from segue.serving.page.source import Patterns
 
@@ -25,20 +22,26 @@ _NAMES = 10
 _WIDE = 40  # characters of a title
 
 
-def found(model: Recommender, store: Any, step: Callable[[float, str], None]) -> Patterns:
-    """Count; ``step`` is told how far it is.
+def found(model: Recommender, store: Any, without: Collection[str], step: Callable[[float, str], None]) -> Patterns:
+    """Count; ``step`` is told how far it is, and actions ``without`` are none of a person (they were shown something).
 
     Raises:
         StoreUnavailable: the store cannot be read.
     """
+    # Here, for the kernels of the searches take a moment and 60 MB to load, and few ask for patterns.
+    from segue.patterns.mine import mine
+    from segue.patterns.pictures import next_shares, week
+    from segue.patterns.sequences import sequences
+    from segue.patterns.wording import name
+
     step(0.05, "Reading events")
-    log = _together(model, store)
+    log = _together(model, store, without)
     if not log.height:
         return Patterns("There are no events yet. Send some to /v1/events.", [], [], [], [])
-    data = segue.Dataset.from_frames(log)
+    data = Dataset.from_frames(log)
     titles = {str(item): title for item, title in model.titles.items()}
     step(0.3, f"Searching {len(data):,} events for common paths")
-    frame = to_polars(segue.mine(data, top=8 * _PATHS, max_length=_LONGEST, threads=1, progress=False), "patterns")[0]
+    frame = to_polars(mine(data, top=8 * _PATHS, max_length=_LONGEST, threads=1, progress=False), "patterns")[0]
     frame = frame.filter(pl.col("length") > 1).head(_PATHS)
     paths = [
         ([name(each, titles, _WIDE) for each in pattern], int(users), float(share))
@@ -54,7 +57,7 @@ def found(model: Recommender, store: Any, step: Callable[[float, str], None]) ->
     return Patterns(about, paths, names, shares, week(data).tolist() if data.clock == "time" else [])
 
 
-def _together(model: Recommender, store: Any) -> pl.DataFrame:
+def _together(model: Recommender, store: Any, without: Collection[str]) -> pl.DataFrame:
     """Users, items and moments as text and time, of the model's log and of the store; each event once."""
     known = model.histories
     rows = known.rows()[-_EVENTS:]
@@ -69,10 +72,13 @@ def _together(model: Recommender, store: Any) -> pl.DataFrame:
     if model.clock == "order":  # moments of the store are no places in an order
         return log
     step_after = max(0, store.newest()["events"] - _EVENTS)
-    events = store.events_frame(step_after).select("user_id", "item_id", pl.col("timestamp").cast(pl.Int64))
+    done = ~pl.col("action").fill_null("").is_in(list(without))
+    events: pl.DataFrame = store.events_frame(step_after).filter(done)
+    events = events.select("user_id", "item_id", pl.col("timestamp").cast(pl.Int64))
     both = pl.concat([log, events]).unique(maintain_order=True)
     return both.with_columns(pl.from_epoch("timestamp", time_unit="us").dt.replace_time_zone("UTC"))
 
 
 def _texts(vocabulary: Any, codes: np.ndarray) -> pl.Series:
-    return vocabulary.decode(codes).cast(pl.String) if len(codes) else pl.Series([], dtype=pl.String)
+    found: pl.Series = vocabulary.decode(codes).cast(pl.String) if len(codes) else pl.Series([], dtype=pl.String)
+    return found

@@ -60,7 +60,7 @@ button:disabled { opacity: .5; cursor: default }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }
-th { font-weight: 600 } th.t, td.t { text-align: left; overflow-wrap: anywhere }
+th { font-weight: 600 } th.t, td.t { text-align: left; overflow-wrap: break-word; max-width: 24rem }
 .cell { border-radius: 3px; padding: 0 .25rem; text-align: center; min-height: 1.4em; min-width: 1.6em }
 ol.list, ul.line { list-style: none; margin: 0; padding: 0 }
 ol.list > li { border-bottom: 1px solid var(--line); padding: .6rem 0; display: grid; gap: .15rem .8rem;

@@ -23,7 +23,7 @@ from segue.serving.answers.questions import Answer, Filters, Listed, Question
 from segue.serving.api.common import through_gate
 from segue.serving.api.routes_items import taken
 from segue.serving.api.schemas_admin import ItemIn
-from segue.serving.page import figures, habits
+from segue.serving.page import figures
 from segue.serving.page.source import (
     Ask,
     Counted,
@@ -286,7 +286,9 @@ class ServiceSource:
 
     def patterns(self, step: Callable[[float, str], None]) -> Patterns:
         """By ``habits``."""
-        return habits.found(self._model(), self.service.store, step)
+        from segue.serving.page import habits  # the miner takes a while to load, and few starts ask for it
+
+        return habits.found(self._model(), self.service.store, self.service.settings.state.without, step)
 
     def _model(self) -> Recommender:
         model: Recommender = self.service.models.choose(None).recommender

@@ -17,14 +17,14 @@ from segue.serving.store.trouble import ID_LENGTH
 def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
     """Write rows under their ``item_id``; columns that a later one does not tell stay. Returns the newest number."""
     names = {str(row["item_id"]) for row in rows}
+    if any(not name or "\0" in name or len(name) > ID_LENGTH for name in names):
+        raise RowRefused(reason="an item_id is empty, too long or holds NUL", longest=ID_LENGTH)
     before = marks.take(connection, "items", len(names))  # from here on nobody else writes items
     known = select(items.c.item_id, items.c.document).where(items.c.item_id.in_(names))
-    last: dict[str, dict[str, Any]] = {name: document for name, document in connection.execute(known)}
+    last: dict[str, dict[str, Any]] = {row.item_id: row.document for row in connection.execute(known)}
     for row in rows:
         name = str(row["item_id"])
         last[name] = {**last.get(name, {}), **row}
-    if any(not name or "\0" in name or len(name) > ID_LENGTH for name in last):
-        raise RowRefused(reason="an item_id is empty, too long or holds NUL", longest=ID_LENGTH)
     if last:
         insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(items)
         changed = {"seq": insert.excluded.seq, "document": insert.excluded.document}
