@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request, Response
 
+from segue.errors import OnlineUnknown
 from segue.serving.answers import moments
 from segue.serving.answers.settings import TEXT
 from segue.serving.api import schemas, schemas_admin
@@ -95,7 +96,7 @@ async def online(request: Request, name: Name) -> Response:
 async def take_back(request: Request, name: Name, body: schemas_admin.OnlineChange) -> Response:
     """The newest batches, or everything; every replica follows within a second, and a restart keeps to it."""
     service = service_of(request)
-    steering = part(service, "steering")
+    steering = _switched_on(service.steering, name)
     if body.undo is None:
         await asyncio.to_thread(steering.reset, name)
     else:
@@ -103,8 +104,15 @@ async def take_back(request: Request, name: Name, body: schemas_admin.OnlineChan
     return sent(_online(service, name))
 
 
+def _switched_on(learning: Any, name: str) -> Any:
+    """A part of online mode; without that mode nothing is learnt for any model."""
+    if learning is None:
+        raise OnlineUnknown(name=name, known="none, because online mode is off")
+    return learning
+
+
 def _online(service: Any, name: str) -> dict[str, Any]:
-    report = part(service, "online").report(name)
+    report = _switched_on(service.online, name).report(name)
     return {key.replace("@", "_at_"): value for key, value in report.items() if key != "acts"}
 
 
