@@ -17,6 +17,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from segue.errors import ArtefactError
 from segue.evaluation.refresh import Learnt
 from segue.recommenders.forgetting import forget_user
 from segue.serving.learning.update import update
+from segue.serving.models.lease import Lease
 from segue.serving.models.models import Models
 from segue.serving.models.registry import Registry
 from segue.serving.store import Event, Store
@@ -70,11 +72,11 @@ def update_for_ever(folder: Path) -> Iterator[None]:
     store = Store.open(f"sqlite:///{folder / 'store.db'}")
 
     def learnt(recommender: segue.Recommender, *_: object, **__: object) -> Learnt:
-        return Learnt(recommender, "activated", way="update")
+        return Learnt(recommender, "update")
 
     while True:
         store.append([Event(f"{time.time_ns()}", "u1", "item 1", 1, "view")])
-        update(store, folder / "m", always=True, learn=learnt)
+        update(store, folder / "m", always=True, learn=learnt, lease=Lease(store, holder="rewriting"))
         yield
 
 
@@ -149,6 +151,8 @@ def one_round(folder: Path, verb: str, wait_s: float, staged_first: bool) -> tup
         try:
             os.close(listen)
             rewrite(folder, verb, told)
+        except BaseException:  # noqa: BLE001 - told, and the fork ends here whatever it was
+            traceback.print_exc()
         finally:
             os._exit(3)
     os.close(told)
