@@ -1,9 +1,9 @@
 """SIGKILL at random while an artefact is rewritten: a reader finds the old one or the new one, whole.
 
-``python -m tests.faults.rewriting FOLDER ROUNDS VERB [in_place]``: each round forks a process that runs the verb over the
-same artefact again and again and tells when one is staged and when it is done; it is killed at a random moment, every
-other time soon after something was staged. Prints what it found as JSON, and exits with 1 where the promise is broken.
-The verbs are ``export``, ``forget`` (a person after the other) and ``update`` (the artefact beside, in ``DIR.versions``).
+``python -m tests.faults.rewriting FOLDER ROUNDS VERB [in_place]``: each round forks a process that runs the verb over
+the same artefact again and again, and tells when one is staged and when it is there; it is killed at a random moment,
+every other time soon after something was staged. Prints what it found as JSON, and exits with 1 where the promise is
+broken. The verbs are ``export``, ``forget`` (one person after the other) and ``update`` (beside, in ``DIR.versions``).
 
 ``in_place`` is the broken twin: what was staged is written over the artefact, file by file.
 """
@@ -96,7 +96,7 @@ def in_place(staging: Path, target: Path, files: set[str]) -> None:
 
 
 def rewrite(folder: Path, verb: str, told: int) -> None:
-    """Run the verb until killed; the path and the hash of each artefact are told when it is staged and when it is there."""
+    """Run the verb until killed; path and hash of each artefact are told when it is staged and when it is there."""
     publish = artefacts._publish
 
     def telling(staging: Path, target: Path, files: set[str]) -> None:

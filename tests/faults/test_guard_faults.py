@@ -247,9 +247,7 @@ def test_its_twin_keeps_the_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("twin", "holds"), [("stalling", True), ("stalling_for_ever", False)])
-def test_a_deadline_of_the_whole_service_frees_its_place(
-    tmp_path: Path, popular: Path, twin: str, holds: bool
-) -> None:
+def test_a_deadline_of_the_whole_service_frees_its_place(tmp_path: Path, popular: Path, twin: str, holds: bool) -> None:
     settings = tuple(part for each in GATE for part in ("--set", each))
     server = Server(popular, f"sqlite:///{tmp_path}/events.db", settings, twin, tmp_path / "log")
     assert (stalled(server, {"k": 5}) == []) == holds

@@ -129,7 +129,8 @@ def stalling_for_ever() -> None:
 
 _tasks: set[asyncio.Task[None]] = set()
 TWINS: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (
+    each.__name__: each
+    for each in (
         whole,
         acknowledge_before_commit,
         load_in_the_way,

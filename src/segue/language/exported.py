@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from segue import artefacts
-from segue.errors import ExtraMissing
+from segue.errors import ExtraMissing, GraphBroken
 from segue.language.batching import batches, padded
 from segue.sessions import Graph
 
