@@ -10,6 +10,7 @@ broken. The verbs are ``export``, ``forget`` (one person after the other) and ``
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -23,7 +24,6 @@ from pathlib import Path
 
 import segue
 from segue import artefacts
-from segue.deploy.export import ExportConfig, export
 from segue.errors import ArtefactError
 from segue.evaluation.refresh import Learnt
 from segue.recommenders.forgetting import forget_user
@@ -39,6 +39,8 @@ _USERS = 2_000
 
 
 def prepare_export(folder: Path) -> None:
+    from segue.deploy.export import ExportConfig, export
+
     model = segue.SequenceRecommender(embedding_size=8, blocks=1, epochs=1, max_length=8, refit=False)
     model.fit(segue.Dataset.from_frames(make_log()), progress=False).save(folder / "trained")
     export(folder / "trained", folder / "m", ExportConfig(users=1))
@@ -56,6 +58,8 @@ def prepare_update(folder: Path) -> None:
 
 
 def export_for_ever(folder: Path) -> Iterator[None]:
+    from segue.deploy.export import ExportConfig, export
+
     while True:
         export(folder / "trained", folder / "m", ExportConfig(users=1))
         yield
@@ -177,6 +181,8 @@ def one_round(folder: Path, verb: str, wait_s: float, staged_first: bool) -> tup
 
 def main(folder: Path, rounds: int, verb: str, twin: str = "") -> int:
     """Run the rounds; 1 where one of them found something torn."""
+    if verb == "export":
+        importlib.import_module("segue.deploy.export")  # once, and not after each fork
     _, status = os.waitpid(prepared(folder, verb), 0)
     assert status == 0, "nothing to rewrite"
     if twin:

@@ -100,7 +100,7 @@ def test_a_hostile_pickle_in_any_part_is_refused_and_never_runs(whole: Path, tmp
     assert canary.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"[", b"null"], ids=["nothing", "zeros", "cut", "null"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"["], ids=["nothing", "zeros", "cut"])
 def test_a_forged_part_with_sound_hashes_is_refused_by_name(whole: Path, tmp_path: Path, content: bytes) -> None:
     for name in artefacts.read(whole).names:
         path = shutil.copytree(whole, tmp_path / "copy")
