@@ -109,7 +109,7 @@ class Keys:
         days = None if old.expires is None else (old.expires - old.created) / 86_400_000_000
         secret = self.create(old.scopes, days)
         end = _now() + round(keep_hours * 3_600_000_000)
-        self.store.revoke_key(key_id)
+        self.store.revoke_key(old.key_id)
         if keep_hours > 0:
             self.store.add_key(replace(old, expires=end if old.expires is None else min(end, old.expires)))
         self.refresh()
@@ -117,8 +117,7 @@ class Keys:
 
     def revoke(self, key_id: str) -> None:
         """End a key at once. Raises ``KeyUnknown``."""
-        self._row(key_id)
-        self.store.revoke_key(key_id)
+        self.store.revoke_key(self._row(key_id).key_id)
         self.refresh()
 
     def rows(self) -> list[KeyRow]:
@@ -152,6 +151,8 @@ class Keys:
 
     def _row(self, key_id: str) -> KeyRow:
         self.refresh()
+        if key_id.startswith("segue_"):  # a whole key: its secret belongs in no message
+            key_id = key_id.split("_", 2)[1]
         if key_id not in self._rows:
             raise KeyUnknown(key_id=key_id, hint=nearest(key_id, self._rows))
         return self._rows[key_id]
