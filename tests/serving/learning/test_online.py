@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 import segue
 from segue.data.histories import Histories
-from segue.errors import NothingToUndo, OnlineUnknown
+from segue.errors import NothingToUndo, OnlineUnknown, StoreUnavailable
 from segue.serving.learning.feedback import FeedbackConfig
 from segue.serving.learning.online import Acts, Online, OnlineConfig
 from segue.serving.learning.steps import StepConfig
@@ -198,6 +199,51 @@ def test_an_event_waits_for_its_list_and_is_then_learnt_as_ever(model: Model) ->
     assert same(online, run(model, EVENTS, LISTS))
     hasty = run(model, EVENTS, {})
     assert not same(hasty, online)
+
+
+def test_a_batch_whose_lists_cannot_be_looked_up_waits_and_is_then_learnt_as_ever(model: Model) -> None:
+    away = False
+
+    def find(name: str) -> ServedList | None:
+        if away:
+            raise StoreUnavailable(url="sqlite:///shop.db", reason="away")
+        return LISTS.get(name)
+
+    online = Online(config(), find)
+    online.adopt(model)
+    online.feed(EVENTS[:40])
+    away = True
+    for start in range(40, 100, 10):
+        with contextlib.suppress(StoreUnavailable):
+            online.feed(EVENTS[start : start + 10])
+    assert online.report("shop")["batches"] < 100 // 8
+    away = False
+    online.feed(EVENTS[100:])
+    assert same(online, run(model, EVENTS, LISTS))
+
+
+def test_what_is_held_of_people_and_lists_is_bounded(model: Model) -> None:
+    small = FeedbackConfig(batch=8, window=8, history=10, people=12)
+    lists = {f"r{n}": _listed(["i1", "i2"]) for n in range(1_000)}
+    events = [_event(n + 1, f"e{n}", f"u{n % 7 * (n % 50)}", "i1", n, "view", f"r{n}") for n in range(1_000)]
+    online = run(model, events, lists, settings=OnlineConfig(on=True, feedback=small))
+    feedback = online._learners["shop"].feedback
+    assert len(feedback._trails) == 12
+    assert max(len(trail) for trail in feedback._trails.values()) == 10
+    assert len(feedback._closed) <= 8 * 12
+    assert len(feedback._open) <= 8 * 3
+    again = run(model, events, lists, range(0, 1_000, 37), settings=OnlineConfig(on=True, feedback=small))
+    assert same(online, again)
+
+
+def test_a_list_is_judged_once_though_it_is_named_again_soon_after(model: Model) -> None:
+    lists = {"r": _listed(["i1", "i2"])}
+    once = [_event(1, "a", "u1", "i2", 1, "impression", "r")]
+    idle = [_event(2 + n, f"x{n}", "u1", "unknown", 1) for n in range(60)]
+    late = [_event(100, "b", "u1", "i2", 1, "impression", "r")]
+    more = [_event(101 + n, f"y{n}", "u1", "unknown", 1) for n in range(60)]
+    judged = run(model, [*once, *idle, *late, *more], lists).report("shop")["tested"]
+    assert judged == run(model, [*once, *idle], lists).report("shop")["tested"] == 1
 
 
 def test_what_has_become_popular_rises(model: Model) -> None:

@@ -254,8 +254,8 @@ class Online:
             learner.waiting.append(event)
         settled = time.time_ns() // 1_000 - round(self.config.settle * 1e6)
         while len(learner.waiting) >= size and learner.waiting[size - 1].received <= settled:
-            batch, learner.waiting = learner.waiting[:size], learner.waiting[size:]
-            self._learn(name, learner, batch)
+            self._learn(name, learner, learner.waiting[:size])  # where the store is away, they wait on
+            learner.waiting = learner.waiting[size:]
         _publish(learner)
 
     def _learn(self, name: str, learner: _Learner, batch: Sequence[StoredEvent]) -> None:
