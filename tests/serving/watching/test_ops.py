@@ -139,6 +139,8 @@ def test_the_dashboard_can_be_imported_into_any_grafana() -> None:
 
 def test_every_built_in_alert_has_a_rule_of_prometheus(scraped: dict[str, dict[str, set[str]]]) -> None:
     assert len(rules()) >= len(RULES) + len(RAISED)
+    text = " ".join(rule["expr"] for rule in rules())
+    assert [name for name in RAISED if f'segue_alert{{alert="{name}"}} == 1' not in text] == []
     assert {rule["labels"]["severity"] for rule in rules()} <= {"warning", "critical"}
     assert all(re.fullmatch(r"\d+[smh]", rule.get("for", "0s")) for rule in rules())
     assert len({rule["alert"] for rule in rules()}) == len(rules())
