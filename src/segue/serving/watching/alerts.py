@@ -183,8 +183,10 @@ class Alerts:
                 self._change(name, not on, value, limit, detail)
 
     def raise_alert(self, name: str, detail: str = "") -> None:
-        """Something happened that somebody should see; it stays until it is cleared, and is told anew where the detail is
-        another one."""
+        """Something happened that somebody should see; it stays until it is cleared.
+
+        It is told anew where it is on with another detail.
+        """
         self._change(name, True, None, None, detail)
 
     def clear(self, name: str, detail: str = "") -> None:
