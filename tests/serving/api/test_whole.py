@@ -53,6 +53,36 @@ def test_models_are_told_apart_and_changed(client: TestClient) -> None:
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "V060")
 
 
+def test_a_model_is_added_to_an_a_b_test_and_answers_its_share(
+    client: TestClient, habits: segue.PatternRecommender, tmp_path: Path
+) -> None:
+    habits.save(tmp_path / "shop-b")
+    asked = {"path": str(tmp_path / "shop-b"), "role": "active", "weight": 3}
+    added = client.post("/v1/models", json=asked)
+    assert added.status_code == 201
+    assert [(each["name"], each["role"]) for each in added.json()["models"]] == [("shop", "active"), ("shop-b", "active")]
+    end = time.monotonic() + 5
+    while not all(each["loaded"] for each in client.get("/v1/models").json()["models"]) and time.monotonic() < end:
+        time.sleep(0.02)
+    names = [client.get(f"/v1/recommend/person-{n}").json()["model"] for n in range(60)]
+    assert 30 < names.count("shop-b") < 60
+    again = client.post("/v1/models", json={**asked, "path": str(tmp_path / "shop"), "name": "shop-b"})
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "V061")
+    assert str(tmp_path) not in again.text
+
+
+def test_what_is_no_artefact_is_no_model_and_no_place_on_the_disk_is_told(client: TestClient, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for path in ("folder", "nothing", "events.db", "x" * 900):
+        answer = client.post("/v1/models", json={"path": str(tmp_path / path)})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "A001")
+        assert path in answer.text
+        assert str(tmp_path) not in answer.text
+    bad = client.post("/v1/models", json={"path": str(tmp_path / "shop"), "name": "a/b"})
+    assert (bad.status_code, bad.json()["error"]["code"]) == (422, "V069")
+    assert len(client.get("/v1/models").json()["models"]) == 1
+
+
 def test_the_service_counts_what_it_answers(client: TestClient) -> None:
     client.get("/v1/recommend/u1")
     client.get("/v1/recommend/u1?k=0")

@@ -12,7 +12,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segue.errors import ArtefactCorrupt, ArtefactNotFound, ModelNeedsTorch, NoModelServes
+from segue.artefacts import writing
+from segue.errors import (
+    ArtefactCorrupt,
+    ArtefactForeign,
+    ArtefactNotFound,
+    ModelNameBad,
+    ModelNeedsTorch,
+    NoModelServes,
+)
 from segue.serving.models import served as served_module
 from segue.serving.models.models import REFUSED, Models, ModelsSettings, share_of
 from segue.serving.models.served import Served
@@ -264,6 +272,29 @@ def test_a_model_whose_library_is_not_installed_says_how_to_serve_it(models, art
     monkeypatch.setattr(served_module, "load", load)
     with pytest.raises(ModelNeedsTorch, match=r"needs torch.*segue export"):
         Served.load(models.registry.rows()[0])
+
+
+def test_what_is_no_recommender_or_has_no_proper_name_is_not_registered(models, artefacts, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ArtefactNotFound):
+        models.add(tmp_path / "empty")
+    with writing(tmp_path / "other", "Notes"):
+        pass
+    with pytest.raises(ArtefactForeign, match="'Notes', not recommender"):
+        models.add(tmp_path / "other")
+    for name in ("a/b", "(update)", " ", "..", "a\nb"):
+        with pytest.raises(ModelNameBad):
+            models.add(artefacts[1], name=name)
+    assert [row.name for row in models.registry.rows()] == ["m0"]
+
+
+def test_a_model_that_is_added_again_keeps_what_is_known_of_it_and_takes_the_role(models, artefacts):
+    models.add(artefacts[1])
+    models.activate("m1")
+    before = models.registry.row("m1")
+    assert models.add(artefacts[1], role="active", weight=3.0) == "m1"
+    after = models.registry.row("m1")
+    assert (after.created, after.document, after.weight) == (before.created, before.document, 3.0)
 
 
 # -- items that come between updates -----------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from segue.config import Config
 from segue.errors import ArtefactCorrupt, ArtefactForeign, ArtefactNotFound, NoModelServes, SegueError
 from segue.recommenders.forgetting import forget_user
 from segue.serving.models.lease import Lease
-from segue.serving.models.registry import ModelStore, Registry, Role, added, arm_of, root_of, row_of, sourced, with_role
+from segue.serving.models.registry import ModelStore, Registry, Role, arm_of, checked, joined, root_of, row_of, sourced
 from segue.serving.models.served import Served
 from segue.serving.store.rows import ModelRow
 
@@ -166,11 +166,12 @@ class Models:
     ) -> str:
         """Register an artefact that is whole; gives its name (default: that of its directory).
 
-        Raises ``ArtefactError``, ``ModelNameTaken``.
+        One that is registered by that name already keeps what is known of it, and takes the role.
+
+        Raises ``ArtefactError``, ``ModelNameBad``, ``ModelNameTaken``, and what ``Registry.set_role`` raises.
         """
-        artefacts.read(path)
-        row = row_of(path, name, source=source)
-        self.registry.change(lambda rows: with_role(added(rows, row), row.name, role, weight))
+        row = checked(path, name, source)
+        self.registry.change(lambda rows: joined(rows, row, role, weight))
         self.wake()
         return row.name
 
