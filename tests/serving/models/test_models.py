@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import shutil
 import threading
 import time
@@ -375,12 +376,19 @@ def until(condition, seconds=10.0):
         time.sleep(0.005)
 
 
-def test_a_thread_follows_the_store_within_a_second_and_outlives_its_absence(models, shelf, artefacts):
+def test_a_thread_follows_the_store_within_a_second_and_outlives_its_absence(models, shelf, artefacts, caplog):
+    caplog.set_level(logging.INFO)
     models.start()
     try:
-        newest = shelf.newest
-        shelf.newest = lambda: 1 / 0  # the store is away
-        time.sleep(0.3)
+        newest, looks = shelf.newest, []
+
+        def away():
+            looks.append(1)
+            return 1 / 0
+
+        shelf.newest = away
+        models.wake()
+        until(lambda: len(looks) >= 3)
         shelf.newest = newest
         shelf.put_items([{"item_id": "80", "title": "New"}])
         began = time.monotonic()
@@ -389,6 +397,8 @@ def test_a_thread_follows_the_store_within_a_second_and_outlives_its_absence(mod
         models.activate("m1")
         until(lambda: models.choose().name == "m1")
         assert time.monotonic() - began < 2.0  # two changes
+        said = [record.getMessage() for record in caplog.records if "followed" in record.getMessage()]
+        assert said == ["models: the store could not be followed", "models: the store is followed again"]
     finally:
         models.stop()
 

@@ -272,6 +272,7 @@ class Models:
     def _follow(self) -> None:
         # At the priority of requests: a thread that gives way to other processes would do so with the lock of the
         # interpreter in its hands, and requests would wait for it (half a second, on a busy machine).
+        failed: type[Exception] | None = None
         while not self._ended.is_set():
             self._woken.wait(self.settings.poll_ms / 1_000)
             self._woken.clear()
@@ -283,8 +284,13 @@ class Models:
                 if now != self._seen or self._refused:
                     self.refresh()
                     self._seen = now
-            except Exception:  # noqa: BLE001 - an unreachable store is no reason to stop; the next look may find it
-                _log.exception("models: the store could not be followed")
+                if failed is not None:
+                    failed = None
+                    _log.info("models: the store is followed again")
+            except Exception as error:  # noqa: BLE001 - an unreachable store is no reason to stop
+                if failed is not type(error):  # five times a second it would say the same
+                    failed = type(error)
+                    _log.exception("models: the store could not be followed")
 
     def _bring(self, row: ModelRow) -> None:
         """Load the artefact of a row, unless it is there, or was refused a moment ago."""
