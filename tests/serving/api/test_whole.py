@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import segue
+from segue.errors import ConfigValue
 from segue.serving.app import create_app
 from segue.serving.building import build
 from segue.serving.settings import ServiceSettings
@@ -51,6 +52,26 @@ def test_models_are_told_apart_and_changed(client: TestClient) -> None:
     unknown = client.post("/v1/models/nothing/activate")
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "V068")
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "V060")
+
+
+def test_one_setting_says_what_an_impression_is_called(habits: segue.PatternRecommender, tmp_path: Path) -> None:
+    habits.save(tmp_path / "shop")
+    groups = {
+        "store": {"url": f"sqlite:///{tmp_path}/events.db"},
+        "feedback": {"impression": ["seen"]},
+        "online": {"on": True},
+        "schedule": {"events": 1_000_000},
+    }
+    service = build(tmp_path / "shop", ServiceSettings.grouped(groups))
+    with TestClient(create_app(service), "http://localhost") as client:
+        for action in ("seen", "view"):
+            event = {"event_id": action, "user_id": "new", "item_id": "i4", "action": action}
+            assert client.post("/v1/events", json=event).status_code == 201
+        assert client.get("/v1/recommend/new").json()["history_length"] == 1
+        assert service.online.config.feedback.impressions == ("seen",)
+        assert service.schedule._shown == ("seen",)
+    with pytest.raises(ConfigValue, match=r"feedback\.impression"):
+        ServiceSettings.grouped({"online": {"feedback": {"impressions": ["seen"]}}})
 
 
 def test_a_model_is_added_to_an_a_b_test_and_answers_its_share(

@@ -109,6 +109,16 @@ def test_what_was_shown_is_not_what_somebody_did(store, shop, parts):
     assert update(store, shop, FEW).state == "nothing"
 
 
+def test_what_says_that_something_was_shown_may_have_another_name(store, shop, parts, tmp_path):
+    Models.open(store, shop)
+    store.append(recorded(parts[1], "seen"))
+    assert update(store, shop, UpdateSettings(users=20, impression=("seen",))).state == "nothing"
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    done = command("update", shop, "--store", url, "--impression", "shown", "--impression", "seen", "-q")
+    assert "Nothing to learn" in done.stdout
+    assert update(store, shop, FEW).state == "activated"  # with the usual name they are what somebody did
+
+
 def test_fewer_events_than_wanted_are_left_for_later(store, shop, parts):
     Models.open(store, shop)
     store.append(recorded(parts[1].head(10)))
