@@ -11,8 +11,10 @@ import weakref
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
+import segue
 from segue.artefacts import writing
 from segue.errors import (
     ArtefactCorrupt,
@@ -334,6 +336,27 @@ def test_a_row_that_cannot_be_taken_stands_in_nobodys_way(models, shelf):
     shelf.put_items([{"item_id": "no number", "title": "a"}, {"item_id": "78", "title": "b"}])
     models.refresh()
     assert knows(models.choose(), 78)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("inference failed"), KeyError("title"), pl.exceptions.PanicException()])
+def test_an_item_that_breaks_a_model_keeps_no_other_item_and_no_other_model_away(
+    models, shelf, artefacts, monkeypatch, error
+):
+    grow = segue.Popular._grow
+
+    def breaks(self, growth):
+        if "poison" in growth.told_items["title"].to_list():
+            raise error
+        grow(self, growth)
+
+    monkeypatch.setattr(segue.Popular, "_grow", breaks)
+    shelf.put_items([{"item_id": "78", "title": "a"}, {"item_id": "79", "title": "poison"}])
+    models.add(artefacts[1])
+    models.activate("m1")
+    models.refresh()
+    assert models.choose().name == "m1"
+    assert knows(models.choose(), 78)
+    assert not knows(models.choose(), 79)
 
 
 def test_a_model_that_cannot_grow_goes_on_as_it_is(models, shelf, artefacts, monkeypatch):
