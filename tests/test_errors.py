@@ -114,6 +114,7 @@ CODES = {
     "V066": "UpdateRunning",
     "V067": "UpdateUnclear",
     "V068": "ModelInUse",
+    "V069": "ModelNameBad",
     "V072": "OnlineUnknown",
     "V073": "NothingToUndo",
     "V074": "EstimateImpossible",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from segue import artefacts
 from segue.data.histories import Histories
 from segue.recommenders.base import Recommender
 from segue.serving.answers.answers import Answers
@@ -130,6 +131,9 @@ class FakeModels:
             return SimpleNamespace(row=row, loaded=True, refused=None)
 
         return [info(each, "active") for each in self.active] + [info(each, "shadow") for each in self.behind]
+
+    def add(self, path: str, name: str | None, role: str, weight: float) -> None:
+        artefacts.read(path)
 
     def activate(self, name: str) -> None:
         self.active = [each for each in self.active if each.name == name]

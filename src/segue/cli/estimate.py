@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
-from segue.cli.shared import console
+from segue.cli.shared import Impressions, console
 
 
 def estimate(
-    store: Annotated[str, typer.Option(help="Event store, such as sqlite:///shop.db.", show_default=False)],
+    store: Annotated[
+        str,
+        typer.Option(envvar="SEGUE_STORE", help="Event store, such as sqlite:///shop.db.", show_default=False),
+    ],
     model: Annotated[Path, typer.Option(help="Directory of the other model.", show_default=False)],
     settings: Annotated[
         list[str] | None,
@@ -20,6 +23,7 @@ def estimate(
             "--set", help="key=value: by, clip, seed; of its lists method, share, temperature, ...", show_default=False
         ),
     ] = None,
+    impression: Impressions = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """The click rate another model would have had, from lists that were served with exploration.
@@ -44,9 +48,11 @@ def estimate(
     # What the other model is without a word about it: its best items as they are.
     policy = ExploreConfig.parse({"share": 0.0, **chosen}, owner="estimate")
     config = EstimateConfig.parse(own, owner="estimate")
+    shown = ["impression"] if impression is None else [name for name in impression if name]
     opened = Store.open(store, migrate=False)
     try:
-        views, notes = views_of(opened, State(opened), load(model), policy)
+        state = State(opened, without=shown)
+        views, notes = views_of(opened, state, load(model), policy, shown=shown)
         found = estimated(views, config, notes)
     finally:
         opened.close()

@@ -62,8 +62,8 @@ for module in (
 ):
     verb = module.__name__.rpartition(".")[2]
     app.command(verb.replace("_", "-"), no_args_is_help=True)(getattr(module, verb))
-app.command()(models.models)  # their store may stand in the environment
-app.command()(rollback.rollback)
+app.command()(rollback.rollback)  # its store may stand in the environment
+app.add_typer(models.models, name="models")
 app.add_typer(keys.keys, name="keys")
 
 

@@ -1,9 +1,12 @@
-"""``segue models``: the models of a service, what each is for, and what its update was worth."""
+"""``segue models``: the models of a service, what each is for, and what its update was worth; and more of them."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import polars as pl
 import typer
@@ -11,27 +14,90 @@ import typer
 from segue.cli.shared import console, print_frame
 
 if TYPE_CHECKING:
+    from segue.serving.store import Store
     from segue.serving.store.rows import ModelRow
 
+StoreUrl = Annotated[
+    str,
+    typer.Option("--store", envvar="SEGUE_STORE", help="The store, such as sqlite:///shop.db.", show_default=False),
+]
 
-def models(
+models = typer.Typer(
+    invoke_without_command=True,
+    rich_markup_mode="rich",
+    help="List the models of a service, or add one; running services follow within a second.\n\n"
+    "[bold]Example[/bold]  segue models --store sqlite:///shop.db",
+)
+
+
+@models.callback()
+def _all(
+    context: typer.Context,
     store: Annotated[
-        str,
-        typer.Option(envvar="SEGUE_STORE", help="The store, such as sqlite:///shop.db.", show_default=False),
-    ],
+        str | None,
+        typer.Option("--store", envvar="SEGUE_STORE", help="As of: segue models list.", show_default=False),
+    ] = None,
 ) -> None:
-    """List the models of a service, the oldest first.
+    if context.invoked_subcommand is not None:
+        return
+    if store is None:
+        raise typer.BadParameter("it is missing, and so is SEGUE_STORE", param_hint="--store")
+    list_(store)
 
-    [bold]Example[/bold]  segue models --store sqlite:///shop.db
+
+@models.command("list")
+def list_(store: StoreUrl) -> None:
+    """List the models, the oldest first."""
+    with _opened(store) as opened:
+        _show(opened)
+
+
+@models.command(no_args_is_help=True)
+def add(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="What segue train or segue export saved.", show_default=False)
+    ],
+    store: StoreUrl,
+    role: Annotated[
+        Literal["active", "shadow", "waiting"],
+        typer.Option(help="Answer beside the others, be asked and not shown, or rest."),
+    ] = "waiting",
+    weight: Annotated[float, typer.Option(min=0, help="Share of the users, relative to other active models.")] = 1.0,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What answers say gave them.  [default: that of the directory]", show_default=False),
+    ] = None,
+) -> None:
+    """Register a model, for an A/B test (active), a trial in the shadow, or to be activated later.
+
+    [bold]Examples[/bold]
+
+    segue models add models/shop-b --store sqlite:///shop.db --role active --weight 0.25
+
+    segue models add models/shop-c --store sqlite:///shop.db --role shadow
     """
-    from segue.serving.models.registry import Registry
+    from segue.serving.models.models import Models
+
+    with _opened(store) as opened:
+        Models(opened).add(directory, name, role, weight)
+        _show(opened)
+
+
+@contextlib.contextmanager
+def _opened(url: str) -> Iterator[Store]:
     from segue.serving.store import Store
 
-    opened = Store.open(store)
+    opened = Store.open(url)
     try:
-        rows = Registry(opened).rows()
+        yield opened
     finally:
         opened.close()
+
+
+def _show(store: Store) -> None:
+    from segue.serving.models.registry import Registry
+
+    rows = Registry(store).rows()
     if not rows:
         console.print("No model is registered. The first is by: segue serve DIR --store URL", highlight=False)
         return

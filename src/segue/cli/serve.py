@@ -58,6 +58,7 @@ def serve(
             from segue.serving.settings import ServiceSettings
         except ModuleNotFoundError as error:
             raise ExtraMissing(what="segue serve", package=error.name, extra="serve") from None
+        write_lines()  # before anything can fail
         assignments = [*(settings or []), *([] if store is None else [f"store.url={json.dumps(store)}"])]
         read = ServiceSettings.read(config, assignments)
         service = build(model, read)
@@ -74,7 +75,6 @@ def serve(
     def drain() -> None:
         service.draining = True
 
-    write_lines()
     open_to_all = service.keys.open
     code = run(app, host, port, read.connections, open_to_all=open_to_all, on_ready=ready, on_drain=drain)
     raise typer.Exit(code)

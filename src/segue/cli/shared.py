@@ -20,6 +20,14 @@ from segue.errors import ConfigSet
 console = Console()
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+Impressions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--impression",
+        help="An action that says an item was shown, not taken; may be given again.  [default: impression]",
+        show_default=False,
+    ),
+]
 Columns = Annotated[
     str | None, typer.Option(help="Your column names: user_id=uid,item_id=sku,timestamp=time.", show_default=False)
 ]

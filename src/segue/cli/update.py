@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from segue.cli.shared import Columns, Model, Quiet, column_map, console
+from segue.cli.shared import Columns, Impressions, Model, Quiet, column_map, console
 
 if TYPE_CHECKING:
     from segue.serving.learning.update import Outcome
@@ -32,6 +32,7 @@ def update(
     keep: Annotated[int, typer.Option(help="Models that updates made and that are kept.", min=1)] = 3,
     users: Annotated[int, typer.Option(help="Judge by at least so many people.", min=2)] = 100,
     tolerance: Annotated[float, typer.Option(help="Share of a mean that may be lost.", min=0)] = 0.05,
+    impression: Impressions = None,
     always: Annotated[
         bool, typer.Option("--always/--if-not-worse", help="Activate it even where it is worse, or cannot be judged.")
     ] = False,
@@ -70,7 +71,9 @@ def update(
         name for name, given in (("--out", out), ("--items", items), ("--columns", columns)) if given is not None
     ]:
         raise UpdateUnclear(reason=f"{beside[0]} belongs to a file of events")
-    limits = {"min_events": min_events, "keep": keep, "users": users, "tolerance": tolerance}
+    limits: dict[str, Any] = {"min_events": min_events, "keep": keep, "users": users, "tolerance": tolerance}
+    if impression is not None:
+        limits["impression"] = [name for name in impression if name]
     _from_store(model, store, limits, always, export, json, chosen, quiet)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,6 +76,7 @@ class Export:
         text_cosine: mean cosine between the vectors that the trained and the exported language model give the texts of
             items; None without one.
         search: how the index answers beside exact search; None without one.
+        config: as asked for.
     """
 
     model: Recommender
@@ -85,6 +86,7 @@ class Export:
     tried: tuple[dict[str, Any], ...] = ()
     text_cosine: float | None = None
     search: Search | None = None
+    config: ExportConfig = field(default_factory=ExportConfig)
 
     def report(self) -> dict[str, Any]:
         """As it stands in ``model.report["export"]``."""
@@ -97,6 +99,7 @@ class Export:
             "tried": list(self.tried),
             "text_cosine": self.text_cosine,
             "search": None if self.search is None else asdict(self.search),
+            "config": self.config.model_dump(),
         }
 
 
@@ -138,7 +141,7 @@ def exported(trained: Recommender, questions: Questions, config: ExportConfig) -
     model = _with(trained, iter(parts))
     told = {"torch fp32": figures(trained, questions, before), "onnx fp32": figures(model, questions, before)}
     _refuse_worse(told["torch fp32"], told["onnx fp32"], config, "fp32")
-    found = Export(model, (len(before), questions.asked_of), told)
+    found = Export(model, (len(before), questions.asked_of), told, config=config)
     if config.precision == "int8":
         parts = [with_smaller_language(part, config.least_cosine) for part in parts]
         found = _smaller(replace(found, model=_with(trained, iter(parts))), questions, before, config)

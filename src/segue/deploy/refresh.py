@@ -1,4 +1,4 @@
-"""Exporting a model again after an update, as its export was before: its numbers, and how it searches."""
+"""Exporting a model again after an update, as its export was before: by the same settings and limits."""
 
 from __future__ import annotations
 
@@ -15,15 +15,24 @@ def export_as(trained: Path, out: Path, like: Path) -> None:
     Args:
         trained: the artefact of the update.
         out: the directory to write.
-        like: the export of the model before; its precision and its search are taken.
+        like: the export of the model before; its precision, its search, its limits and whether it reads text are taken.
 
     Raises what ``deploy.export`` raises; nothing is written then.
     """
     from segue.deploy.export import ExportConfig, export
 
-    config = artefacts.read(like).manifest["config"]
+    export(trained, out, ExportConfig.parse(settings_of(artefacts.read(like))))
+
+
+def settings_of(exported: artefacts.Reader) -> dict[str, Any]:
+    """The settings that an export was made by; of an older one what can be told from the model."""
+    report = exported.document("facts")["report"]
+    kept: dict[str, Any] | None = report.get("export", {}).get("config")
+    if kept is not None:
+        return kept
+    config = exported.manifest["config"]
     search = {name: config[name] for name in ("search", "candidates") if name in config}
-    export(trained, out, ExportConfig.parse({"precision": precision_of(config), **search}))
+    return {"precision": precision_of(config), **search}
 
 
 def precision_of(config: Mapping[str, Any]) -> str:

@@ -73,6 +73,13 @@ class ModelInUse(LearningError):
     remedy = "Activate another one first."
 
 
+class ModelNameBad(LearningError):
+    code = "V069"
+    status = 422
+    template = "No model can be called {name!r}."
+    remedy = "Give a name of letters, digits, spaces and . @ + - _ that begins with a letter or digit, up to 200."
+
+
 class OnlineUnknown(LearningError):
     code = "V072"
     status = 404

@@ -56,18 +56,19 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
         models=newest["models"],
         poll_s=settings.store.poll_s,
     )
-    kept = settings.store
+    kept, shown = settings.store, settings.feedback.impression
     writer = Writer(store, queue=kept.queue, batch=kept.batch, deadline_s=kept.deadline_s)
     writer.wake = follower.wake
     follower.subscribe_items(models.wake)
     follower.subscribe_models(models.wake)
     online = steering = None
     if settings.online.on:
-        online = Online(settings.online, store.served, alarm)
+        learns = settings.online.feedback.model_copy(update={"impressions": shown})
+        online = Online(settings.online.model_copy(update={"feedback": learns}), store.served, alarm)
         steering = Steering(online, models, store)
         follower.subscribe(online.feed)
         follower.subscribe_models(steering.follow)
-    state = State(store, settings.state.newest, settings.state.without)
+    state = State(store, settings.state.newest, shown)
     explorer = Explorer(settings.explore) if settings.explore.on else None
     answers = Answers(models, state, writer.log, online=online, explorer=explorer, config=settings.answers)
     return Service(
@@ -83,5 +84,5 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
         watch=watch,
         online=online,
         steering=steering,
-        schedule=Schedule(store, kept.url, settings.schedule, alarm) if settings.schedule.on else None,
+        schedule=Schedule(store, kept.url, settings.schedule, alarm, shown=shown) if settings.schedule.on else None,
     )

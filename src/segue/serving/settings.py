@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import model_validator
+
 from segue.config import Config, parse_assignments, read_toml
 from segue.errors import ConfigSet
 from segue.serving.answers.exploration import ExploreConfig
@@ -63,6 +65,12 @@ class ServiceSettings(Config):
     """Limits that raise an alert, and who is told."""
     page: PageSettings = PageSettings()
     """Whether there is a web page."""
+
+    @model_validator(mode="after")
+    def _one_word_for_what_was_shown(self) -> Self:
+        if "impressions" in self.online.feedback.model_fields_set:
+            raise ValueError("what an impression is called is said once, by feedback.impression")
+        return self
 
     @classmethod
     def read(cls, path: str | Path | None = None, assignments: Iterable[str] = ()) -> Self:

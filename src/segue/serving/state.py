@@ -26,8 +26,6 @@ class StateConfig(Config):
 
     newest: int = Field(500, ge=1)
     """Events of a history at most."""
-    without: tuple[str, ...] = ("impression",)
-    """Actions that are no history: what was shown is not what was done."""
 
 
 class Serves(Protocol):

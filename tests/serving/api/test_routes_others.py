@@ -75,6 +75,7 @@ def test_models_are_listed_activated_and_changed(client: TestClient, service: Se
     (model,) = client.get("/v1/models").json()["models"]
     assert (model["name"], model["role"], model["loaded"]) == ("model-1", "active", True)
     assert model["created"] == "1970-01-01T00:00:00Z"
+    assert client.post("/v1/models", json={"path": "nothing"}).status_code == 422
     assert client.post("/v1/models/model-1/activate").json()["models"] == [model]
     assert client.put("/v1/models/model-1", json={"role": "shadow", "weight": 2}).status_code == 200
     assert client.post("/v1/models/roll-back").json() == {"active": ["model-1"]}

@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import segue
+from segue.errors import ConfigValue
 from segue.serving.app import create_app
 from segue.serving.building import build
 from segue.serving.settings import ServiceSettings
@@ -51,6 +52,56 @@ def test_models_are_told_apart_and_changed(client: TestClient) -> None:
     unknown = client.post("/v1/models/nothing/activate")
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "V068")
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "V060")
+
+
+def test_one_setting_says_what_an_impression_is_called(habits: segue.PatternRecommender, tmp_path: Path) -> None:
+    habits.save(tmp_path / "shop")
+    groups = {
+        "store": {"url": f"sqlite:///{tmp_path}/events.db"},
+        "feedback": {"impression": ["seen"]},
+        "online": {"on": True},
+        "schedule": {"events": 1_000_000},
+    }
+    service = build(tmp_path / "shop", ServiceSettings.grouped(groups))
+    with TestClient(create_app(service), "http://localhost") as client:
+        for action in ("seen", "view"):
+            event = {"event_id": action, "user_id": "new", "item_id": "i4", "action": action}
+            assert client.post("/v1/events", json=event).status_code == 201
+        assert client.get("/v1/recommend/new").json()["history_length"] == 1
+        assert service.online.config.feedback.impressions == ("seen",)
+        assert service.schedule._shown == ("seen",)
+    with pytest.raises(ConfigValue, match=r"feedback\.impression"):
+        ServiceSettings.grouped({"online": {"feedback": {"impressions": ["seen"]}}})
+
+
+def test_a_model_is_added_to_an_a_b_test_and_answers_its_share(
+    client: TestClient, habits: segue.PatternRecommender, tmp_path: Path
+) -> None:
+    habits.save(tmp_path / "shop-b")
+    asked = {"path": str(tmp_path / "shop-b"), "role": "active", "weight": 3}
+    added = client.post("/v1/models", json=asked)
+    assert added.status_code == 201
+    assert [(each["name"], each["role"]) for each in added.json()["models"]] == [("shop", "active"), ("shop-b", "active")]
+    end = time.monotonic() + 5
+    while not all(each["loaded"] for each in client.get("/v1/models").json()["models"]) and time.monotonic() < end:
+        time.sleep(0.02)
+    names = [client.get(f"/v1/recommend/person-{n}").json()["model"] for n in range(60)]
+    assert 30 < names.count("shop-b") < 60
+    again = client.post("/v1/models", json={**asked, "path": str(tmp_path / "shop"), "name": "shop-b"})
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "V061")
+    assert str(tmp_path) not in again.text
+
+
+def test_what_is_no_artefact_is_no_model_and_no_place_on_the_disk_is_told(client: TestClient, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for path in ("folder", "nothing", "events.db", "x" * 900):
+        answer = client.post("/v1/models", json={"path": str(tmp_path / path)})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "A001")
+        assert path in answer.text
+        assert str(tmp_path) not in answer.text
+    bad = client.post("/v1/models", json={"path": str(tmp_path / "shop"), "name": "a/b"})
+    assert (bad.status_code, bad.json()["error"]["code"]) == (422, "V069")
+    assert len(client.get("/v1/models").json()["models"]) == 1
 
 
 def test_the_service_counts_what_it_answers(client: TestClient) -> None:

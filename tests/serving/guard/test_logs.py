@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import logging
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,14 @@ from tests.serving.guard.shop import KeysInMemory, client, guarded
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
     """What is logged, as it is written."""
-    loggers = [logging.getLogger(name) for name in ("segue", "uvicorn")]
+    names = (None, "segue", "uvicorn", "uvicorn.access", "uvicorn.error", "nicegui")
+    loggers = [logging.getLogger(name) for name in names]
     before = [(each.level, each.handlers, each.propagate) for each in loggers]
+    hook = threading.excepthook
     stream = io.StringIO()
     write_lines(stream)
     yield stream
+    threading.excepthook = hook
     for each, (level, handlers, propagate) in zip(loggers, before, strict=True):
         each.setLevel(level)
         each.handlers, each.propagate = handlers, propagate
@@ -94,6 +99,43 @@ def test_what_nobody_foresaw_is_logged_by_its_place_and_not_by_its_words(lines: 
     assert any("broken" in place for place in line["where"])
     assert "confidential" not in lines.getvalue()
     assert "shop.py" not in answer.text
+
+
+def test_an_exception_in_another_library_or_thread_is_a_line_without_its_words(
+    lines: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def forgotten() -> None:
+        async def fails() -> None:
+            raise ValueError("anna was here")
+
+        failing = asyncio.ensure_future(fails())
+        await asyncio.sleep(0)
+        del failing
+
+    asyncio.run(forgotten())
+    gc.collect()
+    try:
+        raise KeyError("anna again")
+    except KeyError as error:
+        logging.getLogger("nicegui").exception(error)  # noqa: TRY401 - as that library does
+        logging.getLogger("some.library").exception("no room for %s", "'anna'")
+
+    def ends() -> None:
+        raise LookupError("anna once more")
+
+    thread = threading.Thread(target=ends)
+    thread.start()
+    thread.join()
+    told = [json.loads(text) for text in lines.getvalue().splitlines()]
+    assert [(line["logger"], line["failed"]) for line in told] == [
+        ("asyncio", "ValueError"),
+        ("nicegui", "KeyError"),
+        ("some.library", "KeyError"),
+        ("segue.serving", "LookupError"),
+    ]
+    assert told[0]["message"] == "Task exception was never retrieved"
+    assert "anna" not in lines.getvalue()
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_line_stays_one_line_whatever_a_message_holds() -> None:

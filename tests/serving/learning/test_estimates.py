@@ -254,5 +254,6 @@ def test_the_verb_prints_figures_and_json(
     assert run.exit_code == 0, run.output
     assert "SNIPS" in run.output
     assert f"{LISTS:,} lists" in run.output
-    run = CliRunner().invoke(app, ["estimate", "--store", url, "--model", str(where), "--json", "--set", "by=cascade"])
+    more = ["--json", "--set", "by=cascade", "--impression", "impression"]
+    run = CliRunner().invoke(app, ["estimate", "--model", str(where), *more], env={"SEGUE_STORE": url})
     assert json.loads(run.output)["lists"] == LISTS

@@ -179,6 +179,14 @@ def test_the_password_of_the_store_is_in_no_argument_and_in_no_log(store, shop, 
     assert SECRET not in caplog.text + str(state) + str(schedule._alarm.now)
 
 
+@pytest.mark.parametrize(("shown", "told"), [(("seen", "shown"), ["seen", "shown"]), ((), [""])])
+def test_an_update_is_told_what_an_impression_is_called(store, url, shop, shown, told):
+    print_them = "import sys; print([b for a, b in zip(sys.argv, sys.argv[1:]) if a == '--impression'])"
+    schedule = Schedule(store, url, ScheduleConfig(events=1), Alarms(), script(print_them), shown)
+    schedule._run(str(shop))
+    assert schedule.state().tail[-1] == str(told)
+
+
 def test_a_service_that_ends_ends_its_update(store, url, shop):
     store.append(events(3))
     schedule = scheduled(store, url, "import time; print('at work', flush=True); time.sleep(60)")

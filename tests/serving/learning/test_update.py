@@ -109,6 +109,16 @@ def test_what_was_shown_is_not_what_somebody_did(store, shop, parts):
     assert update(store, shop, FEW).state == "nothing"
 
 
+def test_what_says_that_something_was_shown_may_have_another_name(store, shop, parts, tmp_path):
+    Models.open(store, shop)
+    store.append(recorded(parts[1], "seen"))
+    assert update(store, shop, UpdateSettings(users=20, impression=("seen",))).state == "nothing"
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    done = command("update", shop, "--store", url, "--impression", "shown", "--impression", "seen", "-q")
+    assert "Nothing to learn" in done.stdout
+    assert update(store, shop, FEW).state == "activated"  # with the usual name they are what somebody did
+
+
 def test_fewer_events_than_wanted_are_left_for_later(store, shop, parts):
     Models.open(store, shop)
     store.append(recorded(parts[1].head(10)))
@@ -347,6 +357,29 @@ def test_update_models_and_rollback_by_command(store, shop, parts, tmp_path, mon
     assert again.returncode == 0
     assert "shop goes on: fewer than 1000 people" in again.stdout
     assert "Nothing to learn" in command("update", shop, "--min-events", 10**6).stdout
+
+
+def test_a_model_is_added_by_command_for_an_a_b_test_or_in_the_shadow(store, shop, trained, tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    models = Models.open(store, shop)
+    for name in ("b", "dark"):
+        segue.load(trained).save(tmp_path / name)
+    added = command("models", "add", tmp_path / "b", "--store", url, "--role", "active", "--weight", 0.25)
+    assert added.returncode == 0, added.stderr
+    assert "0.25" in added.stdout
+    monkeypatch.setenv("SEGUE_STORE", url)
+    assert command("models", "add", tmp_path / "dark", "--role", "shadow", "--name", "trial").returncode == 0
+    for listing in (("models",), ("models", "list"), ("models", "--store", url), ("models", "list", "--store", url)):
+        listed = command(*listing).stdout
+        assert all(word in listed for word in ("shop", "b", "trial", "shadow"))
+    models.refresh()
+    assert [served.name for served in models.shadows()] == ["trial"]
+    assert {models.choose(f"u{n}").name for n in range(100)} == {"shop", "b"}
+    refused(command("models", "add", tmp_path / "none"), "A001", "none")
+    refused(command("models", "add", tmp_path / "b", "--name", "trial"), "V061", "trial")
+    monkeypatch.delenv("SEGUE_STORE")
+    missing = command("models")
+    assert (missing.returncode, "--store" in missing.stderr) == (2, True)
 
 
 def test_a_command_that_does_not_say_what_to_learn_from_is_refused(shop, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import shutil
 import threading
 import time
@@ -10,9 +11,19 @@ import weakref
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
-from segue.errors import ArtefactCorrupt, ArtefactNotFound, ModelNeedsTorch, NoModelServes
+import segue
+from segue.artefacts import writing
+from segue.errors import (
+    ArtefactCorrupt,
+    ArtefactForeign,
+    ArtefactNotFound,
+    ModelNameBad,
+    ModelNeedsTorch,
+    NoModelServes,
+)
 from segue.serving.models import served as served_module
 from segue.serving.models.models import REFUSED, Models, ModelsSettings, share_of
 from segue.serving.models.served import Served
@@ -266,6 +277,29 @@ def test_a_model_whose_library_is_not_installed_says_how_to_serve_it(models, art
         Served.load(models.registry.rows()[0])
 
 
+def test_what_is_no_recommender_or_has_no_proper_name_is_not_registered(models, artefacts, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ArtefactNotFound):
+        models.add(tmp_path / "empty")
+    with writing(tmp_path / "other", "Notes"):
+        pass
+    with pytest.raises(ArtefactForeign, match="'Notes', not recommender"):
+        models.add(tmp_path / "other")
+    for name in ("a/b", "(update)", " ", "..", "a\nb"):
+        with pytest.raises(ModelNameBad):
+            models.add(artefacts[1], name=name)
+    assert [row.name for row in models.registry.rows()] == ["m0"]
+
+
+def test_a_model_that_is_added_again_keeps_what_is_known_of_it_and_takes_the_role(models, artefacts):
+    models.add(artefacts[1])
+    models.activate("m1")
+    before = models.registry.row("m1")
+    assert models.add(artefacts[1], role="active", weight=3.0) == "m1"
+    after = models.registry.row("m1")
+    assert (after.created, after.document, after.weight) == (before.created, before.document, 3.0)
+
+
 # -- items that come between updates -----------------------------------------------------------------------------
 
 
@@ -302,6 +336,27 @@ def test_a_row_that_cannot_be_taken_stands_in_nobodys_way(models, shelf):
     shelf.put_items([{"item_id": "no number", "title": "a"}, {"item_id": "78", "title": "b"}])
     models.refresh()
     assert knows(models.choose(), 78)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("inference failed"), KeyError("title"), pl.exceptions.PanicException()])
+def test_an_item_that_breaks_a_model_keeps_no_other_item_and_no_other_model_away(
+    models, shelf, artefacts, monkeypatch, error
+):
+    grow = segue.Popular._grow
+
+    def breaks(self, growth):
+        if "poison" in growth.told_items["title"].to_list():
+            raise error
+        grow(self, growth)
+
+    monkeypatch.setattr(segue.Popular, "_grow", breaks)
+    shelf.put_items([{"item_id": "78", "title": "a"}, {"item_id": "79", "title": "poison"}])
+    models.add(artefacts[1])
+    models.activate("m1")
+    models.refresh()
+    assert models.choose().name == "m1"
+    assert knows(models.choose(), 78)
+    assert not knows(models.choose(), 79)
 
 
 def test_a_model_that_cannot_grow_goes_on_as_it_is(models, shelf, artefacts, monkeypatch):
@@ -344,12 +399,19 @@ def until(condition, seconds=10.0):
         time.sleep(0.005)
 
 
-def test_a_thread_follows_the_store_within_a_second_and_outlives_its_absence(models, shelf, artefacts):
+def test_a_thread_follows_the_store_within_a_second_and_outlives_its_absence(models, shelf, artefacts, caplog):
+    caplog.set_level(logging.INFO)
     models.start()
     try:
-        newest = shelf.newest
-        shelf.newest = lambda: 1 / 0  # the store is away
-        time.sleep(0.3)
+        newest, looks = shelf.newest, []
+
+        def away():
+            looks.append(1)
+            return 1 / 0
+
+        shelf.newest = away
+        models.wake()
+        until(lambda: len(looks) >= 3)
         shelf.newest = newest
         shelf.put_items([{"item_id": "80", "title": "New"}])
         began = time.monotonic()
@@ -358,6 +420,8 @@ def test_a_thread_follows_the_store_within_a_second_and_outlives_its_absence(mod
         models.activate("m1")
         until(lambda: models.choose().name == "m1")
         assert time.monotonic() - began < 2.0  # two changes
+        said = [record.getMessage() for record in caplog.records if "followed" in record.getMessage()]
+        assert said == ["models: the store could not be followed", "models: the store is followed again"]
     finally:
         models.stop()
 

@@ -34,6 +34,25 @@ async def all_models(request: Request) -> Response:
 
 
 @modelling.post(
+    "/models",
+    summary="Register a model",
+    status_code=201,
+    response_model=schemas_admin.ModelsOut,
+    responses=responses(409, 507),
+    dependencies=[Depends(needs("admin"))],
+)
+async def add(request: Request, body: schemas_admin.ModelIn) -> Response:
+    """An artefact on the service's disk: for an A/B test (active), a trial in the shadow, or to be activated later.
+
+    It is checked before it is registered, and loaded beside the requests; the list tells when that is done
+    (``loaded``), or why it cannot be (``refused``).
+    """
+    service = service_of(request)
+    await asyncio.to_thread(part(service, "models").add, body.path, body.name, body.role, body.weight)
+    return sent(await asyncio.to_thread(_listed, service), 201)
+
+
+@modelling.post(
     "/models/{name}/activate",
     summary="Let one model answer",
     response_model=schemas_admin.ModelsOut,

@@ -131,6 +131,24 @@ class ModelsOut(BaseModel):
     models: list[ModelOut]
 
 
+class ModelIn(Body):
+    """An artefact that is to be a model of the service."""
+
+    path: Text
+    """A directory on the disk of the service, the same for every process of it: what ``segue train`` or ``segue
+    export`` saved."""
+    name: Text | None = None
+    """What answers say gave them; by default the directory's."""
+    role: Literal["active", "shadow", "waiting"] = "waiting"
+    """Answer beside the other active ones, be asked in the background, or rest."""
+    weight: float = Field(1.0, ge=0, le=1e6)
+    """Its share of the users, relative to the other active ones."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"path": "models/shop-b", "role": "active", "weight": 0.25}]}
+    )
+
+
 class ModelChange(Body):
     """What a model is to do."""
 

@@ -2,7 +2,8 @@
 
 A line has the route's template, never the address as it was asked; no query, no header, no body. Users appear as a
 keyed hash (HMAC-SHA-256), the same for the same user as long as the key file is the same, unless the switch is off.
-An error nobody foresaw is logged by its type and the places it went through; its text may hold data, and is left out.
+An error nobody foresaw is logged by its type and the places it went through; its text may hold data, and is left out,
+whichever library logs it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import re
 import secrets
 import sys
+import threading
 import time
 import traceback
 from datetime import UTC, datetime
@@ -29,6 +31,8 @@ from segue.serving.guard.refusing import App, Message, Receive, Scope, Send, ref
 logger = logging.getLogger("segue.serving")
 # Last defence, for lines of other libraries: keys, and passwords in addresses.
 _SECRETS = re.compile(r"(segue_[0-9a-f]{8}_)[\w-]{20,}|(://[^\s:/@]*:)[^\s@]+(?=@)")
+
+_HEAD = re.compile(r"[\n(<:'\"]")
 
 
 class LogSettings(Config):
@@ -113,7 +117,7 @@ class JsonLines(logging.Formatter):
         """The line, without the text of exceptions and with secrets blotted out."""
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {"time": moment, "level": record.levelname.lower(), "logger": record.name}
-        line["message"] = record.getMessage()
+        line["message"] = _said(record)
         line |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[0] is not None:
             line |= {"failed": record.exc_info[0].__name__, "where": _places(record.exc_info[2])}
@@ -126,14 +130,34 @@ def blot(text: str) -> str:
 
 
 def write_lines(stream: TextIO | None = None, level: int = logging.INFO) -> logging.Handler:
-    """Send what the service and its HTTP server log to a stream (stderr), as lines of JSON; returns the handler."""
+    """Send what anything in this process logs to a stream (stderr), as lines of JSON; returns the handler.
+
+    Of other libraries warnings and errors are kept. What ends a thread is such a line too, and not a bare traceback.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines())
-    for name in ("segue", "uvicorn"):
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("segue").setLevel(level)
+    for name in ("segue", "uvicorn", "uvicorn.access", "uvicorn.error", "nicegui"):
         each = logging.getLogger(name)
-        each.setLevel(level if name == "segue" else logging.WARNING)
-        each.handlers, each.propagate = [handler], False
+        each.handlers, each.propagate = [], True
+    threading.excepthook = _thread_failed
     return handler
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    if failed.exc_value is not None and not isinstance(failed.exc_value, SystemExit):
+        told = type(failed.exc_value), failed.exc_value, failed.exc_traceback
+        logger.error("a thread failed", exc_info=told)
+
+
+def _said(record: logging.LogRecord) -> str:
+    """A record's message; of an exception in another library what cannot be its text, for it may hold data."""
+    if record.exc_info and not record.name.startswith("segue"):
+        return type(record.msg).__name__ if isinstance(record.msg, BaseException) else _HEAD.split(record.getMessage())[0]
+    return record.getMessage()
 
 
 def _places(trace: TracebackType | None) -> list[str]:

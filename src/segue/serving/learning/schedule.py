@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,6 +96,7 @@ class Schedule:
         config: when, and how.
         alarm: told ``update_failed``, and when that is over.
         command: what is run; the directory and options of ``segue update`` are put behind it.
+        shown: actions that say that an item was shown, not taken.
     """
 
     def __init__(
@@ -105,8 +106,10 @@ class Schedule:
         config: ScheduleConfig,
         alarm: Alarm | None = None,
         command: Sequence[str] = (sys.executable, "-m", "segue", "update"),
+        shown: Collection[str] = ("impression",),
     ) -> None:
         self.config = config
+        self._shown = tuple(shown) or ("",)  # with none of its own, an update would take the usual
         self._store, self._url, self._command = store, url, tuple(command)
         self._alarm: Alarm = alarm or (lambda name, detail: None)
         self._hide = _hider(url)
@@ -178,6 +181,8 @@ class Schedule:
             return
         config = self.config
         options = ["--keep", str(config.keep), "--users", str(config.users), "--tolerance", str(config.tolerance)]
+        for name in self._shown:
+            options += ["--impression", name]
         for name, value in config.learning.items():
             options += ["--set", f"{name}={value}"]
         environment = {**os.environ, "SEGUE_STORE": self._url, "SEGUE_PROGRESS": "0", "PYTHONUNBUFFERED": "1"}

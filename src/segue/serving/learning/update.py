@@ -53,8 +53,9 @@ class UpdateSettings(RefreshConfig):
     """Nothing is done for fewer new events."""
     keep: int = Field(3, ge=1)
     """Models of a line that are kept; those that answer, shadow, or would be gone back to are kept anyway."""
-    without: tuple[str, ...] = ("impression",)
-    """Actions that are no history: what was shown is not what somebody did."""
+    impression: tuple[str, ...] = ("impression",)
+    """Actions that are no history: what was shown is not what somebody did. As ``feedback.impression`` of the
+    service."""
 
 
 class EventStore(ModelStore, Protocol):
@@ -154,8 +155,8 @@ def _learnt(
     learning: dict[str, Any],
 ) -> Outcome:
     events = store.events_frame(row.learnt_to_seq, seq)
-    if settings.without:
-        events = events.filter(~pl.col("action").is_in(settings.without).fill_null(False))
+    if settings.impression:
+        events = events.filter(~pl.col("action").is_in(settings.impression).fill_null(False))
     if events.height < settings.min_events:
         why = f"{events.height:,} new events, and at least {settings.min_events:,} are wanted"
         return Outcome("nothing", None, row.name, why, seq)

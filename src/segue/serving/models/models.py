@@ -28,7 +28,7 @@ from segue.config import Config
 from segue.errors import ArtefactCorrupt, ArtefactForeign, ArtefactNotFound, NoModelServes, SegueError
 from segue.recommenders.forgetting import forget_user
 from segue.serving.models.lease import Lease
-from segue.serving.models.registry import ModelStore, Registry, Role, added, arm_of, root_of, row_of, sourced, with_role
+from segue.serving.models.registry import ModelStore, Registry, Role, arm_of, checked, joined, root_of, row_of, sourced
 from segue.serving.models.served import Served
 from segue.serving.store.rows import ModelRow
 
@@ -166,11 +166,12 @@ class Models:
     ) -> str:
         """Register an artefact that is whole; gives its name (default: that of its directory).
 
-        Raises ``ArtefactError``, ``ModelNameTaken``.
+        One that is registered by that name already keeps what is known of it, and takes the role.
+
+        Raises ``ArtefactError``, ``ModelNameBad``, ``ModelNameTaken``, and what ``Registry.set_role`` raises.
         """
-        artefacts.read(path)
-        row = row_of(path, name, source=source)
-        self.registry.change(lambda rows: with_role(added(rows, row), row.name, role, weight))
+        row = checked(path, name, source)
+        self.registry.change(lambda rows: joined(rows, row, role, weight))
         self.wake()
         return row.name
 
@@ -271,6 +272,7 @@ class Models:
     def _follow(self) -> None:
         # At the priority of requests: a thread that gives way to other processes would do so with the lock of the
         # interpreter in its hands, and requests would wait for it (half a second, on a busy machine).
+        failed: type[Exception] | None = None
         while not self._ended.is_set():
             self._woken.wait(self.settings.poll_ms / 1_000)
             self._woken.clear()
@@ -282,8 +284,13 @@ class Models:
                 if now != self._seen or self._refused:
                     self.refresh()
                     self._seen = now
-            except Exception:  # noqa: BLE001 - an unreachable store is no reason to stop; the next look may find it
-                _log.exception("models: the store could not be followed")
+                if failed is not None:
+                    failed = None
+                    _log.info("models: the store is followed again")
+            except Exception as error:  # noqa: BLE001 - an unreachable store is no reason to stop
+                if failed is not type(error):  # five times a second it would say the same
+                    failed = type(error)
+                    _log.exception("models: the store could not be followed")
 
     def _bring(self, row: ModelRow) -> None:
         """Load the artefact of a row, unless it is there, or was refused a moment ago."""

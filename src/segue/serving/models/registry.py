@@ -12,6 +12,7 @@ answers: an export of it, or itself.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -19,9 +20,21 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from segue import artefacts
-from segue.errors import ModelInUse, ModelNameTaken, ModelNotThere, NothingToRollBackTo, WeightsBad, nearest
+from segue.errors import (
+    ArtefactForeign,
+    ModelInUse,
+    ModelNameBad,
+    ModelNameTaken,
+    ModelNotThere,
+    NothingToRollBackTo,
+    WeightsBad,
+    nearest,
+)
+from segue.recommenders.base import Recommender
+from segue.recommenders.store import CLASSES
 from segue.serving.store.rows import ModelRow
 
+_NAME = re.compile(r"\w[\w.@+ -]{0,199}")
 Role = Literal["active", "shadow", "waiting"]
 Rows = dict[str, ModelRow]
 EXPORTED = "-onnx"
@@ -139,6 +152,13 @@ def added(rows: Rows, row: ModelRow, instead_of: str | None = None) -> Rows:
     return activated(rows, row.name, instead_of) if row.role == "active" else rows
 
 
+def joined(rows: Rows, row: ModelRow, role: Role, weight: float) -> Rows:
+    """A model in a role, registered unless it is; one that is keeps what is known of it. See ``Models.add``."""
+    known = rows.get(row.name)
+    rows = rows if known is not None and known.path == row.path else added(rows, row)
+    return with_role(rows, row.name, role, weight)
+
+
 def activated(rows: Rows, name: str, instead_of: str | None = None) -> Rows:
     """See ``Registry.activate``."""
     new, answering = found(rows, name), _answering(rows)
@@ -225,6 +245,20 @@ def row_of(path: str | Path, name: str | None = None, source: str | Path | None 
     place = Path(path).absolute()
     trained = sourced(source) if source is not None else source_of(place)
     return ModelRow(name or place.name, str(place), trained, "waiting", 1.0, 0, document={"root": trained})
+
+
+def checked(path: str | Path, name: str | None = None, source: str | Path | None = None) -> ModelRow:
+    """The row of an artefact that is whole, holds a recommender and has a name that can stand in an address.
+
+    Raises ``ArtefactError``, ``ModelNameBad``.
+    """
+    found = str(artefacts.read(path).manifest["class"])
+    if found not in CLASSES and found not in Recommender.registry:
+        raise ArtefactForeign(path=path, found=found, wanted="recommender")
+    row = row_of(path, name, source)
+    if not _NAME.fullmatch(row.name):
+        raise ModelNameBad(name=row.name)
+    return row
 
 
 def source_of(path: Path) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from segue.errors import ItemsNotTaken, ModelNeedsTorch, NoModelServes, SegueError
+from segue.errors import ItemsNotTaken, ModelNeedsTorch, NoModelServes
 from segue.recommenders.base import Recommender
 from segue.recommenders.store import load
 from segue.serving.store.rows import ModelRow
@@ -93,9 +93,9 @@ def _grow(recommender: Recommender, table: list[dict[str, Any]]) -> None:
         recommender.add_items(pl.DataFrame(table, infer_schema_length=None))
     except ItemsNotTaken:
         raise
-    except (SegueError, pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
+    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - one item, whatever it breaks, keeps no other from any model
         if len(table) == 1:
-            _log.warning("item %s is not taken: %s", table[0].get("item_id"), error)
+            _log.warning("item %s is not taken: %s: %s", table[0].get("item_id"), type(error).__name__, error)
             return
         for row in table:
             _grow(recommender, [row])

@@ -288,7 +288,7 @@ class ServiceSource:
         """By ``habits``."""
         from segue.serving.page import habits  # the miner takes a while to load, and few starts ask for it
 
-        return habits.found(self._model(), self.service.store, self.service.settings.state.without, step)
+        return habits.found(self._model(), self.service.store, self.service.settings.feedback.impression, step)
 
     def _model(self) -> Recommender:
         model: Recommender = self.service.models.choose(None).recommender

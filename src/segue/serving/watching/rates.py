@@ -36,7 +36,8 @@ class FeedbackConfig(Config):
     """What actions mean, and how much is remembered."""
 
     impression: tuple[str, ...] = ("impression",)
-    """Actions that say an item was seen."""
+    """Actions that say an item was seen. They are no history, and nothing is learnt from them as from what was done:
+    histories, updates by the clock, online mode and the page all go by this."""
     click: tuple[str, ...] = ("click", "view")
     """Actions that say it was looked at."""
     conversion: tuple[str, ...] = ("purchase", "order")
