@@ -100,7 +100,7 @@ def test_what_is_no_request_passes(metrics: Metrics) -> None:
 def test_the_last_minute_forgets_what_is_older(metrics: Metrics) -> None:
     minute = LastMinute(metrics)
     assert minute.read(0.0).requests == 0
-    fast, slow = metrics.requests.labels("/v1/recommend", "200"), metrics.requests.labels("/v1/x", "503")
+    fast, slow = metrics.requests.labels("/v1/recommend", "200"), metrics.requests.labels("/v1/generate", "503")
     for _ in range(98):
         fast.observe(0.004)
     for _ in range(2):
