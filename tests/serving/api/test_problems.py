@@ -204,3 +204,13 @@ def test_values_are_shown_short() -> None:
     assert shown(10**100) == "a very large number"
     assert shown({"a": 1}) == "an object"
     assert shown(None) == "None"
+
+
+def test_ids_are_no_longer_than_the_store_keeps(client: TestClient) -> None:
+    longest, longer = "é" * 500, "é" * 501
+    assert client.post("/v1/recommend", json={"user_id": longest}).status_code == 200
+    assert client.post("/v1/recommend", json={"user_id": longer}).status_code == 422
+    assert client.get(f"/v1/recommend/{longer}").status_code == 422
+    for name in ("user_id", "item_id", "event_id", "action", "recommendation_id"):
+        refused = client.post("/v1/events", json={"user_id": "u", "item_id": "i", name: longer})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (422, "V001")

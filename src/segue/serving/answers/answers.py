@@ -296,7 +296,7 @@ class Answers:
             model=answer.model,
             shadow=shadow,
             moment=answer.at,
-            received=moments.now(),
+            received=question.received,
             action=question.action,
             items=[str(each.item_id) for each in answer.items],
             scores=[each.score for each in answer.items],

@@ -8,17 +8,23 @@ from dataclasses import fields
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from segue.serving.store import marks
+from segue.errors import RowRefused
+from segue.serving.store import marks, tombstones
 from segue.serving.store.rows import ServedList
 from segue.serving.store.tables import served
+from segue.serving.store.trouble import ID_LENGTH
 
 _NAMES = [each.name for each in fields(ServedList)]
 _LIST = [served.c[name] for name in _NAMES]
 
 
 def log(connection: Connection, rows: Sequence[ServedList]) -> None:
-    """Write lists; one that is there already (same id and model) stays as it is."""
+    """Write lists; one that is there already (same id and model) stays as it is, one of an erased person is dropped."""
+    texts = (text for row in rows for text in (row.recommendation_id, row.user_id or ""))
+    if any(len(text) > ID_LENGTH or "\0" in text for text in texts):
+        raise RowRefused(reason="an id of a list is too long or holds NUL", longest=ID_LENGTH)
     before = marks.take(connection, "served", len(rows))
+    rows = tombstones.without_erased(connection, rows)
     if rows:
         insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(served)
         given = [
