@@ -9,6 +9,7 @@ from pathlib import Path
 
 from segue.serving.answers.answers import Answers
 from segue.serving.answers.exploration import Explorer
+from segue.serving.erasing import follow
 from segue.serving.guard.gate import Gate
 from segue.serving.guard.keys import Keys
 from segue.serving.learning.online import Online
@@ -70,7 +71,7 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
     state = State(store, settings.state.newest, settings.state.without)
     explorer = Explorer(settings.explore) if settings.explore.on else None
     answers = Answers(models, state, writer.log, online=online, explorer=explorer, config=settings.answers)
-    return Service(
+    service = Service(
         settings,
         store=store,
         writer=writer,
@@ -85,3 +86,5 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
         steering=steering,
         schedule=Schedule(store, kept.url, settings.schedule, alarm) if settings.schedule.on else None,
     )
+    follow(service)
+    return service
