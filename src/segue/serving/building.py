@@ -19,7 +19,7 @@ from segue.serving.models.models import Models
 from segue.serving.service import Service
 from segue.serving.settings import ServiceSettings
 from segue.serving.state import State
-from segue.serving.store import Follower, Store, Writer
+from segue.serving.store import Follower, Pruner, Store, Writer
 from segue.serving.watching.watch import Watch
 
 
@@ -85,6 +85,7 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
         online=online,
         steering=steering,
         schedule=Schedule(store, kept.url, settings.schedule, alarm) if settings.schedule.on else None,
+        pruner=Pruner(store, kept.served_days),
     )
     follow(service)
     return service

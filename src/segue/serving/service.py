@@ -32,6 +32,7 @@ class Service:
         online: what is learnt between updates; None where it is off.
         steering: what operators do to online mode; None where it is off.
         schedule: updates by the clock; None where there is none.
+        pruner: removes lists that were served long ago.
         draining: whether the process has been told to end.
     """
 
@@ -48,6 +49,7 @@ class Service:
     online: Any = None
     steering: Any = None
     schedule: Any = None
+    pruner: Any = None
     draining: bool = False
     _stops: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -88,4 +90,5 @@ class Service:
             (self.watch, lambda part: part.start(self), stop),
             (self.online, start, stop),
             (self.schedule, start, stop),
+            (self.pruner, start, stop),
         ]

@@ -1,6 +1,7 @@
 """The event store: what happened, what was shown, which models serve; durable, in SQLite or PostgreSQL."""
 
 from segue.serving.store.follow import Follower as Follower
+from segue.serving.store.pruning import Pruner as Pruner
 from segue.serving.store.rows import Appended as Appended
 from segue.serving.store.rows import Event as Event
 from segue.serving.store.rows import KeyRow as KeyRow

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from segue.errors import RowRefused
@@ -32,6 +32,13 @@ def log(connection: Connection, rows: Sequence[ServedList]) -> None:
             for seq, row in enumerate(rows, start=before + 1)
         ]
         connection.execute(insert.on_conflict_do_nothing(), given)
+
+
+def prune(connection: Connection, before: int, limit: int) -> int:
+    """Remove lists asked for before a moment, looking at the first ``limit`` alone: numbers grow with moments."""
+    first = select(served.c.seq, served.c.received).order_by(served.c.seq).limit(limit).subquery()
+    old = select(first.c.seq).where(first.c.received < before)
+    return connection.execute(delete(served).where(served.c.seq.in_(old))).rowcount
 
 
 def find(connection: Connection, recommendation_id: str) -> ServedList | None:

@@ -126,6 +126,11 @@ class Store:
         with self._writing() as connection:
             served.log(connection, rows)
 
+    def prune_served(self, before: int, limit: int) -> int:
+        """Remove lists asked for before a moment, at most so many; how many were there. See ``pruning``."""
+        with self._writing() as connection:
+            return served.prune(connection, before, limit)
+
     def served(self, recommendation_id: str) -> ServedList | None:
         """The list that was shown under an id, or None."""
         with self._reading() as connection:
