@@ -200,8 +200,8 @@ def test_without_having_it_alone_one_of_the_two_comes_back(path: Path, monkeypat
     monkeypatch.setattr(threading, "excepthook", lambda told: None)
     try:
         assert forgetting_at_once(path, monkeypatch)
-    except ArtefactCorrupt:
-        pass
+    except ArtefactCorrupt:  # or the artefact is torn between the two
+        return
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there threads alone are kept apart")

@@ -2,8 +2,8 @@
 
 What was learnt from many people stays: no recommender keeps weights for one person (a history becomes a vector when
 it is asked about), and counts of items name nobody. Their place in the vocabulary is kept by an id that nobody has,
-so that all other codes hold. Who rewrites an artefact has it alone, among threads and processes: two who read it at once
-would each bring back whom the other forgot.
+so that all other codes hold. Who rewrites an artefact has it alone, among threads and processes: two who read it at
+once would each bring back whom the other forgot.
 """
 
 from __future__ import annotations

@@ -80,6 +80,7 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
         models=models,
         answers=answers,
         gate=Gate.of(settings.gate),
+        changes=Gate(capacity=2, queue=16, deadline_s=60.0),
         keys=keys,
         watch=watch,
         online=online,

@@ -1,7 +1,7 @@
 """Forgetting a person everywhere: in what waits to be written, the store, the models in memory and their artefacts.
 
-Every process on the same store, this one too, hears of an erasure from its follower (:func:`follow`) and loads artefacts
-that were rewritten anew, both within a second; events and lists are gone everywhere at once.
+Every process on the same store, this one too, hears of an erasure from its follower (:func:`follow`) and loads anew
+the artefacts that were rewritten, both within a second; events and lists are gone everywhere at once.
 """
 
 from __future__ import annotations

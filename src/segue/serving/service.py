@@ -27,6 +27,7 @@ class Service:
         models: which models answer.
         answers: questions to ranked lists.
         gate: how many work at once, who waits, and for how long.
+        changes: the same for what changes the store or artefacts at an admin's word.
         keys: who may ask for what.
         watch: metrics, rates, drift, alerts.
         online: what is learnt between updates; None where it is off.
@@ -44,6 +45,7 @@ class Service:
     models: Any = None
     answers: Any = None
     gate: Any = None
+    changes: Any = None
     keys: Any = None
     watch: Any = None
     online: Any = None
@@ -86,6 +88,7 @@ class Service:
             (self.follower, start, stop),
             (self.answers, start, stop),
             (self.gate, nothing, close),
+            (self.changes, nothing, close),
             (self.keys, start, stop),
             (self.watch, lambda part: part.start(self), stop),
             (self.online, start, stop),

@@ -20,7 +20,7 @@ from segue.data import frames
 from segue.data.histories import Histories
 from segue.errors import DiversityUnavailable
 from segue.recommenders.base import Recommender
-from segue.serving.answers import diversity, moments
+from segue.serving.answers import diversity
 from segue.serving.answers.catalogue import Catalogue
 from segue.serving.answers.generating import continued, step_of
 from segue.serving.answers.journal import Journal, Sink

@@ -10,6 +10,6 @@ from segue.serving.store.rows import ServedList as ServedList
 from segue.serving.store.rows import StoredEvent as StoredEvent
 from segue.serving.store.rows import UserEvents as UserEvents
 from segue.serving.store.settings import StoreConfig as StoreConfig
-from segue.serving.store.tombstones import Erasure as Erasure
 from segue.serving.store.store import Store as Store
+from segue.serving.store.tombstones import Erasure as Erasure
 from segue.serving.store.writer import Writer as Writer

@@ -105,7 +105,7 @@ class Store:
         return self.newest()["events"]
 
     def newest(self) -> dict[str, int]:
-        """The newest number of each table that is followed: ``events``, ``items``, ``served``, ``models``, ``erased``."""
+        """The newest number of each followed table: ``events``, ``items``, ``served``, ``models``, ``erased``."""
         with self._reading() as connection:
             return marks.newest(connection)
 

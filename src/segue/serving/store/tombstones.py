@@ -71,7 +71,7 @@ def without_erased(connection: Connection, rows: Sequence[ServedList]) -> list[S
     found = connection.execute(select(erased.c.hash, erased.c.moment).where(erased.c.moment >= oldest)).all()
     if not found:
         return list(rows)
-    key, moments = marks.key(connection), {name: moment for name, moment in found}
+    key, moments = marks.key(connection), {row.hash: row.moment for row in found}
     return [
         row for row in rows if row.user_id is None or row.received > moments.get(hash_of(row.user_id, key), -(2**63))
     ]
