@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,8 @@ import pytest
 import segue
 from segue import artefacts
 from segue.cautions import ColdUsers
-from segue.errors import ArtefactForeign, ArtefactNotFound, ArtefactNotWritten
+from segue.errors import ArtefactCorrupt, ArtefactForeign, ArtefactNotFound, ArtefactNotWritten
+from segue.recommenders import forgetting
 from segue.recommenders.base import Recommender
 from segue.recommenders.forgetting import forget_user, knows_user
 
@@ -162,3 +168,63 @@ def test_what_is_no_recommender_is_refused(tmp_path: Path) -> None:
         writer.document("facts", {})
     with pytest.raises(ArtefactForeign):
         forget_user(tmp_path / "other", USER)
+
+
+def forgetting_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Two threads forget two people, and each waits for the other to have read before it writes; who is known after."""
+    both, read = threading.Barrier(2), forgetting._read
+
+    def slowly(place: Path) -> artefacts.Reader:
+        artefact = read(place)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.3)
+        return artefact
+
+    with monkeypatch.context() as patched:
+        patched.setattr(forgetting, "_read", slowly)
+        threads = [threading.Thread(target=forget_user, args=(path, user)) for user in (USER, "u4")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return [user for user in (USER, "u4") if knows_user(path, user)]
+
+
+def test_two_who_are_forgotten_at_once_are_both_forgotten(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert forgetting_at_once(path, monkeypatch) == []
+    segue.load(path)
+
+
+def test_without_having_it_alone_one_of_the_two_comes_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forgetting, "_alone", lambda path: contextlib.nullcontext())
+    monkeypatch.setattr(threading, "excepthook", lambda told: None)
+    try:
+        assert forgetting_at_once(path, monkeypatch)
+    except ArtefactCorrupt:  # or the artefact is torn between the two
+        return
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there threads alone are kept apart")
+def test_another_process_is_waited_for(path: Path) -> None:
+    program = (
+        "import pathlib, sys, time; from segue.recommenders import forgetting\n"
+        "with forgetting._alone(pathlib.Path(sys.argv[1])):\n    print('has it', flush=True); time.sleep(1)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"has it\n"
+        began = time.perf_counter()
+        assert forget_user(path, USER)
+        assert time.perf_counter() - began > 0.5
+
+
+def test_several_are_forgotten_in_one_rewriting(path: Path) -> None:
+    before, _ = segue_with_test(path)
+    assert forgetting.forget_users(path, {USER, "u4"}.__contains__)
+    assert not forgetting.forget_users(path, {USER, "u4"}.__contains__)
+    after, _ = segue_with_test(path)
+    gone = [before.user_vocabulary.code_of(user) for user in (USER, "u4")]
+    others = np.setdiff1d(np.arange(len(before.histories)), gone)
+    assert (after.histories.lengths[gone] == 0).all()
+    np.testing.assert_array_equal(after.histories.take(others).items, before.histories.take(others).items)
+    assert named_in(path, USER) == []

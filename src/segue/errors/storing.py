@@ -71,6 +71,11 @@ class StoreBusy(StoreError):
     template = "{waiting} events already wait to be written, and {limit} may."
     remedy = "Send them again in a moment, with the same event ids."
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to come back, in seconds: a commit takes far less."""
+        return {"Retry-After": "1"}
+
 
 class AppendLate(StoreError):
     status = 504

@@ -2,12 +2,16 @@
 
 What was learnt from many people stays: no recommender keeps weights for one person (a history becomes a vector when
 it is asked about), and counts of items name nobody. Their place in the vocabulary is kept by an id that nobody has,
-so that all other codes hold.
+so that all other codes hold. Who rewrites an artefact has it alone, among threads and processes: two who read it at
+once would each bring back whom the other forgot.
 """
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +24,12 @@ from segue.recommenders.base import Recommender
 
 _PER_EVENT = ("items", "timestamps", "actions", "values")
 _TEST = ("test_targets", "test_context")
+_one_at_a_time = threading.Lock()
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where only the threads of one process are kept apart
+    fcntl = None  # type: ignore[assignment]
 
 
 def knows_user(path: str | Path, user_id: str) -> bool:
@@ -41,14 +51,12 @@ def forget_user(path: str | Path, user_id: str) -> bool:
         ArtefactNotFound, ArtefactCorrupt, ArtefactTooNew, ArtefactNotWritten.
         ArtefactForeign: it is no recommender's.
     """
-    artefact = _read(path)
-    code = _code(artefact, user_id)
-    if not code and not _has_leftovers(artefact):
-        return False
-    with artefacts.writing(path, artefact.manifest["class"], artefact.manifest["config"]) as writer:
-        changed = _without(artefact, code, writer) if code else set()
-        writer.carry(artefact, (name for name in artefact.names if name not in changed))
-    return code > 0
+    return _forget(path, lambda vocabulary: [vocabulary.code_of(user_id)])
+
+
+def forget_users(path: str | Path, gone: Callable[[str], bool]) -> bool:
+    """As :func:`forget_user`, for everybody whose id as text is ``gone``."""
+    return _forget(path, lambda known: [code for code, each in enumerate(known.ids, start=1) if gone(str(each))])
 
 
 def forget_in_memory(model: Recommender, user_id: str) -> bool:
@@ -69,6 +77,30 @@ def forget_in_memory(model: Recommender, user_id: str) -> bool:
     return True
 
 
+def _forget(path: str | Path, codes_in: Callable[[Vocabulary], list[int]]) -> bool:
+    with _alone(Path(path)):
+        artefact = _read(path)
+        codes = [code for code in codes_in(Vocabulary(artefact.table("user_ids")["id"])) if code]
+        if not codes and not _has_leftovers(artefact):
+            return False
+        with artefacts.writing(path, artefact.manifest["class"], artefact.manifest["config"]) as writer:
+            changed = _without(artefact, codes, writer) if codes else set()
+            writer.carry(artefact, (name for name in artefact.names if name not in changed))
+    return bool(codes)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Nobody else rewrites the artefact meanwhile. The lock is a file beside it, so that network disks have it too."""
+    place = path.resolve()
+    with _one_at_a_time, contextlib.ExitStack() as stack:
+        if fcntl is not None and place.is_dir():
+            with contextlib.suppress(OSError):  # where no file can be made, none will be rewritten
+                lock = stack.enter_context(open(place.parent / f".{place.name}.lock", "ab"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _read(path: str | Path) -> artefacts.Reader:
     artefact = artefacts.read(path)
     if "user_ids" not in artefact or "histories" not in artefact:
@@ -80,17 +112,21 @@ def _code(artefact: artefacts.Reader, user_id: str) -> int:
     return Vocabulary(artefact.table("user_ids")["id"]).code_of(user_id)
 
 
-def _without(artefact: artefacts.Reader, code: int, writer: artefacts.Writer) -> set[str]:
-    """Write the parts that named the person without them; which these are."""
+def _without(artefact: artefacts.Reader, codes: list[int], writer: artefacts.Writer) -> set[str]:
+    """Write the parts that named the people without them; which these are."""
     ids = artefact.table("user_ids")["id"]
     is_uuid = artefact.document("facts")["uuid"][0]
-    writer.table("user_ids", ids.scatter(code - 1, _unused(ids, is_uuid)).to_frame())
+    for code in codes:
+        ids = ids.scatter(code - 1, _unused(ids, is_uuid))
+    writer.table("user_ids", ids.to_frame())
     arrays = artefact.tensors("histories")
-    start, end = arrays["offsets"][code], arrays["offsets"][code + 1]
-    offsets = np.concatenate([arrays["offsets"][: code + 1], arrays["offsets"][code + 1 :] - (end - start)])
-    cut = {name: np.delete(arrays[name], np.s_[start:end]) for name in _PER_EVENT if name in arrays}
+    lengths = np.diff(arrays["offsets"])
+    stays = ~np.isin(np.arange(len(lengths)), codes)
+    kept_events = np.repeat(stays, lengths)
+    offsets = np.concatenate([arrays["offsets"][:1], np.cumsum(lengths * stays)]).astype(arrays["offsets"].dtype)
+    cut = {name: arrays[name][kept_events] for name in _PER_EVENT if name in arrays}
     writer.tensors("histories", {**arrays, **cut, "offsets": offsets})
-    kept = {name: artefact.table(name).filter(pl.col("user") != code) for name in _TEST if name in artefact}
+    kept = {name: artefact.table(name).filter(~pl.col("user").is_in(codes)) for name in _TEST if name in artefact}
     if all(table.height for table in kept.values()):  # a test without questions is none
         for name, table in kept.items():
             writer.table(name, table)

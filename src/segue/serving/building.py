@@ -9,6 +9,7 @@ from pathlib import Path
 
 from segue.serving.answers.answers import Answers
 from segue.serving.answers.exploration import Explorer
+from segue.serving.erasing import follow
 from segue.serving.guard.gate import Gate
 from segue.serving.guard.keys import Keys
 from segue.serving.learning.online import Online
@@ -18,7 +19,7 @@ from segue.serving.models.models import Models
 from segue.serving.service import Service
 from segue.serving.settings import ServiceSettings
 from segue.serving.state import State
-from segue.serving.store import Follower, Store, Writer
+from segue.serving.store import Follower, Pruner, Store, Writer
 from segue.serving.watching.watch import Watch
 
 
@@ -71,7 +72,7 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
     state = State(store, settings.state.newest, shown)
     explorer = Explorer(settings.explore) if settings.explore.on else None
     answers = Answers(models, state, writer.log, online=online, explorer=explorer, config=settings.answers)
-    return Service(
+    service = Service(
         settings,
         store=store,
         writer=writer,
@@ -80,9 +81,13 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
         models=models,
         answers=answers,
         gate=Gate.of(settings.gate),
+        changes=Gate(capacity=2, queue=16, deadline_s=60.0),
         keys=keys,
         watch=watch,
         online=online,
         steering=steering,
         schedule=Schedule(store, kept.url, settings.schedule, alarm, shown=shown) if settings.schedule.on else None,
+        pruner=Pruner(store, kept.served_days),
     )
+    follow(service)
+    return service

@@ -27,11 +27,13 @@ class Service:
         models: which models answer.
         answers: questions to ranked lists.
         gate: how many work at once, who waits, and for how long.
+        changes: the same for what changes the store or artefacts at an admin's word.
         keys: who may ask for what.
         watch: metrics, rates, drift, alerts.
         online: what is learnt between updates; None where it is off.
         steering: what operators do to online mode; None where it is off.
         schedule: updates by the clock; None where there is none.
+        pruner: removes lists that were served long ago.
         draining: whether the process has been told to end.
     """
 
@@ -43,11 +45,13 @@ class Service:
     models: Any = None
     answers: Any = None
     gate: Any = None
+    changes: Any = None
     keys: Any = None
     watch: Any = None
     online: Any = None
     steering: Any = None
     schedule: Any = None
+    pruner: Any = None
     draining: bool = False
     _stops: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -84,8 +88,10 @@ class Service:
             (self.follower, start, stop),
             (self.answers, start, stop),
             (self.gate, nothing, close),
+            (self.changes, nothing, close),
             (self.keys, start, stop),
             (self.watch, lambda part: part.start(self), stop),
             (self.online, start, stop),
             (self.schedule, start, stop),
+            (self.pruner, start, stop),
         ]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import segue
-from segue.errors import ArtefactCorrupt, StoreFull, StoreUnavailable
+from segue.errors import ArtefactCorrupt, StoreBusy, StoreFull, StoreUnavailable
 from segue.serving.api import common
 from segue.serving.api.problems import shown
 from segue.serving.app import create_app
@@ -204,3 +204,19 @@ def test_values_are_shown_short() -> None:
     assert shown(10**100) == "a very large number"
     assert shown({"a": 1}) == "an object"
     assert shown(None) == "None"
+
+
+def test_ids_are_no_longer_than_the_store_keeps(client: TestClient) -> None:
+    longest, longer = "é" * 500, "é" * 501
+    assert client.post("/v1/recommend", json={"user_id": longest}).status_code == 200
+    assert client.post("/v1/recommend", json={"user_id": longer}).status_code == 422
+    assert client.get(f"/v1/recommend/{longer}").status_code == 422
+    for name in ("user_id", "item_id", "event_id", "action", "recommendation_id"):
+        refused = client.post("/v1/events", json={"user_id": "u", "item_id": "i", name: longer})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (422, "V001")
+
+
+def test_a_full_queue_of_events_says_when_to_come_back(client: TestClient, service: Service) -> None:
+    service.store.away = StoreBusy(waiting=20_000, limit=20_000)
+    refused = client.post("/v1/events", json={"user_id": "u", "item_id": "i"})
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")

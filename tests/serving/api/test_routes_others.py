@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from fastapi.testclient import TestClient
 
 import segue
 from segue.errors import StoreUnavailable
+from segue.serving.guard.gate import Gate
 from segue.serving.service import Service
 from tests.serving.fakes import FakeServed
 
@@ -122,3 +125,20 @@ def test_the_document_names_every_failure_and_gives_examples(client: TestClient)
     assert asked["examples"]
     assert asked["properties"]["k"]["maximum"] == 1_000
     assert all("description" in each for each in asked["properties"].values())
+
+
+@pytest.mark.parametrize("kind", ["put", "delete"])
+def test_changes_have_a_deadline_and_take_no_place_of_a_question(
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    service.changes = Gate(capacity=1, queue=0, deadline_s=0.3)
+    go = threading.Event()
+    for name in ("put_items", "erase"):
+        monkeypatch.setattr(service.store, name, lambda *_: go.wait(20))
+    body = {"item_id": "i1", "title": "New"}
+    began = time.perf_counter()
+    late = client.put("/v1/items", json=[body]) if kind == "put" else client.delete("/v1/users/u1")
+    assert (late.status_code, late.json()["error"]["code"]) == (504, "V041")
+    assert time.perf_counter() - began < 10
+    assert client.get("/v1/recommend/u3").status_code == 200
+    go.set()

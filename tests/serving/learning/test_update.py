@@ -330,6 +330,32 @@ def test_who_is_erased_while_an_update_is_at_work_is_not_in_what_it_makes(store,
     assert "u1" not in str(Lease(store).state())  # and the list of them is gone
 
 
+def test_who_is_erased_as_an_update_begins_is_not_in_what_it_makes(store, shop, parts, monkeypatch):
+    """The update reads the artefact before it is rewritten, and begins after the erasure found none at work."""
+    models = Models.open(store, shop)
+    store.append(recorded(parts[1]))
+    noted, began = Lease.note_erased, []
+
+    def then_an_update(lease, user):
+        noted(lease, user)
+        if not began:
+            began.append(update(store, shop, FEW))
+
+    monkeypatch.setattr(Lease, "note_erased", then_an_update)
+    assert models.forget("u1") == 2
+    assert began[0].state == "activated"
+    assert not any(knows(row.path, "u1") for row in Registry(store).rows())
+
+
+def test_a_lease_whose_holder_died_names_nobody(store):
+    with Lease(store, holder="dead").held() as lease:
+        lease.note_erased("person-7f3a91")
+        assert len(lease.erased()) == 1
+        assert "person-7f3a91" not in str(lease.state())
+        assert lease.names(lease.erased())("person-7f3a91")
+        assert not lease.names(lease.erased())("another")
+
+
 # -- by command --------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Table, text
 
 from segue.errors import RowRefused, StoreError, StoreForeign, StoreNotMigrated, StoreTooNew, StoreUnavailable
-from segue.serving.store import Event, KeyRow, ModelRow, Store, migrating
+from segue.serving.store import Event, KeyRow, ModelRow, Store, migrating, tombstones
 from segue.serving.store.tables import metadata
 from tests.serving.store.makers import event, shown
 from tests.serving.store.version_1 import EVENTS, write_version_1
@@ -207,6 +208,14 @@ class StoreContract:
         assert [row for _, row in store.served_after(0)] == [shadow, first]
         assert store.served_after(2) == []
 
+    def test_an_id_of_a_list_that_one_database_would_not_take_is_refused_by_both(self, store: Store) -> None:
+        for bad in (shown(user_id="🎬" * 501), shown("🎬" * 501), shown(user_id="a\0b"), shown(user_id="\ud800")):
+            with pytest.raises(RowRefused):
+                store.log_served([bad])
+        widest = "🎬" * 500
+        store.log_served([shown(widest, widest)])
+        assert [row.user_id for _, row in store.served_after(0)] == [widest]
+
     def test_models_change_as_a_whole_and_only_changed_rows_take_the_new_generation(self, store: Store) -> None:
         store.write_model_rows(lambda rows: [MODEL])
         second = dataclasses.replace(MODEL, name="m2", created=8)
@@ -259,6 +268,32 @@ class StoreContract:
         assert set(store.traces("gone").values()) == {0}
         assert store.history("stays", 5).items == ["i1"]
         assert [row.recommendation_id for _, row in store.served_after(0)] == ["r2", "r3"]
+
+    def test_a_list_from_before_an_erasure_is_not_written_after_it(self, url: str, store: Store) -> None:
+        """Another process may hold it still; one that is asked for later is a new one."""
+        now = time.time_ns() // 1_000
+        store.erase("gone")
+        other = Store.open(url)
+        other.log_served([shown("r1", "gone", received=now), shown("r2", "stays", received=now), shown("r3", None)])
+        other.log_served([shown("r4", "gone", received=time.time_ns() // 1_000 + 1)])
+        other.close()
+        assert [row.recommendation_id for _, row in store.served_after(0)] == ["r2", "r3", "r4"]
+
+    def test_erasures_are_told_by_hashes_that_only_those_who_know_the_person_read(self, store: Store) -> None:
+        for user in ("gone", "other", "gone"):
+            store.erase(user)
+        told = store.erasures_after(0)
+        assert [each.seq for each in told] == [2, 3] == [each.seq for each in store.erasures_after(1)]
+        assert store.newest()["erased"] == 3
+        assert "gone" not in str(told)
+        assert tombstones.among(told, ["gone", "stays", "other"]) == {"gone", "other"}
+        assert tombstones.among(told[:0], ["gone"]) == set()
+
+    def test_erasures_are_kept_for_days_alone(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        store.erase("gone")
+        monkeypatch.setattr(tombstones, "KEPT_S", -1)
+        store.erase("other")
+        assert len(store.erasures_after(0)) == 1
 
     def test_every_table_with_a_user_id_is_searched_and_erased(self, store: Store) -> None:
         named = {table.name for table in metadata.tables.values() if "user_id" in table.c}

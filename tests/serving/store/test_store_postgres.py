@@ -5,11 +5,11 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from segue.errors import StoreUnavailable
+from segue.errors import RowRefused, StoreUnavailable
 from segue.serving.store import Store
 from tests import postgres
 from tests.serving.store.contract import StoreContract
-from tests.serving.store.makers import event
+from tests.serving.store.makers import event, shown
 
 
 class TestPostgresStore(StoreContract):
@@ -28,6 +28,14 @@ class TestPostgresStore(StoreContract):
             assert connection.exec_driver_sql("SHOW fsync").scalar_one() == "on"
             assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "15s"
         store.close()
+
+    def test_a_row_that_is_too_large_for_an_index_is_refused_and_not_tried_for_ever(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("segue.serving.store.served.ID_LENGTH", 10_000)
+        letters = "".join(map(chr, range(0x4E00, 0x4E00 + 5_000)))  # nothing that could be compressed
+        with pytest.raises(RowRefused):
+            store.log_served([shown(user_id=letters)])
 
     def test_connections_that_were_cut_are_made_anew(self, url: str, store: Store) -> None:
         store.append([event()])

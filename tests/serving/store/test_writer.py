@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -176,6 +177,32 @@ def test_lists_wait_for_a_store_that_is_away_and_the_oldest_are_lost_first(store
     wait_until(lambda: store.served("r11") is not None)
     assert writer.lost_lists == 2
     assert [store.served(f"r{n}") is not None for n in range(12)] == [False] * 2 + [True] * 10
+
+
+def test_of_many_lists_only_the_one_that_cannot_be_stored_is_lost(store: Latched, writer: Writer) -> None:
+    busy = held(store, writer)
+    writer.log([shown(f"r{n}", "x" * 600 if n == 4 else "u1") for n in range(9)])
+    store.go.set()
+    busy.join()
+    wait_until(lambda: store.served("r8") is not None and writer.lost_lists)
+    assert [n for n in range(9) if store.served(f"r{n}") is None] == [4]
+    assert writer.lost_lists == 1
+
+
+def test_lists_that_the_store_never_takes_keep_no_event_waiting(
+    store: Latched, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise StoreUnavailable(url="x", reason="not these")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("segue.serving.store.served.log", refuse)
+        writer.log([shown()])
+        with contextlib.suppress(StoreUnavailable):
+            writer.append_now([event()])
+        assert [writer.append_now([event()]).stored for _ in range(3)] == [1, 1, 1]
+    wait_until(lambda: store.served("r1") is not None)
+    assert writer.lost_lists == 0
 
 
 def test_closing_writes_what_waits_and_refuses_what_comes_later(store: Latched) -> None:

@@ -20,7 +20,7 @@ from segue.data import frames
 from segue.data.histories import Histories
 from segue.errors import DiversityUnavailable
 from segue.recommenders.base import Recommender
-from segue.serving.answers import diversity, moments
+from segue.serving.answers import diversity
 from segue.serving.answers.catalogue import Catalogue
 from segue.serving.answers.generating import continued, step_of
 from segue.serving.answers.journal import Journal, Sink
@@ -296,7 +296,7 @@ class Answers:
             model=answer.model,
             shadow=shadow,
             moment=answer.at,
-            received=moments.now(),
+            received=question.received,
             action=question.action,
             items=[str(each.item_id) for each in answer.items],
             scores=[each.score for each in answer.items],

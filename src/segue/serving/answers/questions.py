@@ -6,6 +6,7 @@ order alone (see ``moments``).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +48,7 @@ class Question:
         diversity: from 0, the best items, to 1, items that are least alike.
         explain: whether each item comes with reasons.
         explore: whether exploration may take part, where it is switched on.
+        received: when it was asked; whoever is erased later is not named by what it leaves.
     """
 
     user_id: Id | None = None
@@ -62,6 +64,7 @@ class Question:
     diversity: float = 0.0
     explain: bool = False
     explore: bool = True
+    received: int = field(default_factory=lambda: time.time_ns() // 1_000, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,9 +85,21 @@ async def timed(service: Any, call: Callable[[], T]) -> tuple[T, float]:
 
 async def through_gate(service: Any, call: Callable[[], T]) -> T:
     """What a call returns, made in a thread of the gate: no more at once than it admits, none longer than it allows."""
-    if service.gate is None:
+    return await _through(service.gate, call)
+
+
+async def through_changes(service: Any, call: Callable[[], T]) -> T:
+    """As :func:`through_gate`, for what changes the store or artefacts: it takes longer and no place of a question.
+
+    What is past its deadline goes on behind the back; asking for it again is harmless.
+    """
+    return await _through(getattr(service, "changes", None), call)
+
+
+async def _through(gate: Any, call: Callable[[], T]) -> T:
+    if gate is None:
         return await asyncio.to_thread(call)
-    admitted: Awaitable[T] = service.gate.run(call)
+    admitted: Awaitable[T] = gate.run(call)
     return await admitted
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import Annotated, Any
 
@@ -13,7 +12,18 @@ from segue.errors import ItemRowsUnreadable, ItemsNotTaken
 from segue.recommenders import growing
 from segue.serving.answers.settings import TEXT, K
 from segue.serving.api import schemas, schemas_admin
-from segue.serving.api.common import limits_of, listed, part, router, sent, service_of, through_gate, timed, within
+from segue.serving.api.common import (
+    limits_of,
+    listed,
+    part,
+    router,
+    sent,
+    service_of,
+    through_changes,
+    through_gate,
+    timed,
+    within,
+)
 from segue.serving.api.problems import responses
 from segue.serving.guard.scopes import needs
 
@@ -86,7 +96,7 @@ async def put_items(
     within("body.items", len(given), limits_of(service).batch, "batch")
     rows = [each.model_dump() for each in given]
     new = await through_gate(service, partial(taken, service, rows))
-    await asyncio.to_thread(part(service, "store").put_items, rows)
+    await through_changes(service, partial(part(service, "store").put_items, rows))
     for name in ("models", "follower"):
         wake = getattr(getattr(service, name), "wake", None)
         if wake is not None:

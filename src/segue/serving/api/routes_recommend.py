@@ -13,10 +13,11 @@ from segue.serving.api import schemas
 from segue.serving.api.common import answered, limits_of, part, router, service_of, within
 from segue.serving.api.problems import responses
 from segue.serving.guard.scopes import needs
+from segue.serving.store.trouble import ID_LENGTH
 
 recommending = router("recommend")
 UserId = Annotated[
-    str, Path(min_length=1, max_length=TEXT, pattern=schemas.NO_NUL, description="As in the log.", examples=["u1"])
+    str, Path(min_length=1, max_length=ID_LENGTH, pattern=schemas.NO_NUL, description="As in the log.", examples=["u1"])
 ]
 _SHARED: dict[str, Any] = {"response_model": schemas.AnswerOut, "dependencies": [Depends(needs("recommend"))]}
 
@@ -31,7 +32,7 @@ async def recommend_user(
         Query(min_length=1, max_length=TEXT, description="The moment asked about: ISO 8601, seconds, or 'now'."),
     ] = None,
     action: Annotated[
-        str | None, Query(min_length=1, max_length=TEXT, description="What the items are wanted for.")
+        str | None, Query(min_length=1, max_length=ID_LENGTH, description="What the items are wanted for.")
     ] = None,
     exclude_seen: Annotated[bool | None, Query(description="Leave out items of the history.")] = None,
     diversity: Annotated[float, Query(ge=0, le=1, allow_inf_nan=False, description="From best to least alike.")] = 0.0,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Path, Request, Response
 
 from segue.serving.answers.settings import TEXT
 from segue.serving.api import schemas, schemas_admin
-from segue.serving.api.common import router, sent, service_of
+from segue.serving.api.common import router, sent, service_of, through_changes
 from segue.serving.api.problems import responses
 from segue.serving.erasing import erase_user
 from segue.serving.guard.scopes import needs
@@ -35,4 +35,5 @@ async def erase(
     What models learnt from the history in training stays in their weights until they are trained again. Erasing
     somebody who is not known removes nothing, and is no error.
     """
-    return sent(await asyncio.to_thread(erase_user, service_of(request), user_id))
+    service = service_of(request)
+    return sent(await through_changes(service, partial(erase_user, service, user_id)))

@@ -11,11 +11,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from segue.serving.answers.settings import BATCH, HISTORY, STEPS, TEXT, K
+from segue.serving.store.trouble import ID_LENGTH
 
 NO_NUL = r"^[^\x00]*$"
 Text = Annotated[str, StringConstraints(min_length=1, max_length=TEXT, pattern=NO_NUL)]
 Number = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
-Id = Text | Number
+Name = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH, pattern=NO_NUL)]
+"""What the store keeps as an id or a kind of action."""
+Id = Name | Number
 Moment = Annotated[
     Annotated[float, Field(strict=True, allow_inf_nan=False)] | Number | Text,
     Field(
@@ -25,7 +28,7 @@ Moment = Annotated[
     ),
 ]
 Value = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False, description="A rating, a price, a number.")]
-Action = Annotated[Text, Field(description="A kind of action, such as 'view' or 'purchase'.", examples=["purchase"])]
+Action = Annotated[Name, Field(description="A kind of action, such as 'view' or 'purchase'.", examples=["purchase"])]
 
 
 class Body(BaseModel):
@@ -44,7 +47,7 @@ class EventIn(Body):
     """Who."""
     item_id: Id
     """With which item; it need not be in the catalogue yet."""
-    event_id: Text | None = None
+    event_id: Name | None = None
     """Chosen by the sender: a request that is sent again with the same ids stores nothing twice. Without it the
     service makes one, and sending again stores again."""
     timestamp: Moment | None = None
@@ -53,7 +56,7 @@ class EventIn(Body):
     """What was done."""
     value: Value | None = None
     """A rating, a price, a number of pieces."""
-    recommendation_id: Text | None = None
+    recommendation_id: Name | None = None
     """The list that this answers; it closes the loop from recommendations to clicks."""
 
     model_config = ConfigDict(

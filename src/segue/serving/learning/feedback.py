@@ -97,6 +97,10 @@ class Feedback:
         """Drop the history of a person."""
         self._trails.pop(user_id, None)
 
+    def people(self) -> set[str]:
+        """Whose history is held."""
+        return set(self._trails)
+
     def inputs(self, histories: Histories) -> np.ndarray:
         """(rows, d) of the head; d is 0 where the model has no item vectors."""
         return np.zeros((len(histories), 0), np.float32) if self.space is None else self.space.inputs(histories)

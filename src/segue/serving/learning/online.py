@@ -256,6 +256,13 @@ class Online:
                 learner.feedback.forget(user_id)
                 learner.waiting = [event for event in learner.waiting if event.user_id != user_id]
 
+    def people(self) -> set[str]:
+        """Who is known here by id."""
+        with self._lock:
+            learners = list(self._learners.values())
+            waiting = {event.user_id for learner in learners for event in learner.waiting}
+            return waiting.union(*(learner.feedback.people() for learner in learners))
+
     def acts(self, name: str) -> Acts:
         """What operators did to a model, for :meth:`adopt` after a restart. Raises ``OnlineUnknown``."""
         if (adopted := self._adopted.get(name)) is None:

@@ -22,7 +22,7 @@ import polars as pl
 from pydantic import Field
 
 from segue.evaluation.refresh import Learnt, RefreshConfig, learn
-from segue.recommenders.forgetting import forget_user
+from segue.recommenders.forgetting import forget_users
 from segue.serving.models.lease import ErasedMeanwhile, Lease
 from segue.serving.models.registry import (
     EXPORTED,
@@ -202,9 +202,9 @@ def _register(registry: Registry, lease: Lease, old: ModelRow, new: ModelRow, ke
 
     while True:
         erased = lease.erased()  # while the model was learnt from what was read of them
-        for user_id in erased:
+        if erased:
             for path in {new.path, new.source}:
-                forget_user(path, user_id)
+                forget_users(path, lease.names(erased))
         try:
             after = registry.change(change, guard=partial(lease.guard, forgotten=erased))
         except ErasedMeanwhile:

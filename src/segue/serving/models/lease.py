@@ -2,7 +2,7 @@
 
 The lease is a row beside the models, so that taking it, renewing it and registering what was learnt under it are
 transactions of the same table. The row also tells what came of the update before, to whichever replica asks, and who
-was erased while an update is at work with what it had read of them.
+was erased while an update is at work with what it had read of them: as keyed hashes, for a row outlives its holder.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ import datetime as dt
 import logging
 import os
 import platform
+import secrets
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from segue.errors import SegueError, UpdateRunning
 from segue.serving.models.registry import LEASE, ModelStore
 from segue.serving.store.rows import ModelRow
+from segue.serving.store.tombstones import hash_of
 
 _NAME = "(update)"
 SECONDS = 60.0
@@ -73,19 +75,32 @@ class Lease:
         Raises ``UpdateRunning``, and ``ErasedMeanwhile`` where somebody was erased who is not among ``forgotten``.
         """
         told = _document(rows)
-        if told.get("holder") != self.holder or int(told.get("until", 0)) <= 0:
+        if told.get("holder") != self.holder or not _held(told):
             raise _running(told)
         if not set(told.get("erased", [])) <= set(forgotten):
             raise ErasedMeanwhile
 
     def erased(self) -> list[str]:
-        """People erased since the lease was taken: what was made under it must forget them before it serves."""
+        """Hashes of people erased since the lease was taken: what was made under it forgets them before it serves."""
         return list(self.state().get("erased", []))
 
+    def names(self, hashes: Collection[str]) -> Callable[[str], bool]:
+        """Whether an id is that of one of them."""
+        key, wanted = str(self.state().get("key", "")), set(hashes)
+        return lambda user_id: hash_of(user_id, key) in wanted
+
     def note_erased(self, user_id: str) -> None:
-        """Tell whoever is at work that a person was erased; nothing is written where nobody is."""
-        if self.busy():
-            self._write(lambda told: {**told, "erased": sorted({*told.get("erased", []), user_id})})
+        """Tell whoever is at work that a person was erased; nothing is written where nobody is.
+
+        A holder that is late may renew the lease and go on, so it is told as well.
+        """
+
+        def noted(told: Mapping[str, Any]) -> Mapping[str, Any]:
+            name = hash_of(user_id, str(told.get("key", "")))
+            return {**told, "erased": sorted({*told.get("erased", []), name})} if _held(told) else told
+
+        if _held(self.state()):
+            self._write(noted)
 
     def report(self, outcome: Mapping[str, Any]) -> None:
         """Tell all replicas what came of the update."""
@@ -95,7 +110,9 @@ class Lease:
         if told.get("holder") != self.holder and _now() < int(told.get("until", 0)):
             raise _running(told)
         renewed = {"holder": self.holder, "until": _now() + round(self.seconds * 1e6)}
-        return {**told, **renewed, "erased": told.get("erased", []) if told.get("holder") == self.holder else []}
+        if told.get("holder") == self.holder and _held(told):
+            return {**told, **renewed}
+        return {**told, **renewed, "erased": [], "key": secrets.token_hex(16)}
 
     def _given_back(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
         return {**told, "until": 0, "erased": []} if told.get("holder") == self.holder else told
@@ -118,6 +135,11 @@ class Lease:
 
 def _document(rows: list[ModelRow]) -> dict[str, Any]:
     return next((dict(row.document) for row in rows if row.role == LEASE), {})
+
+
+def _held(told: Mapping[str, Any]) -> bool:
+    """Whether it was not given back; its holder may be dead."""
+    return int(told.get("until", 0)) > 0
 
 
 def _running(told: Mapping[str, Any]) -> UpdateRunning:

@@ -9,7 +9,6 @@ on every replica. What is kept of models is ``registry``'s.
 from __future__ import annotations
 
 import bisect
-import contextlib
 import hashlib
 import itertools
 import logging
@@ -206,17 +205,32 @@ class Models:
         """Take a person out of every registered artefact, on disk and in memory; gives how many knew them.
 
         Other replicas load the artefacts anew within a second. An update that is at work forgets them before what it
-        has learnt serves. Artefacts that are gone or damaged are left as they are: they cannot serve.
+        has learnt serves. Artefacts that are gone are left out.
+
+        Raises ``ArtefactCorrupt``, after all others were rewritten, where a damaged one may name the person still.
         """
-        Lease(self._store).note_erased(user_id)
-        changed = set()
-        for path in {each for row in self.registry.rows() for each in (row.path, row.source)}:
-            with contextlib.suppress(ArtefactNotFound, ArtefactCorrupt, ArtefactForeign):
-                if forget_user(path, user_id):
-                    changed.add(path)
+        changed: set[str] = set()
+        looked: set[str] = set()
+        damaged: ArtefactCorrupt | None = None
+        lease = Lease(self._store)
+        lease.note_erased(user_id)
+        # An update that began since may have read the person and registered what it made: look until nothing is new.
+        while paths := {each for row in self.registry.rows() for each in (row.path, row.source)} - looked:
+            for path in paths:
+                try:
+                    if forget_user(path, user_id):
+                        changed.add(path)
+                except (ArtefactNotFound, ArtefactForeign):
+                    pass
+                except ArtefactCorrupt as error:
+                    damaged = error
+            looked |= paths
+            lease.note_erased(user_id)
         if changed:
             self.registry.change(lambda rows: {name: _rewritten(row, changed) for name, row in rows.items()})
             self.refresh()
+        if damaged is not None:
+            raise damaged
         return len(changed)
 
     def subscribe(self, loaded: Callable[[Served], None], left: Callable[[str], None] = lambda name: None) -> None:

@@ -38,6 +38,7 @@ from segue.serving.page.source import (
 )
 from segue.serving.service import Service
 from segue.serving.store.rows import Event, StoredEvent
+from segue.serving.store.tombstones import Erasure, among
 
 T = TypeVar("T")
 _KEPT = 500  # events for the feed
@@ -61,6 +62,7 @@ class ServiceSource:
         self._titles: tuple[Any, dict[str, Any]] = (None, {})
         if service.follower is not None:
             service.follower.subscribe(self._took)
+            service.follower.subscribe_erasures(self._forget)
 
     async def run(self, call: Callable[[], T]) -> T:
         """Through the gate, as a request."""
@@ -261,6 +263,14 @@ class ServiceSource:
             oldest = int(time.time()) - _MINUTE
             for second in [each for each in self._arrived if each < oldest]:
                 del self._arrived[second]
+
+    def _forget(self, erasures: list[Erasure]) -> None:
+        """Let nobody see an event of who was erased; from the follower's thread."""
+        with self._lock:
+            gone = among(erasures, {event.user_id for event in self._events})
+            kept = [event for event in self._events if event.user_id not in gone]
+            self._events.clear()
+            self._events.extend(kept)
 
     def rates(self) -> list[Counted]:
         """By ``Rates.table``."""

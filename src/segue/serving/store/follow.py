@@ -10,6 +10,7 @@ from typing import Any
 from segue.errors import StoreError
 from segue.serving.store.rows import ModelRow, StoredEvent
 from segue.serving.store.store import Store
+from segue.serving.store.tombstones import Erasure
 
 _log = logging.getLogger(__name__)
 _AWAY_S = 0.5
@@ -27,7 +28,7 @@ class Follower:
         poll_s: how often it asks by itself.
 
     Attributes:
-        seen: the newest number of ``events``, ``items`` and ``models`` that was told.
+        seen: the newest number of ``events``, ``items``, ``models`` and ``erased`` that was told.
         away: whether the store did not answer when it was last asked.
         errors: how many calls of subscribers raised.
     """
@@ -42,7 +43,7 @@ class Follower:
         poll_s: float = 0.1,
     ) -> None:
         self._store, self._poll_s = store, poll_s
-        self._from = {"events": events, "items": items, "models": models}
+        self._from = {"events": events, "items": items, "models": models, "erased": None}
         self._subscribers: dict[str, list[Callable[[Any], None]]] = {name: [] for name in self._from}
         self.seen: dict[str, int] = {}
         self.away = False
@@ -62,6 +63,10 @@ class Follower:
     def subscribe_models(self, call: Callable[[list[ModelRow]], None]) -> None:
         """Call with all models whenever one of them has changed."""
         self._subscribers["models"].append(call)
+
+    def subscribe_erasures(self, call: Callable[[list[Erasure]], None]) -> None:
+        """Call with who was erased, after all events from before were told; ``tombstones.among`` tells who it is."""
+        self._subscribers["erased"].append(call)
 
     def start(self) -> None:
         """Begin; raises ``StoreUnavailable`` where it has to know what is newest now and cannot."""
@@ -112,6 +117,9 @@ class Follower:
         while self.seen["events"] < newest["events"] and not self._ending.is_set():
             events = self._store.events_after(self.seen["events"])
             self._tell("events", events[-1].seq if events else newest["events"], events)
+        while self.seen["erased"] < newest["erased"]:
+            erasures = self._store.erasures_after(self.seen["erased"])
+            self._tell("erased", erasures[-1].seq if erasures else newest["erased"], erasures)
 
     def _tell(self, name: str, seq: int, news: list[Any]) -> None:
         if news or name == "models":

@@ -12,6 +12,8 @@ _TAKE = (
     .values(value=marks.c.value + bindparam("count"))
     .returning(marks.c.value)
 )
+_KEY = "key"
+_NEWEST = select(marks.c.name, marks.c.value).where(marks.c.name != _KEY)
 
 
 def take(connection: Connection, name: str, count: int) -> int:
@@ -21,4 +23,9 @@ def take(connection: Connection, name: str, count: int) -> int:
 
 def newest(connection: Connection) -> dict[str, int]:
     """The newest number of each table that is followed."""
-    return {name: int(value) for name, value in connection.execute(select(marks.c.name, marks.c.value))}
+    return {name: int(value) for name, value in connection.execute(_NEWEST)}
+
+
+def key(connection: Connection) -> str:
+    """The key of hashes in this store."""
+    return str(connection.execute(select(marks.c.value).where(marks.c.name == _KEY)).scalar_one())

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from segue.errors import StoreForeign, StoreNotMigrated, StoreTooNew
 
 VERSION_TABLE = "segue_version"
-VERSIONS = ("0001",)
+VERSIONS = ("0001", "0002")
 """Every version there was, the newest last: the steps of ``migrations/versions``."""
 SCRIPTS = Path(__file__).with_name("migrations")
 _LOCK = 0x5E90E  # of PostgreSQL; SQLite's is the write transaction itself

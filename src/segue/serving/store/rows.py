@@ -91,7 +91,7 @@ class ServedList:
         model: which model answered.
         shadow: it was not shown.
         moment: the moment asked about, None where that was not said.
-        received: when it was made.
+        received: when it was asked for.
         action: the kind of action asked for.
         items, scores: best first.
         propensities: how likely each item was at its place, where chance had a say.

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from segue.serving.store import marks
+from segue.errors import RowRefused
+from segue.serving.store import marks, tombstones
 from segue.serving.store.rows import ServedList
 from segue.serving.store.tables import served
+from segue.serving.store.trouble import ID_LENGTH
 
 _NAMES = [each.name for each in fields(ServedList)]
 _LIST = [served.c[name] for name in _NAMES]
 
 
 def log(connection: Connection, rows: Sequence[ServedList]) -> None:
-    """Write lists; one that is there already (same id and model) stays as it is."""
+    """Write lists; one that is there already (same id and model) stays as it is, one of an erased person is dropped."""
+    texts = (text for row in rows for text in (row.recommendation_id, row.user_id or ""))
+    if any(len(text) > ID_LENGTH or "\0" in text for text in texts):
+        raise RowRefused(reason="an id of a list is too long or holds NUL", longest=ID_LENGTH)
     before = marks.take(connection, "served", len(rows))
+    rows = tombstones.without_erased(connection, rows)
     if rows:
         insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(served)
         given = [
@@ -26,6 +32,13 @@ def log(connection: Connection, rows: Sequence[ServedList]) -> None:
             for seq, row in enumerate(rows, start=before + 1)
         ]
         connection.execute(insert.on_conflict_do_nothing(), given)
+
+
+def prune(connection: Connection, before: int, limit: int) -> int:
+    """Remove lists asked for before a moment, looking at the first ``limit`` alone: numbers grow with moments."""
+    first = select(served.c.seq, served.c.received).order_by(served.c.seq).limit(limit).subquery()
+    old = select(first.c.seq).where(first.c.received < before)
+    return connection.execute(delete(served).where(served.c.seq.in_(old))).rowcount
 
 
 def find(connection: Connection, recommendation_id: str) -> ServedList | None:

@@ -18,5 +18,7 @@ class StoreConfig(Config):
     """Events written in one transaction at most."""
     deadline_s: float = Field(5.0, gt=0)
     """How long a request waits until its events are stored."""
+    served_days: float | None = Field(90.0, gt=0)
+    """How long lists that were served are kept, for rates, estimates and online mode; None keeps all."""
     poll_s: float = Field(0.1, gt=0)
     """How often the store is asked for what other processes wrote."""

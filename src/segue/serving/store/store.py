@@ -13,8 +13,9 @@ from typing import Any, Self
 import polars as pl
 from sqlalchemy import Connection, Engine, text
 
-from segue.serving.store import engines, erase, events, items, keys, marks, migrating, models, served
+from segue.serving.store import engines, erase, events, items, keys, marks, migrating, models, served, tombstones
 from segue.serving.store.rows import Appended, Event, KeyRow, ModelRow, ServedList, StoredEvent, UserEvents
+from segue.serving.store.tombstones import Erasure
 from segue.serving.store.trouble import translated
 from segue.serving.store.urls import read_url, shown
 
@@ -104,7 +105,7 @@ class Store:
         return self.newest()["events"]
 
     def newest(self) -> dict[str, int]:
-        """The newest number of each table that is followed: ``events``, ``items``, ``served``, ``models``."""
+        """The newest number of each followed table: ``events``, ``items``, ``served``, ``models``, ``erased``."""
         with self._reading() as connection:
             return marks.newest(connection)
 
@@ -124,6 +125,11 @@ class Store:
         """Write lists that were served; writing one again changes nothing."""
         with self._writing() as connection:
             served.log(connection, rows)
+
+    def prune_served(self, before: int, limit: int) -> int:
+        """Remove lists asked for before a moment, at most so many; how many were there. See ``pruning``."""
+        with self._writing() as connection:
+            return served.prune(connection, before, limit)
 
     def served(self, recommendation_id: str) -> ServedList | None:
         """The list that was shown under an id, or None."""
@@ -165,13 +171,21 @@ class Store:
     def erase(self, user_id: str) -> dict[str, int]:
         """Remove all rows of a person; in SQLite also their bytes from the files. Table to rows removed.
 
+        Lists that they asked for before and that are logged later are not written (see ``tombstones``).
+
         Raises:
             ErasureUnfinished: the rows are gone, but a reader keeps SQLite's log file from being cut.
         """
         with self._writing() as connection:
+            tombstones.note(connection, user_id)
             removed = erase.erase(connection, user_id)
         self.checkpoint()
         return removed
+
+    def erasures_after(self, seq: int) -> list[Erasure]:
+        """Who was erased since a number, as hashes; only of the last days."""
+        with self._reading() as connection:
+            return tombstones.after(connection, seq)
 
     def traces(self, user_id: str) -> dict[str, int]:
         """Table to rows that name a person: all 0 after :meth:`erase`."""

@@ -109,6 +109,15 @@ models = Table(
     Column("generation", BigInteger, nullable=False),
 )
 
+erased = Table(
+    "erased",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=False),
+    Column("hash", Text, nullable=False),
+    Column("moment", BigInteger, nullable=False),
+    Index("erased_at", "moment"),
+)
+
 keys = Table(
     "keys",
     metadata,

@@ -21,6 +21,8 @@ _SQLITE_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 _SQLITE_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _POSTGRES_FULL = {"53100"}
 _POSTGRES_DAMAGED = {"XX001", "XX002"}
+_POSTGRES_BEYOND = "54"
+"""A row beyond what PostgreSQL takes, such as one too large for an index."""
 
 
 @contextlib.contextmanager
@@ -56,8 +58,9 @@ def _ours(error: BaseException | None, address: str) -> StoreError:
         return StoreFull(url=address, reason=reason)
     if state in _POSTGRES_DAMAGED:
         return StoreCorrupt(url=address, reason=reason)
+    beyond = state.startswith(_POSTGRES_BEYOND)  # an operational error to the driver, but waiting does not help
     not_sendable = isinstance(error, psycopg.ProgrammingError) and not state
-    if not_sendable or isinstance(error, psycopg.DataError | psycopg.IntegrityError):
+    if beyond or not_sendable or isinstance(error, psycopg.DataError | psycopg.IntegrityError):
         return RowRefused(reason=reason, longest=ID_LENGTH)
     return StoreUnavailable(url=address, reason=reason)
 

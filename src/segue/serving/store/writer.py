@@ -1,7 +1,8 @@
 """Group commit: events of many requests are written in one transaction, and each request hears what became of its own.
 
 One thread writes whatever waits, so a busy service pays for few commits and an idle one waits for nobody. A request
-is acknowledged after the commit that holds its events, never before.
+is acknowledged after the commit that holds its events, never before. Lists that were served go with the events, unless
+a transaction has failed: then they go by themselves until they are through, so that no list keeps an event waiting.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Writer:
         self._waiting: deque[_Waiting] = deque()
         self._lists: deque[ServedList] = deque()
         self._count = 0
+        self._apart = False  # lists are written by themselves
         self._closing = False
         self._something = threading.Condition()
         self.lost_lists = 0
@@ -131,7 +133,12 @@ class Writer:
                 if self._closing and not self._waiting and not self._lists:
                     return
                 together, lists = self._take()
-            self._write(together, lists)
+            if lists and self._apart:
+                if together:
+                    self._write(together, [])
+                self._write([], lists)
+            else:
+                self._write(together, lists)
 
     def _take(self) -> tuple[list[_Waiting], list[ServedList]]:
         together: list[_Waiting] = []
@@ -154,6 +161,7 @@ class Writer:
             self._failed(together, lists, error)
             return
         self.commits += 1
+        self._apart = self._apart and not lists
         for waiting, answer in zip(together, appended, strict=True):
             waiting.answer.set_result(answer)
         self.wake()
@@ -167,8 +175,14 @@ class Writer:
             if lists:
                 self._write([], lists)
             return
+        if not away and len(lists) > 1:
+            half = len(lists) // 2
+            self._write([], lists[:half])
+            self._write([], lists[half:])
+            return
         for waiting in together:
             waiting.answer.set_exception(error)
+        self._apart = self._apart or bool(lists)
         if lists and away and not self._closing:
             with self._something:
                 self._lists.extendleft(reversed(lists))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -171,7 +171,8 @@ class Drift:
 
     def digest(self) -> None:
         """Take in the answers noted since."""
-        noted = [self._answers.popleft() for _ in range(len(self._answers))]
+        with self._lock:
+            noted = [self._answers.popleft() for _ in range(len(self._answers))]
         for name, model in self._known().items():
             mine = [asked for asked in noted if asked.model == name]
             if not mine:
@@ -184,6 +185,15 @@ class Drift:
             model.listed.add(model.buckets([item for asked in mine for item in asked.items])[0])
             users = [asked.user_id for asked in mine if asked.user_id is not None]
             model.cold_asking.add(model.cold(users))
+
+    def forget(self, gone: Callable[[Iterable[str]], set[str]]) -> None:
+        """Drop the names of people that ``gone`` picks; their answers count on as anyone's."""
+        with self._lock:
+            named = [str(asked.user_id) for asked in list(self._answers) if asked.user_id is not None]
+            people = gone(named)
+            for _ in range(len(self._answers)):
+                asked = self._answers.popleft()
+                self._answers.append(asked._replace(user_id=None) if str(asked.user_id) in people else asked)
 
     def scores(self) -> Told:
         """Mean and quantiles of the best score of a list, by model, window and statistic."""
