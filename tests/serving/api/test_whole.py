@@ -88,7 +88,10 @@ def test_a_model_is_added_to_an_a_b_test_and_answers_its_share(
     asked = {"path": str(tmp_path / "shop-b"), "role": "active", "weight": 3}
     added = client.post("/v1/models", json=asked)
     assert added.status_code == 201
-    assert [(each["name"], each["role"]) for each in added.json()["models"]] == [("shop", "active"), ("shop-b", "active")]
+    assert [(each["name"], each["role"]) for each in added.json()["models"]] == [
+        ("shop", "active"),
+        ("shop-b", "active"),
+    ]
     end = time.monotonic() + 5
     while not all(each["loaded"] for each in client.get("/v1/models").json()["models"]) and time.monotonic() < end:
         time.sleep(0.02)
