@@ -20,6 +20,7 @@ from benchmarks import (
     continual,
     cross_domain,
     export,
+    faults,
     few_shot,
     hybrid,
     item_text,
@@ -93,6 +94,8 @@ def main() -> None:
         measures["pattern-recommender"] = partial(patterns_recommender.habits, asked.data)
     if (asked.data / modes_of_tuning.LOG).exists():
         measures |= {name: partial(part, asked.data) for name, part in modes_of_tuning.PARTS.items()}
+    if not asked.only or "faults" in asked.only:
+        faults.faults(asked.again)
     for name, measure in measures.items():
         if not asked.only or name in asked.only:
             measured(name, measure, asked.again)

@@ -39,6 +39,20 @@ def service_rows() -> list[str]:
             )
             beside = f"torch {before['p50_ms']:.2f} ms, ONNX fp32 {found['onnx fp32']['p50_ms']:.2f} ms"
             rows.append(f"| `segue export` in int8, {title}, one at a time | {figure} | {beside} |")
+    if found := read("export-search"):
+        for items in ("100,000", "1,000,000"):
+            each = found[items]["best of 1,000"]
+            figure = f"**{each['approximate_ms']:.1f} ms**, recall at 10 {each['recall']:.1%}"
+            rows.append(
+                f"| search by index, {items} generated item vectors | {figure} | exact {each['exact_ms']:.1f} ms |"
+            )
+    if found := read("online"):
+        for log, title in {"ml-100k": "MovieLens 100K", "industrial_and_scientific": "Amazon Industrial"}.items():
+            each = found[f"{log} SequenceRecommender"]["biases"]
+            ndcg = each["ndcg@10"]
+            figure = f"NDCG@10 **{ndcg['online']:.4f}**, p {ndcg['p']:.4f}"
+            beside = f"frozen {ndcg['frozen']:.4f}; {each['microseconds_per_event']} microseconds an event"
+            rows.append(f"| online mode, replay of the newest 40 % of {title}, sequence model | {figure} | {beside} |")
     if found := read("store"):
         figure = ", ".join(
             f"{name} **{found[key]['events_a_second']:,.0f}**"

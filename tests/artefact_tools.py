@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from segue import artefacts
+from segue.errors import ArtefactCorrupt
 
 
 def save(path: Path, number: int = 1) -> None:
@@ -57,3 +58,62 @@ def forge_part(path: Path, name: str, content: bytes) -> None:
         manifest["files"][name] = {"file": file, "sha256": digest, "bytes": len(content)}
 
     forge(path, change)
+
+
+def naive_read(path: Path) -> Any:
+    """The broken twin of the reader: it trusts what the manifest says and hashes nothing."""
+    try:
+        manifest = json.loads((path / artefacts.MANIFEST).read_bytes())
+        files = {name: (path / entry["file"]).read_bytes() for name, entry in manifest["files"].items()}
+    except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
+        raise ArtefactCorrupt(path=path, reason=error) from None
+    return artefacts.Reader(path, manifest, files)
+
+
+def accepted(reader: Callable[[Path], Any], path: Path, damage: Iterator[tuple[str, Path, bytes]]) -> list[str]:
+    """Which kinds of damage a reader takes for a sound artefact; anything but ArtefactCorrupt passes through."""
+    passed = []
+    for name, file, content in damage:
+        before = file.read_bytes()
+        file.write_bytes(content)
+        try:
+            reader(path)
+            passed.append(name)
+        except ArtefactCorrupt as error:
+            assert str(path) in str(error)  # noqa: PT017 - the name is half of the promise
+        finally:
+            file.write_bytes(before)
+    return passed
+
+
+def flips(path: Path, count: int) -> Iterator[tuple[str, Path, bytes]]:
+    """Bytes changed at random places, spread evenly over all files."""
+    rng = np.random.default_rng(5)
+    files = sorted(path.iterdir())
+    for number in range(count):
+        file = files[number % len(files)]
+        content = bytearray(file.read_bytes())
+        place = int(rng.integers(len(content)))
+        content[place] ^= int(rng.integers(1, 256))
+        yield f"byte {place} of {file.name}", file, bytes(content)
+
+
+def cuts(path: Path, count: int) -> Iterator[tuple[str, Path, bytes]]:
+    """Files cut short at random places, the first of each to nothing."""
+    rng = np.random.default_rng(6)
+    files = sorted(path.iterdir())
+    for number in range(count):
+        file = files[number % len(files)]
+        content = file.read_bytes()
+        place = int(rng.integers(len(content))) if number >= len(files) else 0
+        yield f"{file.name} cut at {place}", file, content[:place]
+
+
+class Bomb:
+    """A pickle that leaves a file when it is loaded."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.canary,)

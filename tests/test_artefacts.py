@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from segue.errors import (
     ArtefactNotWritten,
     ArtefactTooNew,
 )
-from tests.artefact_tools import forge, forge_part, number_in, save
+from tests.artefact_tools import Bomb, accepted, cuts, flips, forge, forge_part, naive_read, number_in, save
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -146,55 +146,6 @@ def test_a_part_that_is_not_there_is_named(saved: Path) -> None:
 
 
 # -- damage --------------------------------------------------------------------------------------------------------
-
-
-def naive_read(path: Path) -> Any:
-    """The broken twin of the reader: it trusts what the manifest says and hashes nothing."""
-    try:
-        manifest = json.loads((path / artefacts.MANIFEST).read_bytes())
-        files = {name: (path / entry["file"]).read_bytes() for name, entry in manifest["files"].items()}
-    except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
-        raise ArtefactCorrupt(path=path, reason=error) from None
-    return artefacts.Reader(path, manifest, files)
-
-
-def accepted(reader: Callable[[Path], Any], path: Path, damage: Iterator[tuple[str, Path, bytes]]) -> list[str]:
-    """Which kinds of damage a reader takes for a sound artefact; anything but ArtefactCorrupt passes through."""
-    passed = []
-    for name, file, content in damage:
-        before = file.read_bytes()
-        file.write_bytes(content)
-        try:
-            reader(path)
-            passed.append(name)
-        except ArtefactCorrupt as error:
-            assert str(path) in str(error)  # noqa: PT017 - the name is half of the promise
-        finally:
-            file.write_bytes(before)
-    return passed
-
-
-def flips(path: Path, count: int) -> Iterator[tuple[str, Path, bytes]]:
-    """Bytes changed at random places, spread evenly over all files."""
-    rng = np.random.default_rng(5)
-    files = sorted(path.iterdir())
-    for number in range(count):
-        file = files[number % len(files)]
-        content = bytearray(file.read_bytes())
-        place = int(rng.integers(len(content)))
-        content[place] ^= int(rng.integers(1, 256))
-        yield f"byte {place} of {file.name}", file, bytes(content)
-
-
-def cuts(path: Path, count: int) -> Iterator[tuple[str, Path, bytes]]:
-    """Files cut short at random places, the first of each to nothing."""
-    rng = np.random.default_rng(6)
-    files = sorted(path.iterdir())
-    for number in range(count):
-        file = files[number % len(files)]
-        content = file.read_bytes()
-        place = int(rng.integers(len(content))) if number >= len(files) else 0
-        yield f"{file.name} cut at {place}", file, content[:place]
 
 
 def test_a_flipped_byte_is_refused_by_name(saved: Path) -> None:
@@ -499,16 +450,6 @@ def test_forged_tables_never_raise_anything_else(saved: Path, capfd: pytest.Capt
             refused += 1
     assert refused > 50
     capfd.readouterr()  # the Parquet reader complains on standard error
-
-
-class Bomb:
-    """A pickle that leaves a file when it is loaded."""
-
-    def __init__(self, canary: Path) -> None:
-        self.canary = canary
-
-    def __reduce__(self) -> Any:
-        return Path.touch, (self.canary,)
 
 
 def test_a_hostile_pickle_at_any_path_is_refused_and_never_runs(saved: Path, tmp_path: Path) -> None:

@@ -1,15 +1,16 @@
 """SIGKILL at random while an artefact is rewritten: a reader finds the old one or the new one, whole.
 
-``python -m tests.faults.rewriting FOLDER ROUNDS VERB [in_place]``: each round forks a process that runs the verb over the
-same artefact again and again and tells when one is staged and when it is done; it is killed at a random moment, every
-other time soon after something was staged. Prints what it found as JSON, and exits with 1 where the promise is broken.
-The verbs are ``export``, ``forget`` (a person after the other) and ``update`` (the artefact beside, in ``DIR.versions``).
+``python -m tests.faults.rewriting FOLDER ROUNDS VERB [in_place]``: each round forks a process that runs the verb over
+the same artefact again and again, and tells when one is staged and when it is there; it is killed at a random moment,
+every other time soon after something was staged. Prints what it found as JSON, and exits with 1 where the promise is
+broken. The verbs are ``export``, ``forget`` (one person after the other) and ``update`` (beside, in ``DIR.versions``).
 
 ``in_place`` is the broken twin: what was staged is written over the artefact, file by file.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -17,16 +18,17 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import segue
 from segue import artefacts
-from segue.deploy.export import ExportConfig, export
 from segue.errors import ArtefactError
 from segue.evaluation.refresh import Learnt
 from segue.recommenders.forgetting import forget_user
 from segue.serving.learning.update import update
+from segue.serving.models.lease import Lease
 from segue.serving.models.models import Models
 from segue.serving.models.registry import Registry
 from segue.serving.store import Event, Store
@@ -37,6 +39,8 @@ _USERS = 2_000
 
 
 def prepare_export(folder: Path) -> None:
+    from segue.deploy.export import ExportConfig, export
+
     model = segue.SequenceRecommender(embedding_size=8, blocks=1, epochs=1, max_length=8, refit=False)
     model.fit(segue.Dataset.from_frames(make_log()), progress=False).save(folder / "trained")
     export(folder / "trained", folder / "m", ExportConfig(users=1))
@@ -54,6 +58,8 @@ def prepare_update(folder: Path) -> None:
 
 
 def export_for_ever(folder: Path) -> Iterator[None]:
+    from segue.deploy.export import ExportConfig, export
+
     while True:
         export(folder / "trained", folder / "m", ExportConfig(users=1))
         yield
@@ -70,11 +76,11 @@ def update_for_ever(folder: Path) -> Iterator[None]:
     store = Store.open(f"sqlite:///{folder / 'store.db'}")
 
     def learnt(recommender: segue.Recommender, *_: object, **__: object) -> Learnt:
-        return Learnt(recommender, "activated", way="update")
+        return Learnt(recommender, "update")
 
     while True:
         store.append([Event(f"{time.time_ns()}", "u1", "item 1", 1, "view")])
-        update(store, folder / "m", always=True, learn=learnt)
+        update(store, folder / "m", always=True, learn=learnt, lease=Lease(store, holder="rewriting"))
         yield
 
 
@@ -94,7 +100,7 @@ def in_place(staging: Path, target: Path, files: set[str]) -> None:
 
 
 def rewrite(folder: Path, verb: str, told: int) -> None:
-    """Run the verb until killed; the path and the hash of each artefact are told when it is staged and when it is there."""
+    """Run the verb until killed; path and hash of each artefact are told when it is staged and when it is there."""
     publish = artefacts._publish
 
     def telling(staging: Path, target: Path, files: set[str]) -> None:
@@ -149,6 +155,8 @@ def one_round(folder: Path, verb: str, wait_s: float, staged_first: bool) -> tup
         try:
             os.close(listen)
             rewrite(folder, verb, told)
+        except BaseException:  # noqa: BLE001 - told, and the fork ends here whatever it was
+            traceback.print_exc()
         finally:
             os._exit(3)
     os.close(told)
@@ -173,6 +181,8 @@ def one_round(folder: Path, verb: str, wait_s: float, staged_first: bool) -> tup
 
 def main(folder: Path, rounds: int, verb: str, twin: str = "") -> int:
     """Run the rounds; 1 where one of them found something torn."""
+    if verb == "export":
+        importlib.import_module("segue.deploy.export")  # once, and not after each fork
     _, status = os.waitpid(prepared(folder, verb), 0)
     assert status == 0, "nothing to rewrite"
     if twin:

@@ -213,28 +213,44 @@ def test_its_twin_admits_everybody(tmp_path: Path) -> None:
     assert flooded(tmp_path, "unbounded_queue")
 
 
-def stalled(folder: Path, twin: str | None = None) -> list[str]:
+GATE = ("gate.capacity=1", "gate.queue=0", "gate.deadline_seconds=1")
+QUICK: dict[str, Any] = {"history": ["i1"]}
+
+
+def stalled(server: Server, stall: dict[str, Any]) -> list[str]:
+    """What is wrong with the answers to a question that stalls, and to the next."""
     found = []
-    gate = ("gate.capacity=1", "gate.queue=0", "gate.deadline_seconds=1")
-    with guarded(folder, *gate, twin=twin) as server:
+    with running(server):
+        server.ask("POST", "/v1/recommend", QUICK)
         for _ in range(rounds(1, 10)):
-            answer, seconds = timed(lambda: server.ask("POST", "/v1/recommend", {"stall": 5}))
+            answer, seconds = timed(lambda: server.ask("POST", "/v1/recommend", {**QUICK, **stall}))
             if answer.status != 504 or answer.json["error"]["code"] != "V041":
                 found.append(f"a stall got {answer.status}")
             if not 0.9 < seconds < 1 + 0.2 * SLACK:
                 found.append(f"the deadline passed after {seconds:.2f} s")
-            following = server.ask("POST", "/v1/recommend", {})
+            following = server.ask("POST", "/v1/recommend", QUICK)
             if following.status != 200:
                 found.append(f"the next got {following.status}")
     return found
 
 
+def stalled_latch(folder: Path, twin: str | None = None) -> list[str]:
+    return stalled(Guarded(Path(), f"sqlite:///{folder}/keys.db", GATE, twin), {"stall": 5})
+
+
 def test_a_deadline_frees_its_place(tmp_path: Path) -> None:
-    assert stalled(tmp_path) == []
+    assert stalled_latch(tmp_path) == []
 
 
 def test_its_twin_keeps_the_place(tmp_path: Path) -> None:
-    assert stalled(tmp_path, "cancel_without_release")
+    assert stalled_latch(tmp_path, "cancel_without_release")
+
+
+@pytest.mark.parametrize(("twin", "holds"), [("stalling", True), ("stalling_for_ever", False)])
+def test_a_deadline_of_the_whole_service_frees_its_place(tmp_path: Path, popular: Path, twin: str, holds: bool) -> None:
+    settings = tuple(part for each in GATE for part in ("--set", each))
+    server = Server(popular, f"sqlite:///{tmp_path}/events.db", settings, twin, tmp_path / "log")
+    assert (stalled(server, {"k": 5}) == []) == holds
 
 
 # Signals --------------------------------------------------------------------------------------------------------

@@ -77,6 +77,10 @@ def swap(server: Server, names: tuple[str, ...], times: int) -> Asking:
             until = time.monotonic() + 10
             while server.ask("POST", "/v1/recommend", {"history": ["i1"]}).json["model"] != name:
                 assert time.monotonic() < until, "the swap never came"
+            met = sum(asking.statuses.values())
+            while sum(asking.statuses.values()) < met + 4:
+                assert time.monotonic() < until, "nobody was answered"
+                time.sleep(0.01)
     return asking
 
 

@@ -11,8 +11,6 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from tests.faults.server import Server, rounds, running
 
 CLIENTS = 4
@@ -67,7 +65,7 @@ def test_every_acknowledged_event_is_there_once_after_kills_at_random(habits: Pa
 
 
 def test_a_server_that_acknowledges_before_it_commits_loses_some(habits: Path, tmp_path: Path) -> None:
-    _, lost, _ = lost_and_doubled(habits, tmp_path, 3, twin="acknowledge_before_commit")
+    _, lost, _ = lost_and_doubled(habits, tmp_path, 2, twin="acknowledge_before_commit")
     assert lost > 0
 
 
@@ -138,11 +136,3 @@ def test_a_retry_is_stored_once_whatever_thread_or_process_takes_it(habits: Path
     assert sum(told) == 1
     with sqlite3.connect(tmp_path / "events.db") as opened:
         assert opened.execute("SELECT count(*) FROM events").fetchone() == (1,)
-
-
-@pytest.mark.parametrize("part", ["user_id", "item_id"])
-def test_an_event_without_its_parts_is_not_stored(habits: Path, tmp_path: Path, part: str) -> None:
-    event = {"event_id": "e", "user_id": "u1", "item_id": "i1"}
-    del event[part]
-    with running(Server(habits, f"sqlite:///{tmp_path}/events.db")) as server:
-        assert server.ask("POST", "/v1/events", event).status == 422

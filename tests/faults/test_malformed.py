@@ -107,13 +107,20 @@ PATHS = [
 ]  # fmt: skip
 
 
+# What is whole, so that what is wrong with the rest is met behind the first look at it.
+SOUND = [("POST", "/v1/recommend"), ("POST", "/v1/generate"), ("POST", "/v1/events"), ("GET", "/v1/recommend/u1")]
+
+
 def _raw(draw: random.Random) -> bytes:
     """A request with something wrong in it, most often."""
     body = draw.choice([*BODIES, *[b'{"history": ["i1", "i2"], "k": 3}'] * 10])
     method = draw.choice([*["POST"] * 4, "GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "G\x00T", ""])
+    path = draw.choice(PATHS)
+    if draw.random() < 0.5:
+        method, path = draw.choice(SOUND)
     length = draw.choice([str(len(body))] * 6 + ["-1", "99999999999999999999", "x", "", str(len(body) + 5)])
     head = [
-        f"{method} {draw.choice(PATHS)} HTTP/{draw.choice(['1.1'] * 5 + ['1.0', '0.9', '9.9', 'x'])}",
+        f"{method} {path} HTTP/{draw.choice(['1.1'] * 5 + ['1.0', '0.9', '9.9', 'x'])}",
         "host: 127.0.0.1",
     ]
     head += [f"content-length: {length}", f"content-type: {draw.choice(['application/json'] * 4 + ['text/xml', ''])}"]

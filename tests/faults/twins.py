@@ -100,9 +100,45 @@ def load_in_the_way() -> None:
     Models.choose, Models.start = choose, lambda self: None  # type: ignore[method-assign]
 
 
+def stalling() -> None:
+    """Nothing is broken, but a question for five items takes five seconds."""
+    import time
+
+    from segue.serving.answers.answers import Answers
+
+    whole_recommend = Answers.recommend
+
+    def recommend(self: Answers, question: Any) -> Any:
+        time.sleep(5 if question.k == 5 else 0)
+        return whole_recommend(self, question)
+
+    Answers.recommend = recommend  # type: ignore[method-assign]
+
+
+def stalling_for_ever() -> None:
+    """It stalls, and the gate keeps the place of what it has given up."""
+    from segue.errors import DeadlinePassed
+    from segue.serving.guard.gate import Gate
+
+    def expire(self: Gate, job: Any) -> None:
+        job.answer.set_exception(DeadlinePassed(seconds=self.deadline_s))
+
+    stalling()
+    Gate._expire = expire  # type: ignore[method-assign]
+
+
 _tasks: set[asyncio.Task[None]] = set()
 TWINS: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (whole, acknowledge_before_commit, load_in_the_way, memory_alone, unguarded_look_up)
+    each.__name__: each
+    for each in (
+        whole,
+        acknowledge_before_commit,
+        load_in_the_way,
+        memory_alone,
+        stalling,
+        stalling_for_ever,
+        unguarded_look_up,
+    )
 }
 
 

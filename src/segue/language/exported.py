@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from segue import artefacts
-from segue.errors import ExtraMissing
+from segue.errors import ExtraMissing, GraphBroken
 from segue.language.batching import batches, padded
 from segue.sessions import Graph
 
@@ -82,7 +82,10 @@ class ExportedTextEncoder:
             from tokenizers import Tokenizer
         except ImportError:
             raise ExtraMissing(what="The text of new items", package="tokenizers", extra="serve") from None
-        tokenizer = Tokenizer.from_str(self.tokenizer)
+        try:
+            tokenizer = Tokenizer.from_str(self.tokenizer)
+        except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+            raise GraphBroken(reason=f"its tokenizer cannot be read: {error}") from None
         tokenizer.no_padding()
         tokenizer.enable_truncation(self.facts.max_tokens - (self.facts.end is not None))
         return tokenizer

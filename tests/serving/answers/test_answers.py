@@ -29,6 +29,7 @@ from segue.serving.answers import diversity
 from segue.serving.answers.answers import Answers, Ranked
 from segue.serving.answers.questions import Answer, Filters, Id, Question
 from segue.serving.answers.settings import AnswersConfig
+from tests.faults.server import rounds
 from tests.serving.fakes import FakeModels, FakeServed, FakeStore, service_of
 
 
@@ -76,7 +77,7 @@ def faults(model: Recommender, history: list[Id], k: int) -> list[str]:
     return [fault for fault, holds in checks.items() if not holds]
 
 
-@settings(max_examples=2_000)
+@settings(max_examples=rounds(200, 2_000))
 @given(history=HISTORIES, k=st.integers(1, 60), which=st.integers(0, 2))
 def test_any_history_is_answered_sanely(
     ease: Any, popular: Any, habits: Any, history: list[Id], k: int, which: int

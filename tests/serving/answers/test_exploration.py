@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+import segue
+from segue.errors import ConfigUnknown
 from segue.serving.answers.exploration import Draw, ExploreConfig, Explorer, candidates, explore, likelihood
+from segue.serving.settings import ServiceSettings
 
 LIST, SCORES = np.array([5, 3, 8, 1]), np.array([4.0, 3.0, 2.5, 1.0])
 POOL, POOL_SCORES = np.array([7, 9, 8]), np.array([0.5, 0.2, 2.5])
@@ -130,11 +135,19 @@ def test_any_list_holds_no_repeats_and_only_what_was_offered(
     assert len(codes) >= min(k, len([code for code in listed if code]))
 
 
-def test_candidates_are_uncertain_or_new() -> None:
-    config = ExploreConfig(few=3, days=7)
-    counts, ages = np.array([0, 3, 4, 100, 100]), np.array([np.nan, 900, 900, 2, np.inf])
-    assert candidates(counts, None, config).tolist() == [True, True, False, False, False]
-    assert candidates(counts, ages, config).tolist() == [True, True, False, True, False]
+def test_candidates_are_those_with_few_events() -> None:
+    assert candidates(np.array([0, 3, 4, 100]), ExploreConfig(few=3)).tolist() == [True, True, False, False]
+
+
+def test_an_item_that_came_since_is_a_candidate(popular: segue.Popular) -> None:
+    grown = copy.copy(popular)
+    grown.add_items(pl.DataFrame({"item_id": ["new"]}))
+    assert candidates(grown.item_counts, ExploreConfig(few=0)).tolist()[-1]
+
+
+def test_a_setting_that_would_do_nothing_is_refused() -> None:
+    with pytest.raises(ConfigUnknown, match="days"):
+        ServiceSettings.read(None, ["explore.days=7"])
 
 
 @METHODS

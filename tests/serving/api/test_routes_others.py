@@ -81,6 +81,12 @@ def test_models_are_listed_activated_and_changed(client: TestClient, service: Se
     assert client.post("/v1/models/roll-back").json() == {"active": ["model-1"]}
 
 
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", {}), ("POST", {"undo": 1})])
+def test_where_online_mode_is_off_nothing_is_learnt_for_a_model(client: TestClient, method: str, body: Any) -> None:
+    answer = client.request(method, "/v1/models/model-1/online", json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "V072")
+
+
 def test_alive_is_not_ready(client: TestClient, service: Service) -> None:
     assert client.get("/readyz").json() == {"status": "ready", "reason": None}
     service.store.away = StoreUnavailable(url="sqlite:///secret", reason="away")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from segue.serving.guard.connections import ConnectionSettings, protocol
+from segue.serving.guard.connections import ConnectionSettings, protocol, refused
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 QUICK = {"head_seconds": 0.3, "body_grace_seconds": 0.3, "answer_seconds": 0.3, "idle_seconds": 1}
@@ -229,3 +229,12 @@ def test_where_everybody_is_busy_the_next_is_told_to_come_later() -> None:
             each.sendall(b"x")
             assert b"200 OK" in each.recv(1000)
             each.close()
+
+
+def test_what_the_protocol_refuses_is_counted_by_status(port: int) -> None:
+    for status, sent in ((400, b"no http\r\n\r\n"), (414, b"GET /" + b"x" * 70_000), (408, b"GET / HT")):
+        before = refused[status]
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client, contextlib.suppress(OSError):
+            client.sendall(sent)
+            assert f" {status} ".encode() in client.recv(1_000)
+        until(lambda: refused[status] == before + 1)  # noqa: B023

@@ -146,3 +146,13 @@ def test_while_the_store_cannot_be_read_keys_stay_as_they_were(monkeypatch: pyte
     until(lambda: asked >= 2)
     keys.stop()
     assert keys.check(secret) is not None
+
+
+def test_a_whole_key_in_place_of_its_id_ends_it_and_its_secret_is_in_no_message() -> None:
+    keys = Keys(KeysInMemory())
+    secret = keys.create(["events"])
+    keys.revoke(secret)
+    assert keys.check(secret) is None
+    with pytest.raises(KeyUnknown) as error:
+        keys.revoke(secret)
+    assert secret.split("_", 2)[2] not in str(error.value)

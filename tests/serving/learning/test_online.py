@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 import segue
 from segue.data.histories import Histories
-from segue.errors import NothingToUndo, OnlineUnknown
+from segue.errors import NothingToUndo, OnlineUnknown, StoreUnavailable
 from segue.serving.learning.feedback import FeedbackConfig
 from segue.serving.learning.online import Acts, Online, OnlineConfig
 from segue.serving.learning.steps import StepConfig
@@ -95,6 +96,18 @@ def stream(count: int, seed: int = 1, hot: str | None = "i30") -> tuple[list[Sto
     return events, lists
 
 
+class Stepped(Online):
+    """Does in the caller's thread what its own would do."""
+
+    def adopt(self, *given: Any, **more: Any) -> None:
+        super().adopt(*given, **more)
+        self.work()
+
+    def feed(self, events: Sequence[StoredEvent]) -> None:
+        super().feed(events)
+        self.work()
+
+
 def config(**step: Any) -> OnlineConfig:
     return OnlineConfig(on=True, step=StepConfig(**{"rank": 2, **step}), feedback=FeedbackConfig(batch=8, window=40))
 
@@ -107,8 +120,8 @@ def run(
     settings: OnlineConfig | None = None,
     acts: Acts | None = None,
 ) -> Online:
-    online = Online(settings or config(), lists.get)
-    online.adopt(model, acts=acts)
+    online = Stepped(settings or config(), lists.get)
+    online.adopt(model, acts=acts and (lambda: acts))
     edges = [0, *sorted(cuts), len(events)]
     for start, end in itertools.pairwise(edges):
         online.feed(events[start:end])
@@ -155,11 +168,11 @@ def _keep(model: Model) -> None:
 
 
 def test_a_learner_that_steps_at_each_portion_would_be_found_out(model: Model) -> None:
-    class Hasty(Online):
+    class Hasty(Stepped):
         def feed(self, events: Sequence[Any]) -> None:
             for learner in self._learners.values():
                 if events:
-                    self._learn("shop", learner, events)
+                    self._learn(learner, Acts(), events)
 
     hasty = [Hasty(config(), LISTS.get) for _ in range(2)]
     for online, size in zip(hasty, (7, 50), strict=True):
@@ -172,7 +185,7 @@ def test_a_learner_that_steps_at_each_portion_would_be_found_out(model: Model) -
 def test_a_rebuild_from_the_store_is_the_live_state_and_repeats_teach_nothing(model: Model) -> None:
     live = run(model, EVENTS, LISTS, range(0, 300, 13))
     live.feed(EVENTS[-20:])  # the follower after a fault
-    again = Online(config(), LISTS.get)
+    again = Stepped(config(), LISTS.get)
     again.adopt(model, lambda seq: [event for event in EVENTS if event.seq > seq][:37])
     assert same(live, again)
     assert live.report("shop") == again.report("shop")
@@ -188,7 +201,7 @@ def test_an_event_waits_for_its_list_and_is_then_learnt_as_ever(model: Model) ->
     now = time.time_ns() // 1_000
     fresh = [replace(event, received=now) for event in EVENTS]
     lists: dict[str, ServedList] = {}
-    online = Online(OnlineConfig(**{**dict(config()), "settle": 0.2}), lists.get)
+    online = Stepped(OnlineConfig(**{**dict(config()), "settle": 0.2}), lists.get)
     online.adopt(model)
     online.feed(fresh)
     assert not learnt(online).any()
@@ -198,6 +211,138 @@ def test_an_event_waits_for_its_list_and_is_then_learnt_as_ever(model: Model) ->
     assert same(online, run(model, EVENTS, LISTS))
     hasty = run(model, EVENTS, {})
     assert not same(hasty, online)
+
+
+def test_a_batch_whose_lists_cannot_be_looked_up_waits_and_is_then_learnt_as_ever(model: Model) -> None:
+    away = False
+
+    def find(name: str) -> ServedList | None:
+        if away:
+            raise StoreUnavailable(url="sqlite:///shop.db", reason="away")
+        return LISTS.get(name)
+
+    online = Stepped(config(), find)
+    online.adopt(model)
+    online.feed(EVENTS[:40])
+    away = True
+    for start in range(40, 100, 10):
+        with contextlib.suppress(StoreUnavailable):
+            online.feed(EVENTS[start : start + 10])
+    assert online.report("shop")["batches"] < 100 // 8
+    away = False
+    online.feed(EVENTS[100:])
+    assert same(online, run(model, EVENTS, LISTS))
+
+
+def test_a_model_is_brought_level_in_the_background_and_has_no_biases_until_then(model: Model) -> None:
+    go, fed = threading.Event(), threading.Event()
+
+    def after(seq: int) -> list[StoredEvent]:
+        if seq:
+            fed.set()
+            go.wait(20)
+        return [event for event in EVENTS[:200] if event.seq > seq][:120]
+
+    online = Online(config(), LISTS.get)
+    online.start()
+    try:
+        began = time.monotonic()
+        online.adopt(model, after)
+        assert fed.wait(20)
+        online.feed(EVENTS[:200])  # nobody waits for the store or for what is learnt
+        assert time.monotonic() - began < 15
+        assert online.biases("shop") is None
+        assert list(online.names()) == ["shop"]
+        with pytest.raises(OnlineUnknown, match="not level yet: shop"):
+            online.reset("shop")
+        go.set()
+        until(lambda: online.biases("shop") is not None)
+        online.feed(EVENTS[200:])
+        until(lambda: online.report("shop")["batches"] == 300 // 8)
+    finally:
+        go.set()
+        online.stop()
+    assert same(online, run(model, EVENTS, LISTS))
+
+
+def test_feeding_does_not_wait_for_a_batch_under_way(model: Model) -> None:
+    go, asked = threading.Event(), threading.Event()
+
+    def find(name: str) -> ServedList | None:
+        asked.set()
+        go.wait(20)
+        return LISTS.get(name)
+
+    online = Online(config(), find)
+    online.adopt(model)
+    online.work()
+    online.start()
+    try:
+        online.feed(EVENTS[:50])
+        assert asked.wait(20)
+        began = time.monotonic()
+        online.feed(EVENTS[50:])
+        assert time.monotonic() - began < 10
+        go.set()
+        until(lambda: online.report("shop")["batches"] == 300 // 8)
+    finally:
+        go.set()
+        online.stop()
+    assert same(online, run(model, EVENTS, LISTS))
+
+
+def test_what_could_not_be_learnt_for_is_told_and_begun_anew(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str | None]] = []
+    broken = True
+
+    def find(name: str) -> ServedList | None:
+        if broken:
+            raise RuntimeError("no such luck")
+        return LISTS.get(name)
+
+    online = Stepped(config(), find, lambda name, text: told.append((name, text)))
+    online.adopt(model, lambda seq: [event for event in EVENTS if event.seq > seq])
+    assert online.biases("shop") is None
+    assert told == [("online_failed", "shop: RuntimeError: no such luck")]
+    broken = False
+    online.work()
+    assert online.biases("shop") is None  # not at once
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 31)
+    online.work()
+    assert told[1:] == [("online_failed", None)]
+    assert same(online, run(model, EVENTS, LISTS))
+
+
+def until(true: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
+
+
+def test_what_is_held_of_people_and_lists_is_bounded(model: Model) -> None:
+    small = FeedbackConfig(batch=8, window=8, history=10, people=12)
+    lists = {f"r{n}": _listed(["i1", "i2"]) for n in range(1_000)}
+    events = [_event(n + 1, f"e{n}", f"u{n % 7 * (n % 50)}", "i1", n, "view", f"r{n}") for n in range(1_000)]
+    online = run(model, events, lists, settings=OnlineConfig(on=True, feedback=small))
+    feedback = online._learners["shop"].feedback
+    assert len(feedback._trails) == 12
+    assert max(len(trail) for trail in feedback._trails.values()) == 10
+    assert len(feedback._closed) <= 8 * 12
+    assert len(feedback._open) <= 8 * 3
+    again = run(model, events, lists, range(0, 1_000, 37), settings=OnlineConfig(on=True, feedback=small))
+    assert same(online, again)
+
+
+def test_a_list_is_judged_once_though_it_is_named_again_soon_after(model: Model) -> None:
+    lists = {"r": _listed(["i1", "i2"])}
+    once = [_event(1, "a", "u1", "i2", 1, "impression", "r")]
+    idle = [_event(2 + n, f"x{n}", "u1", "unknown", 1) for n in range(60)]
+    late = [_event(100, "b", "u1", "i2", 1, "impression", "r")]
+    more = [_event(101 + n, f"y{n}", "u1", "unknown", 1) for n in range(60)]
+    judged = run(model, [*once, *idle, *late, *more], lists).report("shop")["tested"]
+    assert judged == run(model, [*once, *idle], lists).report("shop")["tested"] == 1
 
 
 def test_what_has_become_popular_rises(model: Model) -> None:
@@ -325,13 +470,13 @@ def test_it_is_off_by_default_and_then_adds_nothing(model: Model) -> None:
 
 def test_where_learning_harms_it_switches_itself_off_and_says_so(model: Model) -> None:
     """Events that always deny what was just learnt: the favourite of each batch is the one nobody takes in the next."""
-    told: list[tuple[str, str]] = []
+    told: list[tuple[str, str | None]] = []
     wild = OnlineConfig(
         on=True,
         step=StepConfig(rate=1.0, limit=20, norm=20, caution=0.01, tested=100),
         feedback=FeedbackConfig(batch=8),
     )
-    online = Online(wild, {}.get, lambda name, text: told.append((name, text)))
+    online = Stepped(wild, {}.get, lambda name, text: told.append((name, text)))
     online.adopt(model)
     events = [_event(n + 1, f"e{n}", f"n{n}", f"i{(n // 8) * 7 % ITEMS}", n, "view") for n in range(800)]
     online.feed(events)
@@ -340,8 +485,18 @@ def test_where_learning_harms_it_switches_itself_off_and_says_so(model: Model) -
     assert report["hit_rate@10"]["online"] < report["hit_rate@10"]["frozen"]
     assert online.biases("shop") is None
     assert [name for name, _ in told] == ["online_worse"]
+    online.adopt(replace(model, name="bakery"))
+    online.feed([replace(event, seq=event.seq + 1_000) for event in events])
+    assert online.biases("bakery") is None
+    assert [name for name, _ in told] == ["online_worse"] * 2
+    assert "shop, bakery" in str(told[-1])
     online.reset("shop")
     assert online.biases("shop") is not None
+    assert "shop" not in str(told[-1])
+    assert "bakery" in str(told[-1])
+    online.drop("bakery")
+    online.work()
+    assert told[-1] == ("online_worse", None)
 
 
 def test_where_learning_helps_it_stays_on(model: Model) -> None:

@@ -81,12 +81,13 @@ class Follower:
 
 
 def service(store: Any = None, *models: Any, **parts: Any) -> Any:
-    shadows = SimpleNamespace(compared={"b": SimpleNamespace(asked=4, failed=1, overlap=2.5)})
+    shadows = SimpleNamespace(compared={"b": SimpleNamespace(asked=4, failed=1, overlap=2.5)}, dropped=3)
     given = {
         "store": store,
         "gate": Gate(),
         "follower": Follower(),
         "models": SimpleNamespace(serving=lambda: models),
-        "answers": SimpleNamespace(shadows=shadows),
+        "writer": SimpleNamespace(lost_lists=4),
+        "answers": SimpleNamespace(shadows=shadows, journal=SimpleNamespace(lost=2)),
     }
     return SimpleNamespace(**given | parts)

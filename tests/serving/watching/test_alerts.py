@@ -85,6 +85,16 @@ def test_what_another_part_raises_stays_until_it_is_cleared(name: str, clock: Cl
     assert len(alerts.history()) == 2
 
 
+def test_an_alert_that_is_on_is_told_anew_when_it_is_about_more(clock: Clock) -> None:
+    alerts = watched(clock)
+    for detail in ("shop", "shop", "shop, bakery"):
+        alerts.alarm("online_worse", detail)
+    assert [change.detail for change in alerts.history()] == ["shop, bakery", "shop"]
+    assert [change.detail for change in alerts.active()] == ["shop, bakery"]
+    alerts.alarm("online_worse", None)
+    assert on(alerts) == []
+
+
 def test_every_setting_that_is_a_limit_is_a_rule() -> None:
     limits = {name for name, field in AlertsConfig.model_fields.items() if field.annotation == float | None}
     assert limits == set(RULES)

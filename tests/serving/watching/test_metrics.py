@@ -28,14 +28,11 @@ def test_what_happened_is_counted() -> None:
     metrics.stored(3, 1)
     metrics.stored(2, 0)
     metrics.unknown_items(4)
-    metrics.cached("history", True)
-    metrics.cached("history", False)
     metrics.answered("shop", "recommend", 0.01)
     now = samples(metrics)
     assert now["segue_events_total", ("stored",)] == 5
     assert now["segue_events_total", ("known",)] == 1
     assert now["segue_events_unknown_item_total", ()] == 4
-    assert now["segue_cache_total", ("history", "hit")] == now["segue_cache_total", ("history", "miss")] == 1
     assert now["segue_answer_seconds_count", ("recommend", "shop")] == 1
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from segue.serving.guard.connections import refused
 from segue.serving.watching.alerts import RAISED, RULES
 from segue.serving.watching.drift import DriftConfig
 from segue.serving.watching.sources import connect
@@ -32,7 +33,7 @@ def scraped() -> dict[str, dict[str, set[str]]]:
     connect(watch, parts)
     watch.metrics.requests.labels("/v1/recommend", "500").observe(0.01)
     watch.metrics.error("V001")
-    watch.metrics.cached("items", True)
+    refused[431] += 1
     watch.rates.listed([shown("1", model="shop", at=watch.rates._wall())])
     watch.rates.took([event("1", "x", "purchase")])
     watch._took([event(None, "x")] * 10)
@@ -139,6 +140,8 @@ def test_the_dashboard_can_be_imported_into_any_grafana() -> None:
 
 def test_every_built_in_alert_has_a_rule_of_prometheus(scraped: dict[str, dict[str, set[str]]]) -> None:
     assert len(rules()) >= len(RULES) + len(RAISED)
+    text = " ".join(rule["expr"] for rule in rules())
+    assert [name for name in RAISED if f'segue_alert{{alert="{name}"}} == 1' not in text] == []
     assert {rule["labels"]["severity"] for rule in rules()} <= {"warning", "critical"}
     assert all(re.fullmatch(r"\d+[smh]", rule.get("for", "0s")) for rule in rules())
     assert len({rule["alert"] for rule in rules()}) == len(rules())

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from segue.errors import ConfigUnknown, RouteUnknown, StoreUnavailable
 from segue.serving.app import create_app
+from segue.serving.guard.connections import refused
 from segue.serving.guard.keys import Keys
 from segue.serving.service import Service
 from segue.serving.settings import ServiceSettings
@@ -22,10 +23,11 @@ from segue.serving.store.store import Store
 from segue.serving.watching import watch as module
 from segue.serving.watching.alerts import RULES, AlertsConfig
 from segue.serving.watching.drift import DriftConfig
+from segue.serving.watching.sources import connect
 from segue.serving.watching.watch import Watch
 
 from . import makers
-from .makers import NOW, Clock, answer, event, served, shown
+from .makers import NOW, Clock, answer, event, served, service, shown
 from .test_metrics import samples
 
 
@@ -189,6 +191,16 @@ def test_few_requests_raise_nothing() -> None:
     world.requests(9.0, "500", count=19)
     world.seconds(40)
     assert world.on() == set()
+
+
+def test_what_was_given_up_and_what_the_protocol_refused_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    connect(world.watch, service(NoStore()))
+    monkeypatch.setitem(refused, 418, 7)
+    page = samples(world.watch.metrics)
+    assert page["segue_lost_total", ("lists",)] == 4 + 2
+    assert page["segue_lost_total", ("shadow_questions",)] == 3
+    assert page["segue_protocol_refused_total", ("418",)] == 7
 
 
 def test_a_service_without_parts_is_watched_as_far_as_it_goes() -> None:

@@ -8,7 +8,6 @@ list can be drawn again from the log. Filters, seen items and diversity come bef
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -33,24 +32,17 @@ class ExploreConfig(Config):
     temperature: float = Field(0.2, gt=0)
     """For ``plackett_luce``, in standard deviations of the pool's scores: towards 0 the list is the model's."""
     few: int = Field(20, ge=0)
-    """An item with so few events, or fewer, is uncertain and a candidate of ``epsilon``."""
-    days: float = Field(14, ge=0)
-    """An item that joined the catalogue so few days ago, or fewer, is new and a candidate too."""
+    """An item with so few events in what the model was trained on, or fewer, is uncertain and a candidate of
+    ``epsilon``; one that joined the catalogue since has none."""
     pool: int = Field(100, ge=1)
     """So many of the best items are drawn from."""
     salt: str = "segue"
     """Goes into the draws beside the recommendation id; no secret."""
 
 
-def candidates(counts: np.ndarray, ages: np.ndarray | None, config: ExploreConfig) -> np.ndarray:
-    """Which items are uncertain or new: a mask like ``counts``.
-
-    Args:
-        counts: events per item.
-        ages: days since each joined the catalogue, NaN or infinity where that is not known; None for all.
-    """
-    uncertain = np.asarray(counts) <= config.few
-    return uncertain if ages is None else uncertain | (np.asarray(ages) <= config.days)
+def candidates(counts: np.ndarray, config: ExploreConfig) -> np.ndarray:
+    """Which items are uncertain: a mask like ``counts``, the events per item."""
+    return np.asarray(counts) <= config.few
 
 
 @dataclass(frozen=True)
@@ -177,11 +169,10 @@ class Explorer:
 
     Args:
         config: settings.
-        ages: days since each item of a served model joined the catalogue, (catalogue + 1,); None: not known.
     """
 
-    def __init__(self, config: ExploreConfig, ages: Callable[[Any], np.ndarray | None] | None = None) -> None:
-        self.config, self._ages = config, ages
+    def __init__(self, config: ExploreConfig) -> None:
+        self.config = config
 
     def explore(self, served: Any, scores: np.ndarray, ranked: Any, recommendation_id: str) -> Any:
         """``ranked`` (``codes``, ``scores``, ``propensities``) anew, of the same length or longer where it was short.
@@ -209,8 +200,7 @@ class Explorer:
         """Codes of what is drawn from beside the list: the best of all, or of the candidates."""
         scores = scores.astype(np.float32)
         if self.config.method == "epsilon":
-            counts, ages = served.recommender.item_counts, None if self._ages is None else self._ages(served)
-            scores[~candidates(counts, ages, self.config)] = -np.inf
+            scores[~candidates(served.recommender.item_counts, self.config)] = -np.inf
         codes: np.ndarray = top_k(scores[None], min(self.config.pool, len(scores) - 1))[0][0]
         return codes[codes > 0]
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from segue.errors import SegueError
 from segue.serving.store.rows import ServedList
+from segue.serving.ticker import Ticker
 
 Sink = Callable[[Sequence[ServedList]], None]
 
@@ -33,8 +34,7 @@ class Journal:
         self._waiting: list[ServedList] = []
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
-        self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._ticker = Ticker("segue-journal", _EVERY, self.flush)
         self.lost = 0
 
     def note(self, served_list: ServedList) -> None:
@@ -63,20 +63,10 @@ class Journal:
 
     def start(self) -> None:
         """Begin."""
-        self._ended.clear()
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._thread.start()
+        self._ticker.start()
 
     def stop(self) -> None:
         """Give away what is left and end."""
-        self._ended.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._ticker.stop()
         with contextlib.suppress(SegueError):
             self.flush()
-
-    def _run(self) -> None:
-        while not self._ended.wait(_EVERY):
-            with contextlib.suppress(SegueError):
-                self.flush()

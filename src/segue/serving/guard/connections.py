@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import Any
 
 from pydantic import Field
@@ -54,6 +55,10 @@ class ConnectionSettings(Config):
     """After the signal to end: how long new requests are still taken, while /readyz says 503."""
     drain_seconds: float = Field(8.0, gt=0)
     """After the signal to end: by then all that was admitted is answered, or cut."""
+
+
+refused: Counter[int] = Counter()
+"""Connections and heads that this process refused before any application saw them, by status; metrics read it."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -229,6 +234,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, error: GuardError, status: int | None = None) -> None:
         if self.transport.is_closing():
             return
+        refused[status or error.status] += 1
         if self.idle:
             headers, body = answer(error)
             headers += [(b"connection", b"close"), (b"x-content-type-options", b"nosniff")]

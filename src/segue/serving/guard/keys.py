@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 import secrets
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from segue.errors import KeyUnknown, SegueError, nearest
+from segue.errors import KeyUnknown, nearest
 from segue.serving.guard.scopes import SCOPES, known_scope
 from segue.serving.store.rows import KeyRow
+from segue.serving.ticker import Ticker
 
 REFRESH_SECONDS = 0.5
 _NOBODY = hashlib.sha256(b"").hexdigest()
-_log = logging.getLogger("segue.serving.keys")
 
 
 class KeyStore(Protocol):
@@ -66,8 +64,7 @@ class Keys:
         self.store = store
         self._rows: dict[str, KeyRow] = {}
         self._seen = False
-        self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._ticker = Ticker("segue-keys", REFRESH_SECONDS, self.refresh)
         self.refresh()
 
     @property
@@ -109,7 +106,7 @@ class Keys:
         days = None if old.expires is None else (old.expires - old.created) / 86_400_000_000
         secret = self.create(old.scopes, days)
         end = _now() + round(keep_hours * 3_600_000_000)
-        self.store.revoke_key(key_id)
+        self.store.revoke_key(old.key_id)
         if keep_hours > 0:
             self.store.add_key(replace(old, expires=end if old.expires is None else min(end, old.expires)))
         self.refresh()
@@ -117,8 +114,7 @@ class Keys:
 
     def revoke(self, key_id: str) -> None:
         """End a key at once. Raises ``KeyUnknown``."""
-        self._row(key_id)
-        self.store.revoke_key(key_id)
+        self.store.revoke_key(self._row(key_id).key_id)
         self.refresh()
 
     def rows(self) -> list[KeyRow]:
@@ -132,26 +128,17 @@ class Keys:
         self._rows = rows
 
     def start(self) -> None:
-        """Follow the store from a thread."""
-        self._ended.clear()
-        self._thread = threading.Thread(target=self._follow, name="segue-keys", daemon=True)
-        self._thread.start()
+        """Follow the store from a thread; while it cannot be read, the keys as last read stay valid."""
+        self._ticker.start()
 
     def stop(self) -> None:
         """Follow no longer."""
-        self._ended.set()
-        if self._thread is not None:
-            self._thread.join(timeout=2)
-
-    def _follow(self) -> None:
-        while not self._ended.wait(REFRESH_SECONDS):
-            try:
-                self.refresh()
-            except SegueError as error:
-                _log.warning("keys as last read are used: the store cannot be read (%s)", error.code)
+        self._ticker.stop(timeout=2)
 
     def _row(self, key_id: str) -> KeyRow:
         self.refresh()
+        if key_id.startswith("segue_"):  # a whole key: its secret belongs in no message
+            key_id = key_id.split("_", 2)[1]
         if key_id not in self._rows:
             raise KeyUnknown(key_id=key_id, hint=nearest(key_id, self._rows))
         return self._rows[key_id]

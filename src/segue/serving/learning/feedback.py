@@ -5,12 +5,14 @@ grows by an event after the model was asked about it. A list that was served is 
 and closed ``window`` events later: what was shown by then and not taken is a negative, weighted by the chance that its
 position was looked at. A list that nobody named teaches nothing, for nobody says that it was seen. An item of an event
 without a list is a positive against a few that are drawn from the whole catalogue by the event's id. Only the catalogue
-of the artefact takes part: items that came later wait for the next update.
+of the artefact takes part: items that came later wait for the next update. What is held is bounded: the newest events
+of the people who acted last, the lists of a window, and the names of those judged in the last few.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +27,7 @@ from segue.serving.learning.steps import LISTED, TAKEN, Examples, Weights
 from segue.serving.store.rows import ServedList, StoredEvent
 
 _POOL = 100  # of the model's best items: where the scores are standardised
+_WINDOWS = 10  # a list that was judged is known as such for so many windows; named later still, it is opened anew
 
 
 class FeedbackConfig(Config):
@@ -40,27 +43,18 @@ class FeedbackConfig(Config):
     """A position p is looked at with a chance of p to the power of minus this."""
     history: int = Field(100, ge=1)
     """So many of a person's newest events are read."""
+    people: int = Field(20_000, ge=1)
+    """So many people's newest events are held; one who has not acted for longest begins again as the artefact knew
+    them."""
     share: float = Field(1.0, gt=0, le=1)
     """The share of people, by a hash of their id, whose events are learnt from: what scoring each event would cost."""
     impressions: tuple[str, ...] = ("impression",)
     """Actions that say that an item was shown, not that it was taken."""
 
 
-_Columns = tuple[list[int], list[int], list[int], list[float]]
+_Act = tuple[int, int, int, float]
+"""One event of a person in the model's codes: item, timestamp, action, value."""
 FindList = Callable[[str], ServedList | None]
-
-
-@dataclass
-class _Trail:
-    """What a person has done, as codes, in the order of the store."""
-
-    items: list[int] = field(default_factory=list)
-    timestamps: list[int] = field(default_factory=list)
-    actions: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-
-    def newest(self, count: int) -> _Columns:
-        return self.items[-count:], self.timestamps[-count:], self.actions[-count:], self.values[-count:]
 
 
 @dataclass
@@ -89,9 +83,9 @@ class Feedback:
         self.items = len(recommender.item_vocabulary)
         self._codes = {str(name): code for code, name in enumerate(recommender.item_vocabulary.ids.to_list(), start=1)}
         self._users = {str(name): code for code, name in enumerate(recommender.user_vocabulary.ids.to_list(), start=1)}
-        self._trails: dict[str, _Trail] = {}
+        self._trails: OrderedDict[str, deque[_Act]] = OrderedDict()  # who acted last is last
         self._open: dict[str, _Open] = {}
-        self._closed: set[str] = set()
+        self._closed: dict[str, int] = {}  # when each was judged, oldest first
         self._events = 0
         self.spread = self._spread_of()
         self.space = ItemSpace.of(recommender)
@@ -108,32 +102,53 @@ class Feedback:
         return np.zeros((len(histories), 0), np.float32) if self.space is None else self.space.inputs(histories)
 
     def examples(self, events: Sequence[StoredEvent], weights: Weights) -> Examples:
-        """What one batch teaches; ``weights`` are only tested with, they change no example."""
+        """What one batch teaches; ``weights`` are only tested with, they change no example.
+
+        Where a list cannot be looked up, the error passes through and nothing has changed: the batch can be asked for
+        again.
+        """
+        lists = self._lists_of(events)
         made = _Made(inputs=[self._nothing])
         while self._open and next(iter(self._open.values())).closes <= self._events:
             name = next(iter(self._open))
             self._judge(self._open.pop(name), made)
-            self._closed.add(name)
+            self._closed[name] = self._events
+        while self._closed and next(iter(self._closed.values())) <= self._events - _WINDOWS * self.config.window:
+            del self._closed[next(iter(self._closed))]
         self._events += len(events)
         asked: list[tuple[StoredEvent, int]] = []
-        rows: list[_Columns] = []
+        rows: list[list[_Act]] = []
         for event in events:
             code = self._codes.get(event.item_id, 0)
             if not code or not self._followed(event.user_id):
                 continue
             trail = self._trail(event.user_id)
             asked.append((event, code))
-            rows.append(trail.newest(self.config.history))
+            rows.append(list(trail))
             if event.action not in self.config.impressions:
-                trail.items.append(code)
-                trail.timestamps.append(event.timestamp)
-                trail.actions.append(self._action(event.action))
-                trail.values.append(float("nan") if event.value is None else event.value)
+                value = float("nan") if event.value is None else event.value
+                trail.append((code, event.timestamp, self._action(event.action), value))
         if asked:
-            self._ask(asked, self._histories(rows), weights, made)
+            self._ask(asked, self._histories(rows), lists, weights, made)
         return made.examples()
 
-    def _ask(self, asked: list[tuple[StoredEvent, int]], histories: Histories, weights: Weights, made: _Made) -> None:
+    def _lists_of(self, events: Sequence[StoredEvent]) -> dict[str, ServedList | None]:
+        """The lists that events name and that are not known here, from the store."""
+        learnt = (event for event in events if event.item_id in self._codes and self._followed(event.user_id))
+        return {
+            name: self.find_list(name)
+            for name in dict.fromkeys(event.recommendation_id for event in learnt)
+            if name is not None and name not in self._open and name not in self._closed
+        }
+
+    def _ask(
+        self,
+        asked: list[tuple[StoredEvent, int]],
+        histories: Histories,
+        lists: Mapping[str, ServedList | None],
+        weights: Weights,
+        made: _Made,
+    ) -> None:
         scores = _standard(self._recommender.score_codes(histories), self.spread)
         inputs = self.inputs(histories)
         codes = np.array([code for _, code in asked])
@@ -144,7 +159,7 @@ class Feedback:
         places = _places(moved, scores, codes, histories, self._recommender.exclude_seen)
         made.places.append(np.where(tested[:, None], places, np.nan))
         for row, (event, code) in enumerate(asked):
-            listed = self._list_of(event, scores[row], inputs[row])
+            listed = self._list_of(event, lists, scores[row], inputs[row])
             if event.action in self.config.impressions:
                 if listed is not None:
                     listed.shown.add(code)
@@ -161,12 +176,18 @@ class Feedback:
             kind = TAKEN if len(drawn) or listed is None else LISTED
             made.add(taken, scores[row][taken], labels, np.ones(len(taken)), kind, inputs[row])
 
-    def _list_of(self, event: StoredEvent, standard: np.ndarray, inputs: np.ndarray) -> _Open | None:
+    def _list_of(
+        self,
+        event: StoredEvent,
+        lists: Mapping[str, ServedList | None],
+        standard: np.ndarray,
+        inputs: np.ndarray,
+    ) -> _Open | None:
         """The open list that an event names; opened here where it is the first to do so."""
         name = event.recommendation_id
         if name is None or name in self._closed:
             return None
-        if name not in self._open and (served := self.find_list(name)) is not None:
+        if name not in self._open and (served := lists.get(name)) is not None:
             codes = np.array([self._codes.get(item, 0) for item in served.items], dtype=np.int64)
             self._open[name] = _Open(self._events + self.config.window, codes, standard[codes], inputs)
         return self._open.get(name)
@@ -184,28 +205,32 @@ class Feedback:
     def _followed(self, user: str) -> bool:
         return self.config.share >= 1 or bool(uniforms(user, 1)[0] < self.config.share)
 
-    def _trail(self, user: str) -> _Trail:
-        """What is known of a person; at first what the artefact knows."""
-        if user not in self._trails:
+    def _trail(self, user: str) -> deque[_Act]:
+        """The newest of what a person has done, in the order of the store; at first what the artefact knows."""
+        if (trail := self._trails.get(user)) is None:
             known = self._recommender.histories.take(np.array([self._users.get(user, 0)]), last=self.config.history)
             nothing = [0] * len(known.items)
-            self._trails[user] = _Trail(
+            columns = (
                 known.items.tolist(),
                 nothing if known.timestamps is None else known.timestamps.tolist(),
                 nothing if known.actions is None else known.actions.tolist(),
                 [float("nan")] * len(nothing) if known.values is None else known.values.tolist(),
             )
-        return self._trails[user]
+            trail = self._trails[user] = deque(zip(*columns, strict=True), maxlen=self.config.history)
+            if len(self._trails) > self.config.people:
+                self._trails.popitem(last=False)
+        self._trails.move_to_end(user)
+        return trail
 
     def _action(self, name: str | None) -> int:
         names = self._recommender.action_names
         return names.index(name) + 1 if name in names else 0
 
-    def _histories(self, rows: Sequence[_Columns]) -> Histories:
+    def _histories(self, rows: Sequence[Sequence[_Act]]) -> Histories:
         """Rows in time order, ties in the order of the store, with the columns that the artefact has."""
         known = self._recommender.histories
-        owner = np.repeat(np.arange(len(rows)), [len(row[0]) for row in rows])
-        columns = [np.array([each for row in rows for each in row[place]]) for place in range(4)]
+        owner = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+        columns = [np.array([act[place] for row in rows for act in row]) for place in range(4)]
         order = np.lexsort((columns[1], owner)) if len(owner) else owner
         items, timestamps, actions = (column[order].astype(np.int64) for column in columns[:3])
         return Histories.from_rows(

@@ -34,8 +34,7 @@ class Steering:
 
     def adopt(self, served: ServedModel) -> None:
         """Let a model learn, as operators left it."""
-        acts = _acts(self._models.registry.row(served.name))
-        self.online.adopt(served, self._store.events_after, acts)
+        self.online.adopt(served, self._store.events_after, lambda: _acts(self._models.registry.row(served.name)))
 
     def follow(self, rows: Iterable[ModelRow]) -> None:
         """Take over what was done on another replica; for ``Follower.subscribe_models``."""

@@ -109,13 +109,15 @@ class Figures:
             return []
         drift, limits = self.service.watch.drift, self.service.watch.alerts.config
         pairs: list[tuple[str, str]] = []
-        for name, readings, limit, form in (
-            ("popularity of items (PSI)", drift.popularity_psi(), limits.popularity_psi, ".3f"),
-            ("best scores (PSI)", drift.score_psi(), limits.score_psi, ".3f"),
-            ("items not met in training", drift.cold_items(), limits.cold_items_share, ".1%"),
-            ("users not met in training", drift.cold_users(), limits.cold_users_share, ".1%"),
+        for name, readings, limit, form, judged in (  # alerts judge one kind of each
+            ("popularity of items (PSI)", drift.popularity_psi(), limits.popularity_psi, ".3f", "events"),
+            ("best scores (PSI)", drift.score_psi(), limits.score_psi, ".3f", ""),
+            ("items not met in training", drift.cold_items(), limits.cold_items_share, ".1%", "events"),
+            ("users not met in training", drift.cold_users(), limits.cold_users_share, ".1%", "answers"),
         ):
-            pairs += [(f"{name}, {', '.join(key)}", _within(value, limit, form)) for key, value in readings.items()]
+            for key, value in readings.items():
+                told = _within(value, limit, form) if judged in ("", key[-1]) else f"{value:{form}}"
+                pairs.append((f"{name}, {', '.join(key)}", told))
         return pairs or [("all of it", f"told from {drift.config.least:,} events or answers on")]
 
     def _updates(self) -> Pairs:

@@ -78,7 +78,7 @@ class AlertsConfig(Config):
     """Alerts that wait to be sent."""
 
 
-# Each rule is the setting of the same name; these two are raised by the parts that meet them.
+# Each rule is the setting of the same name; those below are raised by the parts that meet them.
 RULES = (
     "p99_seconds",
     "error_share",
@@ -95,7 +95,7 @@ RULES = (
     "popularity_psi",
     "score_psi",
 )
-RAISED = ("model_refused", "update_failed")
+RAISED = ("model_refused", "update_failed", "online_worse", "online_failed")
 _LOW_IS_BAD = ("disk_free_share",)
 
 
@@ -183,7 +183,10 @@ class Alerts:
                 self._change(name, not on, value, limit, detail)
 
     def raise_alert(self, name: str, detail: str = "") -> None:
-        """Something happened that somebody should see; it stays until it is cleared."""
+        """Something happened that somebody should see; it stays until it is cleared.
+
+        It is told anew where it is on with another detail.
+        """
         self._change(name, True, None, None, detail)
 
     def clear(self, name: str, detail: str = "") -> None:
@@ -229,7 +232,10 @@ class Alerts:
         text = "".join(c if c.isprintable() else " " for c in detail)[:_DETAIL]
         change = Change(name, "raised" if on else "cleared", moment, value, limit, text)
         with self._lock:
-            if on == (name in self._on) or (on and len(self._on) >= _NAMES):
+            before = self._on.get(name)
+            if on == (before is not None) and (before is None or before.detail == text):
+                return
+            if on and before is None and len(self._on) >= _NAMES:
                 return
             if on:
                 self._on[name] = change

@@ -88,16 +88,26 @@ class Recent:
     p50: float | None = None
 
 
+ASKED = (
+    "/v1/recommend",
+    "/v1/generate",
+    "/v1/events",
+    "/v1/items/{item_id:path}/similar",
+    "/v1/items/{item_id}/similar",
+)
+
+
 class LastMinute:
     """Differences of the histogram over a sliding window, read in the background.
 
-    Only routes below ``prefix`` count: pages and probes would dilute the answers that matter.
+    Only routes that begin so count: what applications ask. Pages and probes would dilute them, and an erasure
+    may take its time without being late.
     """
 
-    def __init__(self, metrics: Metrics, seconds: float = 60.0, prefix: str = "/v1/") -> None:
+    def __init__(self, metrics: Metrics, seconds: float = 60.0, prefixes: tuple[str, ...] = ASKED) -> None:
         self._metrics = metrics
         self._seconds = seconds
-        self._prefix = prefix
+        self._prefixes = prefixes
         self._kept: deque[tuple[float, np.ndarray, np.ndarray]] = deque()
         self._bounds = np.zeros(0)
 
@@ -129,7 +139,7 @@ class LastMinute:
             self._bounds = np.array(sorted(cumulative))
             counts = np.diff([cumulative[bound] for bound in self._bounds], prepend=0.0)
             # A refusal comes before routing, where no route has taken the request.
-            if not route.startswith(self._prefix) and not (route == OTHER and status in ("429", "503", "504")):
+            if not route.startswith(self._prefixes) and not (route == OTHER and status in ("429", "503", "504")):
                 continue
             totals = counts if totals is None else totals + counts
             outcomes += counts.sum() * np.array([1, status.startswith("5"), status == "429"])

@@ -92,7 +92,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.in_flight = 0
         self._asked = Asked()
-        self._models, self._codes, self._caches = Labels(models), Labels(256), Labels(16)
+        self._models, self._codes = Labels(models), Labels(256)
         ProcessCollector(registry=self.registry)
 
         def counter(name: str, about: str, *labels: str) -> Counter:
@@ -108,7 +108,6 @@ class Metrics:
         self.refused = counter("segue_refused", "Requests refused because too many waited (429).")
         self.late = counter("segue_deadline_passed", "Requests whose deadline passed (504).")
         self._errors = counter("segue_errors", "Requests that ended in an error, by its code.", "code")
-        self._cache = counter("segue_cache", "Look-ups in a cache.", "cache", "result")
         self._events = counter("segue_events", "Events acknowledged by this process: stored now, or known.", "outcome")
         self._unknown = counter("segue_events_unknown_item", "Events (but impressions) on items that no model knows.")
         self._answers = Histogram(
@@ -129,10 +128,6 @@ class Metrics:
     def error(self, code: str) -> None:
         """A request ended in an error with this code."""
         self._errors.labels(self._codes(code)).inc()
-
-    def cached(self, cache: str, hit: bool) -> None:
-        """A look-up in the cache of this name."""
-        self._cache.labels(self._caches(cache), "hit" if hit else "miss").inc()
 
     def stored(self, stored: int, known: int) -> None:
         """Events were acknowledged."""

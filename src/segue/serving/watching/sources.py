@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from segue.serving.guard import connections
+
 if TYPE_CHECKING:
     from segue.serving.watching.watch import Watch
 
@@ -43,6 +45,13 @@ def connect(watch: Watch, service: Any) -> None:
         ["model", "of"],
     )
     metrics.gauge("segue_alert", "1 while the alert is on.", watch.alerts.states, ["alert"])
+    metrics.total("segue_lost", "Given up because a part was behind or away.", lambda: _lost(service), ["what"])
+    metrics.total(
+        "segue_protocol_refused",
+        "Connections and heads refused before the application saw them, by status.",
+        lambda: {(str(status),): float(count) for status, count in sorted(connections.refused.items())},
+        ["status"],
+    )
     if service.gate is not None:
         gate = service.gate
         metrics.gauge("segue_queue_length", "Questions that wait.", lambda: gate.stats().waiting)
@@ -74,3 +83,10 @@ def connect(watch: Watch, service: Any) -> None:
             lambda: compared("overlap"),
             ["model"],
         )
+
+
+def _lost(service: Any) -> dict[tuple[str, ...], float]:
+    """Lists that were served and are not in the log, and questions that no shadow was asked."""
+    answers = service.answers
+    lists = getattr(service.writer, "lost_lists", 0) + getattr(getattr(answers, "journal", None), "lost", 0)
+    return {("lists",): lists, ("shadow_questions",): getattr(getattr(answers, "shadows", None), "dropped", 0)}

@@ -6,15 +6,14 @@ never waits for anything. Requests call ``answered`` and ``stored``, which only 
 
 from __future__ import annotations
 
-import logging
 import shutil
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from segue.errors import StoreError
+from segue.serving.ticker import Ticker
 from segue.serving.watching.alerts import Alerts, AlertsConfig, Measured
 from segue.serving.watching.drift import Drift, DriftConfig
 from segue.serving.watching.latency import LastMinute
@@ -27,8 +26,6 @@ _FEW = 20  # requests in a minute: the slowest of fewer is no percentile
 _READ_S = 1.0  # between looks at the store
 _SLICE_S = 2.0  # of reading, before it is asked again what is newest
 _SILENT_S = 10.0  # a store that has not answered for so long is unavailable, whatever it is doing
-
-log = logging.getLogger(__name__)
 
 
 class Watch:
@@ -67,8 +64,7 @@ class Watch:
         self._replay: Replay | None = None
         self._answered_at = self._level_at = clock()
         self._away = False
-        self._ending = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._tickers: list[Ticker] = []
 
     # -- hooks of the requests ---------------------------------------------------------------------------------
 
@@ -87,21 +83,21 @@ class Watch:
     def start(self, service: Any) -> None:
         """Look around from now on; parts that the service lacks are not watched."""
         self._service = service
-        self._ending.clear()
         connect(self, service)
         if service.follower is not None:
             service.follower.subscribe(self._took)
         if service.store is not None:
             self._replay = Replay(service.store, self.rates)
-            self._run("segue-watch-store", _READ_S, self.read_store)
-        self._run("segue-watch", self.alerts.config.every_seconds, self.look)
+            self._tickers.append(Ticker("segue-watch-store", _READ_S, self.read_store))
+        self._tickers.append(Ticker("segue-watch", self.alerts.config.every_seconds, self.look))
+        for ticker in self._tickers:
+            ticker.start()
 
     def stop(self) -> None:
         """End the threads, and send the alerts that wait."""
-        self._ending.set()
-        for thread in self._threads:
-            thread.join(2.0)  # one that hangs in the store is left behind; it does not hold the process
-        self._threads.clear()
+        for ticker in self._tickers:
+            ticker.stop(timeout=2.0)  # one that hangs in the store is left behind; it does not hold the process
+        self._tickers.clear()
         self.alerts.close()
 
     def read_store(self) -> None:
@@ -194,27 +190,6 @@ class Watch:
         # What was shown is the model's doing; drift is in what people do.
         shown = self.rates.config.impression
         self.metrics.unknown_items(self.drift.took([event for event in events if event.action not in shown]))
-
-    def _run(self, name: str, seconds: float, step: Callable[[], None]) -> None:
-        def run() -> None:
-            failed = False
-            while not self._ending.wait(seconds):
-                failed = _tried(step, name, failed)
-
-        thread = threading.Thread(target=run, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-
-def _tried(step: Callable[[], None], name: str, failed: bool) -> bool:
-    """Take a step; whether it failed. The first failure of several is logged."""
-    try:
-        step()
-    except Exception:
-        if not failed:
-            log.warning("%s failed and will try again", name, exc_info=True)
-        return True
-    return False
 
 
 def _only(told: Mapping[tuple[str, ...], float], of: str) -> dict[str, float]:
