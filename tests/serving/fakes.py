@@ -117,6 +117,9 @@ class FakeModels:
     def choose(self, user_id: str | None = None) -> FakeServed:
         return self.active[sum(map(ord, user_id or "")) % len(self.active)]
 
+    def main(self) -> FakeServed:
+        return self.active[0]
+
     def serving(self) -> tuple[FakeServed, ...]:
         return (*self.active, *self.behind)
 

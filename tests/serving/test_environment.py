@@ -31,14 +31,17 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "bin/python"
 
 
-@pytest.fixture(scope="module")
-def exported(data: segue.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small sequence model as ONNX."""
+@pytest.fixture(scope="module", params=["fp32", "int8"])
+def exported(data: segue.Dataset, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A small sequence model as ONNX, in either precision."""
     folder = tmp_path_factory.mktemp("models")
     model = segue.SequenceRecommender(text=None, embedding_size=16, blocks=1, epochs=1, max_length=20)
     model.fit(data, progress=False).save(folder / "model")
     command = [str(Path(sys.executable).with_name("segue")), "export", str(folder / "model"), "--out"]
-    subprocess.run([*command, str(folder / "model-onnx"), "--precision", "fp32"], check=True, capture_output=True)
+    limits = ["--least-overlap", "0.5", "--most-loss", "0.9"]  # it is small and hardly trained
+    options = ["--precision", request.param, *limits]
+    subprocess.run([*command, str(folder / "model-onnx"), *options], check=True, capture_output=True)
+    assert segue.load(folder / "model-onnx").config.precision == request.param
     return folder / "model-onnx"
 
 

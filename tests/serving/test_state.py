@@ -94,7 +94,8 @@ def test_an_event_of_a_log_without_actions_is_the_same_as_the_stores_with_one(st
 
 def test_impressions_and_items_that_the_model_does_not_know_are_no_history(served: Served, store: Store) -> None:
     store.append([at(30, "c", "impression"), at(31, "new-item"), at(32, "d")])
-    assert items(served, State(store).of(served, "u1")) == ["a", "b", "d"]
+    known = State(store).of(served, "u1")
+    assert (items(served, known), known.unknown) == (["a", "b", "d"], 1)
 
 
 def test_later_events_than_the_moment_asked_about_are_not_read(served: Served, store: Store) -> None:

@@ -44,11 +44,13 @@ class Known:
         user_id: as asked.
         histories: one row: items of the model's catalogue, oldest first; ties in the log's order, then the store's.
         in_log: how many of its events the model's log had.
+        unknown: events that were read in the store, and left out because the catalogue lacks their items.
     """
 
     user_id: str
     histories: Histories
     in_log: int
+    unknown: int = 0
 
     def __len__(self) -> int:
         return len(self.histories.items)
@@ -83,11 +85,12 @@ class State:
         wanted = self._newest + 1
         for _ in range(_FURTHER + 1):
             events = self._store.history(user_id, wanted, at, self._without)
-            merged, from_log = _merged(log, _encoded(model, events))
+            encoded = _encoded(model, events)
+            merged, from_log = _merged(log, encoded)
             if len(events) < wanted or int((_moments(merged) > events.timestamps[0]).sum()) >= self._newest:
                 break
             wanted *= 2
-        return _newest(user_id, merged, from_log, self._newest)
+        return _newest(user_id, merged, from_log, self._newest, len(events) - len(encoded.items))
 
 
 def _log(model: Recommender, user_id: str, at: int | None, newest: int) -> Histories:
@@ -148,6 +151,6 @@ def _moments(histories: Histories) -> np.ndarray:
     return histories.items * 0 if histories.timestamps is None else histories.timestamps
 
 
-def _newest(user_id: str, merged: Histories, from_log: np.ndarray, newest: int) -> Known:
+def _newest(user_id: str, merged: Histories, from_log: np.ndarray, newest: int, unknown: int) -> Known:
     cut = merged.take(np.array([0]), newest)
-    return Known(user_id, cut, int(from_log[-newest:].sum()))
+    return Known(user_id, cut, int(from_log[-newest:].sum()), unknown)

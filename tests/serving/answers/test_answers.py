@@ -187,6 +187,12 @@ def test_an_order_is_asked_about_by_its_numbers(shop: segue.Dataset) -> None:
 # -- diversity ---------------------------------------------------------------------------------------------------
 
 
+def likeness_within(vectors: np.ndarray) -> float:
+    """Mean cosine of all pairs of a list of two and more."""
+    alike = diversity.unit(vectors) @ diversity.unit(vectors).T
+    return float(alike[~np.eye(len(alike), dtype=bool)].mean())
+
+
 @pytest.mark.parametrize("name", ["ease", "popular"])  # by item vectors, and by categories
 def test_the_more_diversity_the_less_alike_are_the_items_of_a_list(request: pytest.FixtureRequest, name: str) -> None:
     model: Recommender = request.getfixturevalue(name)
@@ -198,7 +204,7 @@ def test_the_more_diversity_the_less_alike_are_the_items_of_a_list(request: pyte
         for number in range(0, 40, 4):
             answer = answers.recommend(Question(items=[f"i{number}"], k=8, diversity=wanted))
             codes.append(model.item_vocabulary.encode(ids(answer)))
-        within.append(float(np.mean([diversity.likeness_within(answers._vectors(served, each)) for each in codes])))
+        within.append(float(np.mean([likeness_within(answers._vectors(served, each)) for each in codes])))
     assert all(later <= earlier + 1e-6 for earlier, later in itertools.pairwise(within))
     assert within[-1] < within[0]
 
@@ -210,8 +216,7 @@ def test_items_at_one_place_are_spread_over_others() -> None:
     scores = np.sort(rng.random(100).astype(np.float32))[::-1]
     vectors = vectors.astype(np.float32)
     within = [
-        diversity.likeness_within(vectors[diversity.spread(scores, vectors, 10, wanted)])
-        for wanted in np.linspace(0, 1, 11)
+        likeness_within(vectors[diversity.spread(scores, vectors, 10, wanted)]) for wanted in np.linspace(0, 1, 11)
     ]
     assert all(later <= earlier + 1e-6 for earlier, later in itertools.pairwise(within))
     assert diversity.spread(scores, vectors, 10, 0.0).tolist() == list(range(10))
@@ -379,10 +384,18 @@ def test_lists_are_written_behind_the_answer(shadowed: Any) -> None:
 
 def test_a_sequence_is_written_too(shadowed: Any) -> None:
     answer = shadowed.answers.generate(Question(user_id="u3"), 3)
-    shadowed.answers.journal.flush()
-    assert [(each.recommendation_id, len(each.items)) for each in shadowed.store.lists] == [
-        (answer.recommendation_id, 3)
-    ]
+    shadowed.answers.stop()
+    told = [(each.recommendation_id, each.model, each.shadow, len(each.items)) for each in shadowed.store.lists]
+    name = answer.recommendation_id
+    assert sorted(told) == [(name, "model-1", False, 3), (name, "shadow-1", True, 3)]
+    assert shadowed.answers.shadows.compared["shadow-1"].asked == 1
+
+
+def test_similar_items_and_the_search_are_the_main_models(ease: segue.EASE, popular: segue.Popular) -> None:
+    service = service_of(ease, popular)
+    service.models.choose = lambda user_id=None: service.models.active[1]
+    assert service.answers.similar("i1", 3)[0] == "model-1"
+    assert service.answers.search("film", 3)[0] == "model-1"
 
 
 def test_a_shadow_that_is_slow_or_fails_is_nobody_s_matter(ease: segue.EASE, popular: segue.Popular) -> None:

@@ -54,6 +54,13 @@ def test_models_are_told_apart_and_changed(client: TestClient) -> None:
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "V060")
 
 
+def test_events_on_items_that_the_catalogue_lacks_are_counted_in_the_answers_to_their_user(client: TestClient) -> None:
+    rows = [{"event_id": item, "user_id": "new", "item_id": item} for item in ("i4", "i-none", "i-nothing")]
+    assert client.post("/v1/events", json=rows).json()["unknown_items"] == 2
+    answer = client.get("/v1/recommend/new").json()
+    assert (answer["history_length"], answer["unknown_items"]) == (1, 2)
+
+
 def test_one_setting_says_what_an_impression_is_called(habits: segue.PatternRecommender, tmp_path: Path) -> None:
     habits.save(tmp_path / "shop")
     groups = {
@@ -81,7 +88,10 @@ def test_a_model_is_added_to_an_a_b_test_and_answers_its_share(
     asked = {"path": str(tmp_path / "shop-b"), "role": "active", "weight": 3}
     added = client.post("/v1/models", json=asked)
     assert added.status_code == 201
-    assert [(each["name"], each["role"]) for each in added.json()["models"]] == [("shop", "active"), ("shop-b", "active")]
+    assert [(each["name"], each["role"]) for each in added.json()["models"]] == [
+        ("shop", "active"),
+        ("shop-b", "active"),
+    ]
     end = time.monotonic() + 5
     while not all(each["loaded"] for each in client.get("/v1/models").json()["models"]) and time.monotonic() < end:
         time.sleep(0.02)

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
-from segue.errors import ConfigValue
+from segue.errors import ConfigValue, NoModelServes
+from segue.serving import building
 from segue.serving.guard.keys import Keys
 from segue.serving.guard.logs import JsonLines, LogSettings, Pseudonyms, blot, write_lines
+from tests.cli.test_verbs import refused, segue
 from tests.serving.guard.shop import KeysInMemory, client, guarded
 
 
@@ -117,7 +119,7 @@ def test_an_exception_in_another_library_or_thread_is_a_line_without_its_words(
     try:
         raise KeyError("anna again")
     except KeyError as error:
-        logging.getLogger("nicegui").exception(error)  # noqa: TRY401 - as that library does
+        logging.getLogger("nicegui").exception(error)  # as that library does
         logging.getLogger("some.library").exception("no room for %s", "'anna'")
 
     def ends() -> None:
@@ -136,6 +138,21 @@ def test_an_exception_in_another_library_or_thread_is_a_line_without_its_words(
     assert told[0]["message"] == "Task exception was never retrieved"
     assert "anna" not in lines.getvalue()
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("lines")
+def test_what_is_logged_while_a_service_is_built_is_a_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = logging.getLogger()
+    root.handlers = []
+    found = []
+
+    def build(*_: Any) -> None:
+        found.extend(type(handler.formatter) for handler in root.handlers)
+        raise NoModelServes(reason="it is a test")
+
+    monkeypatch.setattr(building, "build", build)
+    refused(segue("serve", "nothing"), "V062", "it is a test")
+    assert found == [JsonLines]
 
 
 def test_a_line_stays_one_line_whatever_a_message_holds() -> None:

@@ -25,7 +25,8 @@ from segue.errors import (
     NoModelServes,
 )
 from segue.serving.models import served as served_module
-from segue.serving.models.models import REFUSED, Models, ModelsSettings, share_of
+from segue.serving.models.dealing import share_of
+from segue.serving.models.models import REFUSED, Models, ModelsSettings
 from segue.serving.models.served import Served
 from tests.serving.models.shelf import Alarms, Shelf, best, popular
 
@@ -120,6 +121,14 @@ def test_anybody_without_an_id_is_dealt_by_chance(models, artefacts):
     models.add(artefacts[1], role="active")
     models.refresh()
     assert set(shares(models, [None] * 100)) == {"m0", "m1"}
+
+
+def test_the_main_model_is_that_of_the_greatest_weight(models, artefacts):
+    assert models.main().name == "m0"
+    models.add(artefacts[1], role="active", weight=3.0)
+    models.add(artefacts[2], role="active", weight=2.0)
+    models.refresh()
+    assert {models.main().name for _ in range(50)} == {"m1"}
 
 
 def test_a_model_of_weight_0_is_asked_by_nobody(models, artefacts):

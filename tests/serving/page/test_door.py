@@ -202,14 +202,14 @@ def test_the_page_opens_with_an_admins_key_until_logout(browser: Browser, locked
 def test_a_session_ends_with_its_key_and_with_its_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     source = _Closed()
     sessions = Sessions(source)  # type: ignore[arg-type]
-    token = sessions.open(KEY)
+    token = sessions.open(KEY, "127.0.0.1")
     assert sessions.valid(token)
     assert not sessions.valid(token + "x")
     assert not sessions.valid(None)
     monkeypatch.setattr(_Closed, "still_admitted", lambda *_: False)
     assert not sessions.valid(token)
     monkeypatch.undo()
-    token = sessions.open(KEY)
+    token = sessions.open(KEY, "127.0.0.1")
     now = door.time.monotonic()
     monkeypatch.setattr(door.time, "monotonic", lambda: now + 13 * 3_600)
     assert not sessions.valid(token)
@@ -219,13 +219,39 @@ def test_keys_are_not_guessed_at_leisure() -> None:
     sessions = Sessions(_Closed())  # type: ignore[arg-type]
     for _ in range(10):
         with pytest.raises(LoginRefused):
-            sessions.open("guess")
-    with pytest.raises(LoginTooOften):
-        sessions.open("guess")
+            sessions.open("guess", "203.0.113.7")
+    for secret in ("guess", KEY):
+        with pytest.raises(LoginTooOften):
+            sessions.open(secret, "203.0.113.7")
+    assert sessions.valid(sessions.open(KEY, "203.0.113.8"))  # whoever guesses locks out nobody else
+
+
+def test_what_is_remembered_of_guesses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "_ADDRESSES", 5)
+    sessions = Sessions(_Closed())  # type: ignore[arg-type]
+    for number in range(9):
+        with pytest.raises(LoginRefused):
+            sessions.open("guess", f"203.0.113.{number}")
+    assert list(sessions._failed) == [f"203.0.113.{number}" for number in range(4, 9)]
+
+
+@pytest.mark.parametrize(
+    ("client", "address"),
+    [
+        (("203.0.113.7", 5), "203.0.113.7"),
+        (("::ffff:203.0.113.7", 5), "203.0.113.7"),
+        (("2001:db8::1:2:3:4", 5), "2001:db8::/64"),
+        (("2001:db8::5", 5), "2001:db8::/64"),
+        (("fe80::1%eth0", 5), "fe80::/64"),
+        (None, ""),
+    ],
+)
+def test_an_address_is_a_machines_or_a_networks(client: Any, address: str) -> None:
+    assert door._address({"client": client}) == address
 
 
 def test_sessions_are_bounded() -> None:
     sessions = Sessions(_Closed())  # type: ignore[arg-type]
-    tokens = [sessions.open(KEY) for _ in range(80)]
+    tokens = [sessions.open(KEY, "127.0.0.1") for _ in range(80)]
     assert sum(map(sessions.valid, tokens)) == 64
     assert sessions.valid(tokens[-1])

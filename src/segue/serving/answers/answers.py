@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -53,7 +53,7 @@ class Answers:
     """Answers with the models that serve.
 
     Args:
-        models: which model answers whom (``choose``, ``shadows``).
+        models: which model answers whom (``choose``, ``main``, ``shadows``).
         state: what is known of a user (``of``); None: nothing.
         log: takes the lists that were shown, such as ``Writer.log``; None: nobody does.
         online: what was learnt since (``correction``); None: nothing.
@@ -103,8 +103,7 @@ class Answers:
         ranked = self._ranked(question, served, read.histories, name)
         answer = self._told(question, served, read, ranked, name)
         self._note(answer, question)
-        for shadow in self.models.shadows():
-            self._ask_shadow(shadow, question, answer)
+        self._ask_shadows(question, answer)
         return answer
 
     def generate(self, question: Question, n: int) -> Answer:
@@ -116,33 +115,15 @@ class Answers:
         """
         served = self._chosen(question)
         read = self._read(question, served)
-        catalogue = self.catalogue(served.recommender)
-        allowed = catalogue.listable(question.filters)
-        step = step_of(read.histories)
-        histories = read.histories
-        chosen: list[int] = []
-        found: list[float] = []
-        wanted = n + self._pool(question, 1)
-        for number in range(n):
-            # What may be listed depends on the history that was told; of the items chosen since none comes twice.
-            scores = self._scores(served, question, histories, read.histories, allowed, wanted)
-            scores[chosen] = -np.inf
-            code = self._next(question, served, scores, np.array(chosen, dtype=np.int64))
-            if code is None:
-                break
-            chosen.append(code)
-            found.append(float(scores[code]))
-            if number + 1 < n:
-                histories = continued(histories, code, step)
-        ranked = Ranked(np.array(chosen, dtype=np.int64), np.array(found, dtype=np.float32))
-        why = reasons(served.recommender, read.histories, ranked.codes) if question.explain else None
-        answer = self._told(question, served, read, ranked, uuid.uuid4().hex, why)
+        ranked = self._sequence(question, served, read.histories, n)
+        answer = self._told(question, served, read, ranked, uuid.uuid4().hex)
         self._note(answer, question)
+        self._ask_shadows(question, answer, n)
         return answer
 
     def similar(self, item_id: Id, k: int) -> tuple[str, list[Listed]]:
         """The name of the model, and the items that go with one best. Raises ``UnknownItems``."""
-        served = self.models.choose(None)
+        served = self.models.main()
         model: Recommender = served.recommender
         frame, _ = frames.to_polars(model.similar_items([item_id], k), "similar items")
         rows = zip(frame["similar_item_id"].to_list(), frame["score"].to_list(), frame["rank"].to_list(), strict=True)
@@ -151,7 +132,7 @@ class Answers:
 
     def search(self, query: str, k: int) -> tuple[str, list[dict[str, Any]]]:
         """The name of the model, and rows of its catalogue whose title or id holds a text."""
-        served = self.models.choose(None)
+        served = self.models.main()
         catalogue = self.catalogue(served.recommender)
         return served.name, catalogue.rows(catalogue.search(query, k))
 
@@ -230,6 +211,25 @@ class Answers:
         ranked = Ranked(codes, scores[codes])
         return ranked if explorer is None else explorer.explore(served, scores, ranked, name)
 
+    def _sequence(self, question: Question, served: Any, told: Histories, n: int) -> Ranked:
+        allowed = self.catalogue(served.recommender).listable(question.filters)
+        step, histories = step_of(told), told
+        chosen: list[int] = []
+        found: list[float] = []
+        wanted = n + self._pool(question, 1)
+        for number in range(n):
+            # What may be listed depends on the history that was told; of the items chosen since none comes twice.
+            scores = self._scores(served, question, histories, told, allowed, wanted)
+            scores[chosen] = -np.inf
+            code = self._next(question, served, scores, np.array(chosen, dtype=np.int64))
+            if code is None:
+                break
+            chosen.append(code)
+            found.append(float(scores[code]))
+            if number + 1 < n:
+                histories = continued(histories, code, step)
+        return Ranked(np.array(chosen, dtype=np.int64), np.array(found, dtype=np.float32))
+
     def _pool(self, question: Question, k: int) -> int:
         """From how many of the best a list of ``k`` is chosen."""
         return k if question.diversity == 0 else max(5 * k, self.config.diversity_pool)
@@ -256,12 +256,9 @@ class Answers:
             raise DiversityUnavailable(model=served.name)
         return vectors
 
-    def _told(
-        self, question: Question, served: Any, read: Asked, ranked: Ranked, name: str, why: Sequence[Any] | None = None
-    ) -> Answer:
+    def _told(self, question: Question, served: Any, read: Asked, ranked: Ranked, name: str) -> Answer:
         model: Recommender = served.recommender
-        if question.explain and why is None:
-            why = reasons(model, read.histories, ranked.codes)
+        why = reasons(model, read.histories, ranked.codes) if question.explain else None
         names = model.item_vocabulary.listed
         ids = [names[code - 1] for code in ranked.codes.tolist()]
         titles = model.titles
@@ -304,16 +301,21 @@ class Answers:
         )
         self.journal.note(told)
 
-    def _ask_shadow(self, shadow: Any, question: Question, shown: Answer) -> None:
-        self.shadows.ask(shadow.name, self._shadow_call(shadow, question, shown))
+    def _ask_shadows(self, question: Question, shown: Answer, n: int | None = None) -> None:
+        """Ask for what was asked for: a list, or a sequence of ``n``."""
+        for shadow in self.models.shadows():
+            self.shadows.ask(shadow.name, self._shadow_call(shadow, question, shown, n))
 
-    def _shadow_call(self, shadow: Any, question: Question, shown: Answer) -> Callable[[], float]:
+    def _shadow_call(self, shadow: Any, question: Question, shown: Answer, n: int | None) -> Callable[[], float]:
         def call() -> float:
             """The share of the shown items that the shadow lists too."""
             plain = replace(question, explain=False, explore=False)
             read = self._read(plain, shadow)
             name = shown.recommendation_id
-            ranked = self._ranked(plain, shadow, read.histories, name)
+            if n is None:
+                ranked = self._ranked(plain, shadow, read.histories, name)
+            else:
+                ranked = self._sequence(plain, shadow, read.histories, n)
             answer = self._told(plain, shadow, read, ranked, name)
             self._note(answer, plain, shadow=True)
             listed = {str(each.item_id) for each in answer.items}

@@ -41,16 +41,6 @@ def spread(
     return places
 
 
-def likeness_within(vectors: np.ndarray) -> float:
-    """Mean cosine of all pairs of a list; 0 for a list of one."""
-    count = len(vectors)
-    if count < 2:
-        return 0.0
-    total = unit(vectors).sum(0)
-    own = float((np.linalg.norm(unit(vectors), axis=1) ** 2).sum())
-    return (float(total @ total) - own) / (count * (count - 1))
-
-
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Rows of length 1; rows of zeros, or of what is not finite, are zeros."""
     vectors = np.where(np.isfinite(vectors), vectors, 0).astype(np.float32, copy=False)

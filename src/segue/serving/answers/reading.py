@@ -55,7 +55,7 @@ def asked(question: Question, served: Any, state: Any, unsaid: Unsaid) -> Asked:
         histories = histories.known()
     elif question.user_id is not None and state is not None:
         known = state.of(served, str(question.user_id), at)
-        histories, unknown = known.histories, int(getattr(known, "unknown", 0))
+        histories, unknown = known.histories, known.unknown
     else:
         histories = Histories(np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.int64))
     if at is not None:

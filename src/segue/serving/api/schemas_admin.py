@@ -44,7 +44,8 @@ class ItemsIn(Body):
     """New or changed rows of the catalogue."""
 
     items: Annotated[list[ItemIn], Field(fail_fast=True, min_length=1, max_length=BATCH)]
-    """Stored together or not at all. A row takes the place of an earlier one with its id."""
+    """Stored together or not at all. Of an item that is known already, columns that a row does not tell stay as they
+    are."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -156,7 +156,9 @@ def _thread_failed(failed: threading.ExceptHookArgs) -> None:
 def _said(record: logging.LogRecord) -> str:
     """A record's message; of an exception in another library what cannot be its text, for it may hold data."""
     if record.exc_info and not record.name.startswith("segue"):
-        return type(record.msg).__name__ if isinstance(record.msg, BaseException) else _HEAD.split(record.getMessage())[0]
+        return (
+            type(record.msg).__name__ if isinstance(record.msg, BaseException) else _HEAD.split(record.getMessage())[0]
+        )
     return record.getMessage()
 
 

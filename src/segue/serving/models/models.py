@@ -8,8 +8,6 @@ on every replica. What is kept of models is ``registry``'s.
 
 from __future__ import annotations
 
-import bisect
-import hashlib
 import itertools
 import logging
 import random
@@ -26,6 +24,7 @@ from segue import artefacts
 from segue.config import Config
 from segue.errors import ArtefactCorrupt, ArtefactForeign, ArtefactNotFound, NoModelServes, SegueError
 from segue.recommenders.forgetting import forget_user
+from segue.serving.models.dealing import Serving, share_of
 from segue.serving.models.lease import Lease
 from segue.serving.models.registry import ModelStore, Registry, Role, arm_of, checked, joined, root_of, row_of, sourced
 from segue.serving.models.served import Served
@@ -58,16 +57,6 @@ class ModelInfo:
     refused: str | None = None
 
 
-@dataclass(frozen=True)
-class _Serving:
-    """What requests read; replaced whole, never changed."""
-
-    active: tuple[Served, ...] = ()
-    arms: tuple[str, ...] = ()
-    shares: tuple[float, ...] = ()  # cumulative, the last is 1
-    shadows: tuple[Served, ...] = ()
-
-
 class Models:
     """The models of one process.
 
@@ -89,7 +78,7 @@ class Models:
         self.settings = settings or ModelsSettings()
         self._store, self._load = store, load
         self.alarm: Alarm = alarm or (lambda name, message: None)
-        self._serving = _Serving()
+        self._serving = Serving()
         self._loaded: dict[Key, Served] = {}
         self._refused: dict[Key, tuple[float, str]] = {}
         self._subscribers: list[tuple[Callable[[Served], None], Callable[[str], None]]] = []
@@ -130,10 +119,11 @@ class Models:
         serving = self._serving
         if len(serving.active) == 1:
             return serving.active[0]
-        if not serving.active:
-            raise NoModelServes(reason="none is loaded")
-        point = random.random() if user_id is None else share_of(self.settings.salt, user_id)
-        return serving.active[bisect.bisect_right(serving.shares, point, hi=len(serving.shares) - 1)]
+        return serving.at(random.random() if user_id is None else share_of(self.settings.salt, user_id))
+
+    def main(self) -> Served:
+        """The active model of the greatest weight, of equals the first; raises ``NoModelServes``."""
+        return self._serving.main()
 
     def shadows(self) -> tuple[Served, ...]:
         """Models that are asked and not shown."""
@@ -338,7 +328,7 @@ class Models:
             except Exception:  # noqa: BLE001 - what is learnt beside a model is no reason to keep it away
                 _log.exception("models: a subscriber failed")
 
-    def _serve(self, wanted: list[ModelRow], before: _Serving) -> None:
+    def _serve(self, wanted: list[ModelRow], before: Serving) -> None:
         active: dict[str, tuple[Served, float]] = {}
         present = {arm: self._newest(served) for arm, served in zip(before.arms, before.active, strict=True)}
         for row in sorted(wanted, key=arm_of):
@@ -347,11 +337,11 @@ class Models:
                 if served is not None:
                     active[arm_of(row)] = served, row.weight
         if not active:  # none of those named can serve: those that do stay
-            self._serving = _Serving(tuple(present.values()), before.arms, before.shares, before.shadows)
+            self._serving = Serving(tuple(present.values()), before.arms, before.shares, before.shadows)
             return
         sums = list(itertools.accumulate(weight for _, weight in active.values()))
         shadows = (self._loaded.get(_key(row)) for row in wanted if row.role == "shadow")
-        self._serving = _Serving(
+        self._serving = Serving(
             tuple(served for served, _ in active.values()),
             tuple(active),
             tuple(each / sums[-1] for each in sums),
@@ -389,7 +379,7 @@ class Models:
                     self._bring(rows[name])
                     if (served := self._loaded.get(_key(rows[name]))) is not None:
                         _log.error("model %s answers instead of %s, which is refused", name, row.name)
-                        self._serving = _Serving((served,), (arm_of(row),), (1.0,))
+                        self._serving = Serving((served,), (arm_of(row),), (1.0,))
         if not self._serving.active:
             told = "; ".join(why for _, why in self._refused.values())
             raise NoModelServes(reason=told or "none is registered as active")
@@ -406,10 +396,3 @@ def _rewritten(row: ModelRow, paths: Collection[str]) -> ModelRow:
 def _key(row: ModelRow) -> Key:
     """What tells whether a row's artefact is in memory."""
     return row.name, row.path, int(row.document.get("rewritten", 0))
-
-
-def share_of(salt: str, user_id: str) -> float:
-    """A number in [0, 1) that belongs to a user: a keyed hash, even over users, the same on every machine."""
-    key = hashlib.blake2b(salt.encode(), digest_size=32).digest()
-    digest = hashlib.blake2b(user_id.encode(errors="surrogatepass"), digest_size=8, key=key).digest()
-    return int.from_bytes(digest) / 2**64

@@ -15,9 +15,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import ipaddress
 import secrets
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
@@ -31,7 +32,7 @@ from segue.serving.page.source import PageSource
 
 COOKIE = "segue_page"
 _HOURS = 12
-_SESSIONS, _TRIES = 64, 10
+_SESSIONS, _TRIES, _ADDRESSES = 64, 10, 10_000
 _FORM_BYTES = 4_096
 _POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; "
@@ -56,21 +57,29 @@ class Sessions:
 
     source: PageSource
     _ends: dict[str, tuple[str, float]] = field(default_factory=dict)
-    _failed: deque[float] = field(default_factory=lambda: deque(maxlen=_TRIES))
+    _failed: OrderedDict[str, deque[float]] = field(default_factory=OrderedDict)
 
-    def open(self, secret: str) -> str:
+    def open(self, secret: str, address: str) -> str:
         """Begin a session with an admin's key; gives its token.
+
+        Args:
+            secret: what was given.
+            address: who gives it; wrong keys close the login to their address alone.
 
         Raises:
             LoginRefused: it is no admin's key.
             LoginTooOften: too many were tried.
         """
         now = time.monotonic()
-        if len(self._failed) == _TRIES and now - self._failed[0] < 60:
+        failed = self._failed.get(address, ())
+        if len(failed) == _TRIES and now - failed[0] < 60:
             raise LoginTooOften(count=_TRIES)
         key_id = self.source.admitted(secret)
         if key_id is None:
-            self._failed.append(now)
+            self._failed.setdefault(address, deque(maxlen=_TRIES)).append(now)
+            self._failed.move_to_end(address)
+            while len(self._failed) > _ADDRESSES:
+                self._failed.popitem(last=False)
             raise LoginRefused()
         while len(self._ends) >= _SESSIONS:
             self._ends.pop(next(iter(self._ends)))
@@ -140,7 +149,7 @@ class Door:
         elif scope["method"] == "POST":
             try:
                 given = parse_qs((await _body(receive)).decode("utf-8", "replace"))
-                opened = self.sessions.open(given.get("key", [""])[0].strip())
+                opened = self.sessions.open(given.get("key", [""])[0].strip(), _address(scope))
             except ServiceError as error:
                 await asyncio.sleep(0.3)  # who guesses shall wait
                 await _login_page(send, error)
@@ -152,6 +161,20 @@ class Door:
 
 def _headers(scope: Any) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _address(scope: Any) -> str:
+    """Who asks: an IPv4 address, or the network of an IPv6 one, of which everybody has many."""
+    told = str((scope.get("client") or ("",))[0])
+    try:
+        address = ipaddress.ip_address(told.partition("%")[0])
+    except ValueError:
+        return told
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
 
 
 def _cookie(headers: dict[str, str]) -> str | None:
