@@ -59,7 +59,7 @@ def learnt(service: Service) -> np.ndarray:
 
 def all_learnt(service: Service, events: int = 200) -> bool:
     """Whether every full batch was learnt from."""
-    return learnt(service).any() and service.online.report("ease")["batches"] == events // 32
+    return bool(learnt(service).any()) and bool(service.online.report("ease")["batches"] == events // 32)
 
 
 def test_a_reset_holds_on_another_replica_and_after_a_restart(artefact: Path) -> None:
