@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import segue
 from segue.data.histories import Histories
 from segue.errors import NothingToUndo, OnlineUnknown, StoreUnavailable
+from segue.serving.learning import online as module
 from segue.serving.learning.feedback import FeedbackConfig
 from segue.serving.learning.online import Acts, Online, OnlineConfig
 from segue.serving.learning.steps import StepConfig
@@ -263,6 +264,22 @@ def test_a_model_is_brought_level_in_the_background_and_has_no_biases_until_then
         go.set()
         online.stop()
     assert same(online, run(model, EVENTS, LISTS))
+
+
+def test_more_than_may_wait_is_read_from_the_store(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ROOM", 20)
+    come: list[StoredEvent] = []
+    online = Online(config(), LISTS.get)
+    online.adopt(model, lambda seq: [event for event in come if event.seq > seq][:50])
+    online.work()
+    for start in range(0, 300, 15):
+        come.extend(EVENTS[start : start + 15])
+        online.feed(EVENTS[start : start + 15])
+    assert len(online._learners["shop"].waiting) <= 20
+    online.work()
+    assert same(online, run(model, EVENTS, LISTS))
+    online.feed(EVENTS[-5:])
+    assert not online._learners["shop"].behind
 
 
 def test_feeding_does_not_wait_for_a_batch_under_way(model: Model) -> None:

@@ -37,6 +37,7 @@ EventsAfter = Callable[[int], Sequence[StoredEvent]]
 ReadActs = Callable[[], "Acts"]
 WORSE, FAILED = "online_worse", "online_failed"
 _RETRY_S = 30.0  # a model that could not be learnt for is begun anew after so long
+_ROOM = 20_000  # events that wait in memory for one model
 _log = logging.getLogger(__name__)
 
 
@@ -95,6 +96,7 @@ class _Learner:
     journal: deque[tuple[int, Weights]]
     waiting: list[StoredEvent] = field(default_factory=list)
     batches: int = 0
+    behind: bool = False
     biases: np.ndarray | None = None
 
     def take(self, events: Sequence[StoredEvent]) -> None:
@@ -177,8 +179,11 @@ class Online:
     def feed(self, events: Sequence[StoredEvent]) -> None:
         """Take new events in the order of the store, and wake the thread; models that are not level read their own."""
         with self._lock:
-            for learner in self._learners.values():
-                learner.take(events)
+            for name, learner in self._learners.items():
+                if len(learner.waiting) + len(events) > _ROOM and self._adopted[name].read is not None:
+                    learner.behind = True  # memory is no queue: it reads on from the store when it comes to it
+                if not learner.behind:
+                    learner.take(events)
         self._ticker.wake()
 
     def work(self) -> None:
@@ -309,10 +314,8 @@ class Online:
             try:
                 learner = adopted.learner = adopted.learner or self._begun(adopted)
                 if self._step(learner, adopted.acts):
-                    if name in self._learners:
-                        _publish(learner)
                     return True
-                return name not in self._learners and self._read_on(name, adopted, learner)
+                return (learner.behind or name not in self._learners) and self._read_on(name, adopted, learner)
             except StoreError:
                 raise
             except Exception as error:  # noqa: BLE001 - it may have failed half-way: only a new beginning is sure
@@ -333,12 +336,13 @@ class Online:
         if read is not None and (events := read(learner.seq)):
             learner.take(events)
             return True
+        _publish(learner)
         with self._lock:  # what came since that look is read here; what comes from now on is fed
             if read is not None:
                 learner.take(read(learner.seq))
+            learner.behind = False
             self._learners[name] = learner
         adopted.failed = None
-        _publish(learner)
         return True
 
     def _give_up(self, name: str, adopted: _Adopted, error: Exception) -> None:
@@ -364,11 +368,12 @@ class Online:
     def _learn(self, learner: _Learner, acts: Acts, batch: Sequence[StoredEvent]) -> None:
         before = learner.weights
         examples = learner.feedback.examples(batch, before)
-        number, learner.batches = learner.batches, learner.batches + 1
-        if before.off or batch[-1].seq <= acts.since or number in acts.left_out:
-            return
-        learner.weights = learn(before, examples, len(batch), self.config.step, learner.feedback.vectors)
-        learner.journal.append((number, before))
+        number = learner.batches
+        if not (before.off or batch[-1].seq <= acts.since or number in acts.left_out):
+            learner.weights = learn(before, examples, len(batch), self.config.step, learner.feedback.vectors)
+            learner.journal.append((number, before))
+        _publish(learner)
+        learner.batches = number + 1  # last: a batch that is counted is in the answers
 
     def _tell(self) -> None:
         """Raise or clear the alarms; each names all models that it is about."""
