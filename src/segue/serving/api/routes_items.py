@@ -106,7 +106,7 @@ async def put_items(
 
 def taken(service: Any, rows: list[dict[str, Any]]) -> int:
     """Refuse rows that the model in service cannot take, before they are kept; how many items are new to it."""
-    model = part(service, "models").choose(None).recommender
+    model = part(service, "models").main().recommender
     if not growing.can_grow(model):
         raise ItemsNotTaken(owner=type(model).__name__)
     last = list({str(row["item_id"]): row for row in rows}.values())
