@@ -19,7 +19,7 @@ import ipaddress
 import secrets
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from http.cookies import CookieError, SimpleCookie
@@ -71,7 +71,7 @@ class Sessions:
             LoginTooOften: too many were tried.
         """
         now = time.monotonic()
-        failed = self._failed.get(address, ())
+        failed: Sequence[float] = self._failed.get(address, ())
         if len(failed) == _TRIES and now - failed[0] < 60:
             raise LoginTooOften(count=_TRIES)
         key_id = self.source.admitted(secret)
