@@ -39,6 +39,13 @@ def service_rows() -> list[str]:
             )
             beside = f"torch {before['p50_ms']:.2f} ms, ONNX fp32 {found['onnx fp32']['p50_ms']:.2f} ms"
             rows.append(f"| `segue export` in int8, {title}, one at a time | {figure} | {beside} |")
+    if found := read("faults"):
+        held = [number for number, row in found["rows"].items() if row["verdict"] == "holds"]
+        failed = [number for number, row in found["rows"].items() if row["verdict"] != "holds"]
+        rounds = "; ".join(f"{row['promise']}: {row['rounds']}" for row in found["rows"].values())
+        rows.append(
+            f"| promises in the long form, each with a broken twin | {len(held)} hold, {len(failed)} do not | {rounds} |"
+        )
     if found := read("export-search"):
         for items in ("100,000", "1,000,000"):
             each = found[items]["best of 1,000"]
