@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -77,7 +77,9 @@ class FakeWriter:
         known = {each.event_id for each in self.store.events}
         fresh = {each.event_id: each for each in events if each.event_id not in known}
         self.store.events += fresh.values()
-        return Appended(len(fresh), len(events) - len(fresh), len(self.store.events))
+        kept = {each.event_id: each for each in self.store.events}
+        differ = (e.event_id for e in events if replace(e, timestamp=0) != replace(kept[e.event_id], timestamp=0))
+        return Appended(len(fresh), len(events) - len(fresh), len(self.store.events), tuple(dict.fromkeys(differ)))
 
     def close(self) -> None:
         pass

@@ -26,7 +26,7 @@ def client(habits: segue.PatternRecommender, tmp_path: Path) -> Iterator[TestCli
 def test_what_a_user_did_counts_in_the_next_answer(client: TestClient) -> None:
     told = client.post("/v1/events", json={"event_id": "e1", "user_id": "new", "item_id": "i4", "action": "view"})
     answer = client.get("/v1/recommend/new?explain=true").json()
-    assert told.json() == {"stored": 1, "known": 0, "unknown_items": 0, "event_ids": None}
+    assert told.json() == {"stored": 1, "known": 0, "unknown_items": 0, "conflicts": [], "event_ids": None}
     assert answer["history_length"] == 1
     assert answer["items"][0]["reasons"][0]["because"] == "i4"
 

@@ -66,6 +66,21 @@ class StoreContract:
         store.append([event(event_id="a", item_id="first"), event(event_id="a", item_id="second")])
         assert store.history("u1", 5).items == ["first"]
 
+    def test_an_id_that_comes_again_with_something_else_is_a_conflict(self, store: Store) -> None:
+        store.append([event(event_id="a", value=0.1), event(event_id="b", value=math.nan)])
+        same = [event(event_id="a", value=0.1), event(event_id="b")]
+        assert store.append(same).conflicts == ()
+        others = [event("bob", event_id="a", value=0.1), event(event_id="b", value=2.0)]
+        batches = [others, same, [event(event_id="c"), event(event_id="c", item_id="other")], [event(event_id="d")]]
+        together = store.append_batches(batches)
+        assert [each.conflicts for each in together] == [("a", "b"), (), ("c",), ()]
+        assert [(each.stored, each.known) for each in together] == [(0, 2), (0, 2), (1, 1), (1, 0)]
+
+    def test_a_moment_that_the_service_made_is_no_conflict(self, store: Store) -> None:
+        store.append([event(event_id="a", timestamp=5)])
+        assert store.append([event(event_id="a", timestamp=6, dated=False)]).conflicts == ()
+        assert store.append([event(event_id="a", timestamp=6)]).conflicts == ("a",)
+
     def test_batches_written_together_hear_each_of_their_own(self, store: Store) -> None:
         store.append([event(event_id="old")])
         batches = [[event(event_id="x"), event(event_id="old")], [], [event(event_id="x"), event(event_id="y")]]

@@ -11,6 +11,8 @@ from typing import Any
 from segue.errors import MomentUnreadable
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+HOUR = 3_600_000_000
+"""In microseconds."""
 _MICROSECOND = dt.timedelta(microseconds=1)
 # The years 1 to 9999, in microseconds.
 _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999

@@ -51,6 +51,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         404: "Not there",
         409: "Not as things stand",
         413: "The body is too large",
+        415: "The body does not say that it is JSON",
         422: "The request cannot be taken as it is",
         429: "Too much at once; see Retry-After",
         500: "The service failed",

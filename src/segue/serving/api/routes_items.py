@@ -69,7 +69,7 @@ async def search(
     "/items",
     summary="New or changed items",
     response_model=schemas_admin.ItemsOut,
-    responses=responses(413, 507),
+    responses=responses(413, 415, 507),
     dependencies=[Depends(needs("admin"))],
 )
 async def put_items(

@@ -97,6 +97,8 @@ class EventsOut(BaseModel):
     """Events whose id was stored before."""
     unknown_items: int
     """Events (stored all the same) on items that the catalogue lacks."""
+    conflicts: list[str] = []
+    """Ids among those known under which another event is stored; that one stays."""
     event_ids: list[str] | None = None
     """Ids of all events in order, where the service made any."""
 
