@@ -49,6 +49,12 @@ def test_an_event_without_a_moment_may_be_sent_again(client: TestClient) -> None
     assert [(each["stored"], each["known"], each["conflicts"]) for each in answers] == [(1, 0, []), (0, 1, [])]
 
 
+def test_an_id_may_be_a_number_as_any_other(client: TestClient, service: Service) -> None:
+    answers = [client.post("/v1/events", json={**EVENT, "event_id": each}).json() for each in (0, "0", 7)]
+    assert [each["stored"] for each in answers] == [1, 0, 1]
+    assert [each.event_id for each in service.store.events] == ["0", "7"]
+
+
 def test_ids_and_moments_are_made_where_they_are_missing(client: TestClient, service: Service) -> None:
     answer = client.post("/v1/events", json=[{"user_id": 7, "item_id": 8}, EVENT]).json()
     first, second = service.store.events
@@ -72,6 +78,9 @@ def test_items_that_the_catalogue_lacks_are_stored_and_counted(client: TestClien
         ([EVENT, {**EVENT, "timestamp": "some day"}], "body[1].timestamp"),
         ({"events": [{**EVENT, "timestamp": 1e300}]}, "body.events[0].timestamp"),
         ({**EVENT, "timestamp": True}, "body.timestamp"),
+        ({**EVENT, "timestamp": 1_600_000_000_000}, "body.timestamp: looks like milliseconds"),
+        ({**EVENT, "timestamp": 1.6e15}, "body.timestamp: looks like microseconds"),
+        ({**EVENT, "event_id": 2**63}, "body.event_id: input should be less than"),
         ({**EVENT, "when": 3}, "body.when"),
         ({"events": []}, "body.events"),
         ([EVENT] * 1_001, "body"),
@@ -83,7 +92,7 @@ def test_a_batch_with_something_wrong_is_refused_whole(
 ) -> None:
     answer = client.post("/v1/events", json=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "V001")
-    assert answer.json()["error"]["message"].startswith(f"{place}: ")
+    assert answer.json()["error"]["message"].startswith(place if ":" in place else f"{place}: ")
     assert not service.store.events
 
 

@@ -72,7 +72,7 @@ def _events(given: list[Any], clock: str, time_zone: str, where: str, limits: Li
                 raise EventAhead(place=told, value=moment, hours=f"{limits.ahead_hours:g}", now=clocked)
         events.append(
             Event(
-                each.event_id or uuid.uuid4().hex,
+                uuid.uuid4().hex if each.event_id is None else str(each.event_id),
                 str(each.user_id),
                 str(each.item_id),
                 stamp,

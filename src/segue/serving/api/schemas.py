@@ -44,7 +44,7 @@ class EventIn(Body):
     """Who."""
     item_id: Id
     """With which item; it need not be in the catalogue yet."""
-    event_id: Text | None = None
+    event_id: Id | None = None
     """Chosen by the sender: a request that is sent again with the same ids stores nothing twice. Without it the
     service makes one, and sending again stores again."""
     timestamp: Moment | None = None
