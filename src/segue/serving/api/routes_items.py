@@ -12,7 +12,7 @@ from fastapi import Body, Depends, Path, Query, Request, Response
 from segue.errors import ItemRowsUnreadable, ItemsNotTaken
 from segue.recommenders import growing
 from segue.serving.answers.settings import TEXT, K
-from segue.serving.api import schemas, schemas_admin
+from segue.serving.api import item_kinds, schemas, schemas_admin
 from segue.serving.api.common import limits_of, listed, part, router, sent, service_of, through_gate, timed, within
 from segue.serving.api.problems import responses
 from segue.serving.guard.scopes import needs
@@ -85,7 +85,7 @@ async def put_items(
     given = body if isinstance(body, list) else body.items
     within("body.items", len(given), limits_of(service).batch, "batch")
     rows = [each.model_dump() for each in given]
-    new = await through_gate(service, partial(taken, service, rows))
+    new = await through_gate(service, partial(taken, service, rows, "body[{}]" if given is body else "body.items[{}]"))
     await asyncio.to_thread(part(service, "store").put_items, rows)
     for name in ("models", "follower"):
         wake = getattr(getattr(service, name), "wake", None)
@@ -94,11 +94,12 @@ async def put_items(
     return sent({"stored": len({str(row["item_id"]) for row in rows}), "new": new})
 
 
-def taken(service: Any, rows: list[dict[str, Any]]) -> int:
+def taken(service: Any, rows: list[dict[str, Any]], where: str = "items[{}]") -> int:
     """Refuse rows that the model in service cannot take, before they are kept; how many items are new to it."""
     model = part(service, "models").choose(None).recommender
     if not growing.can_grow(model):
         raise ItemsNotTaken(owner=type(model).__name__)
+    item_kinds.check(rows, model.items, where)
     last = list({str(row["item_id"]): row for row in rows}.values())
     try:
         # An id may be a number in one row and text in the next; columns may not.
