@@ -35,6 +35,13 @@ def test_without_a_text_the_popular_items_come_first(client: TestClient, popular
     assert [each["item_id"] for each in answer["items"]] == popular.recommend(histories=[[]], k=5)["item_id"].to_list()
 
 
+def test_one_item_is_told_by_its_row(client: TestClient) -> None:
+    answer = client.get("/v1/items/i3").json()
+    assert (answer["model"], answer["item"]["item_id"], answer["item"]["title"]) == ("model-1", "i3", "Film number 3")
+    absent = client.get("/v1/items/none")
+    assert (absent.status_code, absent.json()["error"]["code"]) == (404, "R004")
+
+
 @pytest.mark.parametrize("rows", [[{"item_id": "i900", "title": "New", "categories": ["drama"], "price": 3}]])
 @pytest.mark.parametrize("form", [lambda rows: rows, lambda rows: {"items": rows}])
 def test_rows_of_items_are_kept_for_every_model(client: TestClient, service: Service, rows: Any, form: Any) -> None:
@@ -112,7 +119,7 @@ def test_the_document_names_every_failure_and_gives_examples(client: TestClient)
     paths = document["paths"]
     assert {path for path in paths if path.startswith("/v1")} == {
         "/v1/recommend/{user_id}", "/v1/recommend", "/v1/generate", "/v1/events", "/v1/items/{item_id}/similar",
-        "/v1/items", "/v1/users/{user_id}", "/v1/models", "/v1/models/{name}/activate", "/v1/models/roll-back",
+        "/v1/items", "/v1/items/{item_id}", "/v1/users/{user_id}", "/v1/users/{user_id}/events", "/v1/models", "/v1/models/{name}/activate", "/v1/models/roll-back",
         "/v1/models/{name}",
         "/v1/models/{name}/online",
     }  # fmt: skip

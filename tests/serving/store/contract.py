@@ -40,6 +40,13 @@ class StoreContract:
 
     # -- events
 
+    def test_the_events_of_one_user_come_in_the_order_of_the_store(self, store: Store) -> None:
+        store.append([event(timestamp=9, action="impression"), event("other"), event(timestamp=3), event(timestamp=5)])
+        found = store.events_of("u1", 0, 2)
+        assert [each.timestamp for each in found] == [9, 3]
+        assert [each.timestamp for each in store.events_of("u1", found[-1].seq, 2)] == [5]
+        assert store.events_of("nobody", 0, 2) == []
+
     def test_an_event_comes_back_as_it_was_sent(self, store: Store) -> None:
         sent = event("ü", "é🎬", -5, action="view", value=0.1, recommendation_id="r")
         store.append([sent])

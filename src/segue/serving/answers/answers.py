@@ -18,7 +18,7 @@ import numpy as np
 
 from segue.data import frames
 from segue.data.histories import Histories
-from segue.errors import DiversityUnavailable
+from segue.errors import DiversityUnavailable, UnknownItems
 from segue.recommenders.base import Recommender
 from segue.serving.answers import diversity, moments
 from segue.serving.answers.catalogue import Catalogue
@@ -154,6 +154,15 @@ class Answers:
         served = self.models.choose(None)
         catalogue = self.catalogue(served.recommender)
         return served.name, catalogue.rows(catalogue.search(query, k))
+
+    def item(self, item_id: Id) -> tuple[str, dict[str, Any]]:
+        """The name of the model, and the item's row of its catalogue. Raises ``UnknownItems``."""
+        served = self.models.choose(None)
+        vocabulary = served.recommender.item_vocabulary
+        code = vocabulary.code_of(item_id)
+        if not code:
+            raise UnknownItems(count=1, example=item_id, hint="")
+        return served.name, self.catalogue(served.recommender).rows([vocabulary.listed[code - 1]])[0]
 
     def catalogue(self, model: Recommender) -> Catalogue:
         """A model's catalogue, made ready at its first question."""

@@ -47,6 +47,20 @@ async def similar(
 
 
 @cataloguing.get(
+    "/items/{item_id:path}",
+    summary="One item",
+    response_model=schemas_admin.ItemOut,
+    responses=responses(404),
+    dependencies=[Depends(needs("recommend"))],
+)
+async def item(request: Request, item_id: ItemId) -> Response:
+    """Its row of the catalogue, as the model in service has it. 404 where the catalogue lacks it."""
+    service = service_of(request)
+    name, row = await through_gate(service, partial(part(service, "answers").item, item_id))
+    return sent({"model": name, "item": row})
+
+
+@cataloguing.get(
     "/items",
     summary="Search the catalogue",
     response_model=schemas_admin.CatalogueOut,

@@ -165,6 +165,12 @@ def after(connection: Connection, seq: int, limit: int) -> list[StoredEvent]:
     return [StoredEvent(*row) for row in rows]
 
 
+def of_user(connection: Connection, user_id: str, after: int, limit: int) -> list[StoredEvent]:
+    """A user's events after a number, in order."""
+    mine = select(*_STORED).where(events.c.user_id == user_id, events.c.seq > after)
+    return [StoredEvent(*row) for row in connection.execute(mine.order_by(events.c.seq).limit(limit))]
+
+
 def frame(connection: Connection, after: int, until: int | None) -> pl.DataFrame:
     """Events by number; read in chunks, so that rows as Python objects are few at a time."""
     parts = [pl.DataFrame(schema=_FRAME)]
