@@ -25,7 +25,7 @@ from segue.serving.answers.catalogue import Catalogue
 from segue.serving.answers.generating import continued, step_of
 from segue.serving.answers.journal import Journal, Sink
 from segue.serving.answers.questions import Answer, Id, Listed, Question
-from segue.serving.answers.reading import Asked, asked
+from segue.serving.answers.reading import Asked, asked, learnt_of
 from segue.serving.answers.reasons import reasons
 from segue.serving.answers.settings import AnswersConfig
 from segue.serving.answers.shadows import Shadows
@@ -291,6 +291,7 @@ class Answers:
             items=items,
             history_length=len(read.histories.items),
             unknown_items=read.unknown,
+            cold=not learnt_of(model, read.histories.items),
         )
 
     # -- behind the back -----------------------------------------------------------------------------------------

@@ -171,7 +171,12 @@ def _place(loc: Iterable[Any], kind: str) -> str:
     for number, part in enumerate(parts):
         if isinstance(part, int):
             text += f"[{part}]"
-        elif _is_column(parts, number) or number == 0 or part in _NAMES or (kind == "extra_forbidden" and number == len(parts) - 1):
+        elif (
+            _is_column(parts, number)
+            or number == 0
+            or part in _NAMES
+            or (kind == "extra_forbidden" and number == len(parts) - 1)
+        ):
             text += ("." if text else "") + str(part)[:_SHOWN]
     return text or "the request"
 

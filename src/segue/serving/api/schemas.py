@@ -248,7 +248,7 @@ class AnswerOut(BaseModel):
     at: str | int | None
     """The moment that was answered about, ISO 8601 in UTC; a number where the log knows an order alone."""
     cold: bool
-    """Whether nothing was known of who asked; then the list is what suits an empty history."""
+    """Whether nothing was known of who asked, or only items that the model has learnt nothing of."""
     history_length: int
     """Events that were read."""
     unknown_items: int
