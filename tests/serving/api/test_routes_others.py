@@ -119,7 +119,8 @@ def test_the_document_names_every_failure_and_gives_examples(client: TestClient)
     paths = document["paths"]
     assert {path for path in paths if path.startswith("/v1")} == {
         "/v1/recommend/{user_id}", "/v1/recommend", "/v1/generate", "/v1/events", "/v1/items/{item_id}/similar",
-        "/v1/items", "/v1/items/{item_id}", "/v1/users/{user_id}", "/v1/users/{user_id}/events", "/v1/models", "/v1/models/{name}/activate", "/v1/models/roll-back",
+        "/v1/items", "/v1/items/{item_id}", "/v1/users/{user_id}",
+        "/v1/users/{user_id}/events", "/v1/models", "/v1/models/{name}/activate", "/v1/models/roll-back",
         "/v1/models/{name}",
         "/v1/models/{name}/online",
     }  # fmt: skip

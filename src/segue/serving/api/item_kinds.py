@@ -67,4 +67,4 @@ def _of_dtype(dtype: pl.DataType) -> str | None:
         return _TEXTS if dtype.inner == pl.String else None
     if dtype.is_numeric():
         return _NUMBER
-    return {pl.String: _TEXT, pl.Boolean: _BOOLEAN}.get(type(dtype))  # type: ignore[call-overload, no-any-return]
+    return {pl.String: _TEXT, pl.Boolean: _BOOLEAN}.get(type(dtype))

@@ -95,7 +95,7 @@ def append(connection: Connection, batches: Sequence[Sequence[Event]]) -> list[A
     kept = _kept(connection, [rows[place][1] for place in np.flatnonzero(again)])
     appended, start = [], 0
     for n, batch in zip(stored, batches, strict=True):
-        places = np.flatnonzero(again[start : start + len(batch)])
+        places = np.flatnonzero(again[start : start + len(batch)]).tolist()
         others = (batch[place].event_id for place in places if _differs(batch[place], kept))
         appended.append(Appended(n, len(batch) - n, newest, tuple(dict.fromkeys(others))))
         start += len(batch)
