@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +19,7 @@ from segue.serving.guard.gate import Gate
 from segue.serving.guard.keys import Keys
 from segue.serving.service import Service
 from segue.serving.settings import ServiceSettings
-from segue.serving.store.rows import Appended, Event, KeyRow, ServedList
+from segue.serving.store.rows import Appended, Event, KeyRow, ServedList, StoredEvent
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,10 @@ class FakeStore:
     lists: list[ServedList] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     away: Exception | None = None
+
+    def events_of(self, user_id: str, after: int, limit: int) -> list[StoredEvent]:
+        mine = [each for each in self.events if each.user_id == user_id][after : after + limit]
+        return [StoredEvent(**asdict(each), seq=after + n) for n, each in enumerate(mine, 1)]
 
     def log_served(self, rows: Sequence[ServedList]) -> None:
         if self.away is not None:
@@ -78,7 +82,9 @@ class FakeWriter:
         known = {each.event_id for each in self.store.events}
         fresh = {each.event_id: each for each in events if each.event_id not in known}
         self.store.events += fresh.values()
-        return Appended(len(fresh), len(events) - len(fresh), len(self.store.events))
+        kept = {each.event_id: each for each in self.store.events}
+        differ = (e.event_id for e in events if replace(e, timestamp=0) != replace(kept[e.event_id], timestamp=0))
+        return Appended(len(fresh), len(events) - len(fresh), len(self.store.events), tuple(dict.fromkeys(differ)))
 
     def close(self) -> None:
         pass

@@ -79,3 +79,24 @@ class RequestUnread(ServiceError):
     status = 400
     template = "The request could not be read: {reason}."
     remedy = "Send it again, with a body of JSON and its content type application/json."
+
+
+class EventAhead(ServiceError):
+    code = "V010"
+    status = 422
+    template = "{place} is {value}, more than {hours} hours ahead of the service's clock ({now})."
+    remedy = "Correct the clock of the sender or the time zone, or raise limits.ahead_hours."
+
+
+class ParameterUnknown(ServiceError):
+    code = "V011"
+    status = 422
+    template = "query.{name}: there is no such parameter; {path} takes {known}.{hint}"
+    remedy = "Correct the name or leave it out. Filters are taken by POST /v1/recommend alone."
+
+
+class ContentTypeRefused(ServiceError):
+    code = "V012"
+    status = 415
+    template = "The header content-type is {value}, and this takes application/json."
+    remedy = "Send the header, as in curl -H 'content-type: application/json' -d '...'."

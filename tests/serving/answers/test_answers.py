@@ -110,6 +110,15 @@ def test_without_wishes_a_list_is_bit_for_bit_that_of_the_recommender(
         assert np.array([each.score for each in answer.items], np.float32).tobytes() == scores[0][kept].tobytes()
 
 
+def test_a_history_of_items_that_nothing_was_learnt_of_is_cold(shop: segue.Dataset) -> None:
+    grown = segue.EASE(regularisation=10.0).fit(shop)
+    grown.add_items(pl.DataFrame({"item_id": ["i900"], "title": ["New"]}))
+    answers = answers_of(grown)
+    new, both = (answers.recommend(Question(items=items, k=3)) for items in (["i900"], ["i900", "i1"]))
+    assert (new.cold, new.history_length, new.unknown_items) == (True, 1, 0)
+    assert (both.cold, both.history_length) == (False, 2)
+
+
 def test_an_empty_history_gets_what_suits_it(model: Recommender) -> None:
     answer = answers_of(model).recommend(Question(items=[], k=3))
     assert answer.cold

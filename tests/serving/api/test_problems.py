@@ -37,6 +37,9 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"histroy": ["i1"]}, "body.histroy", "a list of 1"),
     ({"history": "i1"}, "body.history", "'i1'"),
     ({"history": ["i1", None]}, "body.history[1]", "None"),
+    ({"history": ["i1", None]}, "body.history[1]", "a valid string or integer"),
+    ({"user_id": 2**63}, "body.user_id", "less than 9223372036854775808"),
+    ({"at": []}, "body.at", "a valid number, integer or string"),
     ({"history": ["i1", True]}, "body.history[1]", "True"),
     ({"history": ["i1", 1.5]}, "body.history[1]", "1.5"),
     ({"history": ["i1", "x" * 1001]}, "body.history[1]", "..."),
@@ -79,11 +82,37 @@ def test_nonsense_is_refused(client: TestClient, path: str, body: bytes) -> None
     assert not INSIDES.search(answer.content)
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "application/json; x=\x7f"])
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"])
 def test_what_does_not_say_that_it_is_json_is_refused(client: TestClient, kind: str) -> None:
     answer = client.post("/v1/recommend", content=b"a=b", headers={"content-type": kind})
-    assert answer.status_code == 422
-    assert error_of(answer)["code"] == "V001"
+    assert (answer.status_code, error_of(answer)["code"]) == (415, "V012")
+    assert "content-type" in error_of(answer)["remedy"]
+    assert (kind or "missing") in error_of(answer)["message"]
+
+
+@pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", "application/problem+json"])
+def test_what_says_that_it_is_json_is_read(client: TestClient, kind: str) -> None:
+    assert client.post("/v1/recommend", content=b'{"k": 2}', headers={"content-type": kind}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name", "hint"),
+    [
+        ("GET", "/v1/recommend/u1?categories=Drama", "categories", ""),
+        ("GET", "/v1/recommend/u1?k=3&divresity=0.5", "divresity", "Did you mean 'diversity'?"),
+        ("GET", "/v1/items?q=star", "q", ""),
+        ("GET", "/v1/items/i1/similar?n=3", "n", ""),
+        ("GET", "/v1/models?k=1", "k", ""),
+        ("POST", "/v1/recommend?k=3", "k", ""),
+    ],
+)
+def test_a_parameter_that_nobody_reads_is_refused_by_name(
+    client: TestClient, method: str, path: str, name: str, hint: str
+) -> None:
+    answer = client.request(method, path, json={} if method == "POST" else None)
+    assert (answer.status_code, error_of(answer)["code"]) == (422, "V011")
+    assert error_of(answer)["message"].startswith(f"query.{name}: ")
+    assert error_of(answer)["message"].endswith(hint)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,13 @@ def test_without_a_text_the_popular_items_come_first(client: TestClient, popular
     assert [each["item_id"] for each in answer["items"]] == popular.recommend(histories=[[]], k=5)["item_id"].to_list()
 
 
+def test_one_item_is_told_by_its_row(client: TestClient) -> None:
+    answer = client.get("/v1/items/i3").json()
+    assert (answer["model"], answer["item"]["item_id"], answer["item"]["title"]) == ("model-1", "i3", "Film number 3")
+    absent = client.get("/v1/items/none")
+    assert (absent.status_code, absent.json()["error"]["code"]) == (404, "R004")
+
+
 @pytest.mark.parametrize("rows", [[{"item_id": "i900", "title": "New", "categories": ["drama"], "price": 3}]])
 @pytest.mark.parametrize("form", [lambda rows: rows, lambda rows: {"items": rows}])
 def test_rows_of_items_are_kept_for_every_model(client: TestClient, service: Service, rows: Any, form: Any) -> None:
@@ -48,20 +55,29 @@ def test_rows_of_items_are_kept_for_every_model(client: TestClient, service: Ser
 
 
 @pytest.mark.parametrize(
-    ("rows", "code"),
+    ("rows", "told"),
     [
-        ([{"item_id": "i1", "price": 3}, {"item_id": "i2", "price": "dear"}], "D013"),
-        ([{"item_id": "i1", "categories": 3}], "D013"),
-        ([{"title": "nameless"}], "V001"),
-        ([{"item_id": "i1", "more": {"a": 1}}], "V001"),
-        ([], "V001"),
+        ([{"item_id": "i1", "price": 3}, {"item_id": "i2", "price": "dear"}],
+         "body[1].price: a number is wanted as in the catalogue (met 'dear')."),
+        ([{"item_id": "i1", "categories": "Drama"}],
+         "body[0].categories: a list of texts is wanted as in the catalogue (met 'Drama')."),
+        ([{"item_id": "i1", "title": 5}], "body[0].title: a text is wanted as in the catalogue (met 5)."),
+        ([{"item_id": "i1", "in_stock": "yes"}], "body[0].in_stock: true or false is wanted (met 'yes')."),
+        ([{"item_id": "i1", "stock": "few"}], "body[0].stock: a number is wanted (met 'few')."),
+        ([{"item_id": "i1", "year": 1999}, {"item_id": "i2", "year": None}, {"item_id": "i3", "year": "soon"}],
+         "body[2].year: a number is wanted as in body[0] (met 'soon')."),
+        ([{"title": "nameless"}], "body[0].item_id: field required (met nothing)."),
+        ([{"item_id": "i1", "more": {"a": 1}}],
+         "body[0].more: input should be a valid boolean, integer, number, string or list (met an object)."),
+        ([], "body: list should have at least 1 item after validation, not 0 (met a list of 0)."),
     ],
-)
+)  # fmt: skip
 def test_rows_that_the_catalogue_cannot_take_are_not_kept(
-    client: TestClient, service: Service, rows: Any, code: str
+    client: TestClient, service: Service, rows: Any, told: str
 ) -> None:
     answer = client.put("/v1/items", json=rows)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (422, code)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "V001")
+    assert answer.json()["error"]["message"] == told
     assert not service.store.rows
 
 
@@ -107,7 +123,8 @@ def test_the_document_names_every_failure_and_gives_examples(client: TestClient)
     paths = document["paths"]
     assert {path for path in paths if path.startswith("/v1")} == {
         "/v1/recommend/{user_id}", "/v1/recommend", "/v1/generate", "/v1/events", "/v1/items/{item_id}/similar",
-        "/v1/items", "/v1/users/{user_id}", "/v1/models", "/v1/models/{name}/activate", "/v1/models/roll-back",
+        "/v1/items", "/v1/items/{item_id}", "/v1/users/{user_id}",
+        "/v1/users/{user_id}/events", "/v1/models", "/v1/models/{name}/activate", "/v1/models/roll-back",
         "/v1/models/{name}",
         "/v1/models/{name}/online",
     }  # fmt: skip

@@ -27,9 +27,20 @@ def client(habits: segue.PatternRecommender, tmp_path: Path) -> Iterator[TestCli
 def test_what_a_user_did_counts_in_the_next_answer(client: TestClient) -> None:
     told = client.post("/v1/events", json={"event_id": "e1", "user_id": "new", "item_id": "i4", "action": "view"})
     answer = client.get("/v1/recommend/new?explain=true").json()
-    assert told.json() == {"stored": 1, "known": 0, "unknown_items": 0, "event_ids": None}
+    assert told.json() == {"stored": 1, "known": 0, "unknown_items": 0, "conflicts": [], "event_ids": None}
     assert answer["history_length"] == 1
     assert answer["items"][0]["reasons"][0]["because"] == "i4"
+
+
+def test_what_is_kept_of_a_user_is_told_part_by_part(client: TestClient) -> None:
+    stamp = "2021-05-01T12:00:00Z"
+    sent = [{"event_id": f"e{n}", "user_id": "new", "item_id": "i4", "timestamp": stamp} for n in range(3)]
+    client.post("/v1/events", json=[*sent, {"user_id": "other", "item_id": "i1"}])
+    first = client.get("/v1/users/new/events?limit=2").json()
+    last = client.get(f"/v1/users/new/events?limit=2&after={first['next']}").json()
+    assert [each["event_id"] for each in first["events"] + last["events"]] == ["e0", "e1", "e2"]
+    assert (first["events"][0]["timestamp"], first["user_id"], last["next"]) == (stamp, "new", None)
+    assert client.get("/v1/users/nobody/events").json() == {"user_id": "nobody", "events": [], "next": None}
 
 
 def test_a_new_item_is_ranked_within_a_second(client: TestClient) -> None:

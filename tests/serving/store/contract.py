@@ -41,6 +41,13 @@ class StoreContract:
 
     # -- events
 
+    def test_the_events_of_one_user_come_in_the_order_of_the_store(self, store: Store) -> None:
+        store.append([event(timestamp=9, action="impression"), event("other"), event(timestamp=3), event(timestamp=5)])
+        found = store.events_of("u1", 0, 2)
+        assert [each.timestamp for each in found] == [9, 3]
+        assert [each.timestamp for each in store.events_of("u1", found[-1].seq, 2)] == [5]
+        assert store.events_of("nobody", 0, 2) == []
+
     def test_an_event_comes_back_as_it_was_sent(self, store: Store) -> None:
         sent = event("ü", "é🎬", -5, action="view", value=0.1, recommendation_id="r")
         store.append([sent])
@@ -66,6 +73,21 @@ class StoreContract:
     def test_the_first_of_two_events_with_one_id_is_the_one_that_is_kept(self, store: Store) -> None:
         store.append([event(event_id="a", item_id="first"), event(event_id="a", item_id="second")])
         assert store.history("u1", 5).items == ["first"]
+
+    def test_an_id_that_comes_again_with_something_else_is_a_conflict(self, store: Store) -> None:
+        store.append([event(event_id="a", value=0.1), event(event_id="b", value=math.nan)])
+        same = [event(event_id="a", value=0.1), event(event_id="b")]
+        assert store.append(same).conflicts == ()
+        others = [event("bob", event_id="a", value=0.1), event(event_id="b", value=2.0)]
+        batches = [others, same, [event(event_id="c"), event(event_id="c", item_id="other")], [event(event_id="d")]]
+        together = store.append_batches(batches)
+        assert [each.conflicts for each in together] == [("a", "b"), (), ("c",), ()]
+        assert [(each.stored, each.known) for each in together] == [(0, 2), (0, 2), (1, 1), (1, 0)]
+
+    def test_a_moment_that_the_service_made_is_no_conflict(self, store: Store) -> None:
+        store.append([event(event_id="a", timestamp=5)])
+        assert store.append([event(event_id="a", timestamp=6, dated=False)]).conflicts == ()
+        assert store.append([event(event_id="a", timestamp=6)]).conflicts == ("a",)
 
     def test_batches_written_together_hear_each_of_their_own(self, store: Store) -> None:
         store.append([event(event_id="old")])

@@ -18,14 +18,14 @@ import numpy as np
 
 from segue.data import frames
 from segue.data.histories import Histories
-from segue.errors import DiversityUnavailable
+from segue.errors import DiversityUnavailable, UnknownItems
 from segue.recommenders.base import Recommender
 from segue.serving.answers import diversity
 from segue.serving.answers.catalogue import Catalogue
 from segue.serving.answers.generating import continued, step_of
 from segue.serving.answers.journal import Journal, Sink
 from segue.serving.answers.questions import Answer, Id, Listed, Question
-from segue.serving.answers.reading import Asked, asked
+from segue.serving.answers.reading import Asked, asked, learnt_of
 from segue.serving.answers.reasons import reasons
 from segue.serving.answers.settings import AnswersConfig
 from segue.serving.answers.shadows import Shadows
@@ -135,6 +135,15 @@ class Answers:
         served = self.models.main()
         catalogue = self.catalogue(served.recommender)
         return served.name, catalogue.rows(catalogue.search(query, k))
+
+    def item(self, item_id: Id) -> tuple[str, dict[str, Any]]:
+        """The name of the model, and the item's row of its catalogue. Raises ``UnknownItems``."""
+        served = self.models.choose(None)
+        vocabulary = served.recommender.item_vocabulary
+        code = vocabulary.code_of(item_id)
+        if not code:
+            raise UnknownItems(count=1, example=item_id, hint="")
+        return served.name, self.catalogue(served.recommender).rows([vocabulary.listed[code - 1]])[0]
 
     def catalogue(self, model: Recommender) -> Catalogue:
         """A model's catalogue, made ready at its first question."""
@@ -279,6 +288,7 @@ class Answers:
             items=items,
             history_length=len(read.histories.items),
             unknown_items=read.unknown,
+            cold=not learnt_of(model, read.histories.items),
         )
 
     # -- behind the back -----------------------------------------------------------------------------------------

@@ -11,7 +11,11 @@ from typing import Any
 from segue.errors import MomentUnreadable
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+HOUR = 3_600_000_000
+"""In microseconds."""
 _MICROSECOND = dt.timedelta(microseconds=1)
+_FAR = 7_258_118_400  # seconds until the year 2200
+_FINER = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 # The years 1 to 9999, in microseconds.
 _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 
@@ -25,7 +29,8 @@ def read(value: Any, clock: str, time_zone: str = "UTC") -> int:
     """A moment as it is kept.
 
     Args:
-        value: ISO 8601 text, seconds since 1970, or ``"now"``; of an order its number.
+        value: ISO 8601 text, seconds since 1970 (up to the year 2200: beyond it they are of another unit), or
+            ``"now"``; of an order its number.
         clock: ``"time"`` or ``"order"``.
         time_zone: of texts that name none.
 
@@ -38,6 +43,10 @@ def read(value: Any, clock: str, time_zone: str = "UTC") -> int:
             raise _unreadable(value, "is no number, and this log's timestamps are an order, not a time")
         return int(number)
     if number is not None:
+        if number >= _FAR:
+            finer = [name for name, each in _FINER.items() if number / each < _FAR]
+            reason = f"looks like {finer[0]}, and seconds are wanted" if finer else "is outside the years 1 to 9999"
+            raise _unreadable(value, reason)
         micros = value * 1_000_000 if type(value) is int else round(number * 1e6)
     elif value == "now":
         return now()

@@ -109,6 +109,7 @@ class Answer:
         items: best first.
         history_length: events that were read, of items in the catalogue.
         unknown_items: events that were skipped, for the catalogue lacks their items.
+        cold: nothing was known of who asked: no event was of an item that the model has learnt of.
     """
 
     recommendation_id: str
@@ -119,8 +120,4 @@ class Answer:
     items: list[Listed]
     history_length: int
     unknown_items: int
-
-    @property
-    def cold(self) -> bool:
-        """Whether nothing was known of who asked."""
-        return self.history_length == 0
+    cold: bool

@@ -70,6 +70,18 @@ def asked(question: Question, served: Any, state: Any, unsaid: Unsaid) -> Asked:
     return Asked(histories, at, unknown)
 
 
+def learnt_of(model: Recommender, codes: np.ndarray) -> bool:
+    """Whether the model learnt of any of these items: in training, or by a text that it reads.
+
+    Items that were put since and are known by their number alone say nothing.
+    """
+    counts = model.item_counts
+    if counts[codes[codes < len(counts)]].any():
+        return True
+    vectors = model.item_vectors(codes) if len(codes) else None
+    return vectors is not None and bool(np.any(vectors))
+
+
 def _given(model: Recommender, question: Question) -> Histories:
     """One row with code 0 where the catalogue lacks an item, in time order where moments are told."""
     assert question.items is not None

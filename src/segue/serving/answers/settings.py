@@ -22,6 +22,9 @@ class LimitsConfig(Config):
     """Events, or rows of items, in one request."""
     steps: int = Field(STEPS, ge=1, le=STEPS)
     """Items generated one after the other; each costs as much as a recommendation."""
+    ahead_hours: float = Field(24.0, ge=0, allow_inf_nan=False)
+    """How far the moment of an event may be ahead of the service's clock, where the log has one: a user's newest
+    event is their now, so one from the far future would move it for good."""
 
 
 class AnswersConfig(Config):

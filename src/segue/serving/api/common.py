@@ -11,7 +11,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
-from segue.errors import NotReady, OverLimit
+from segue.errors import ContentTypeRefused, NotReady, OverLimit, ParameterUnknown, nearest
 from segue.serving.answers import moments
 from segue.serving.answers.questions import Answer, Listed
 from segue.serving.answers.settings import LimitsConfig
@@ -28,16 +28,34 @@ class QuickRequest(Request):
 
 
 class QuickRoute(APIRoute):
-    """A route whose request is a :class:`QuickRequest`."""
+    """A route whose request is a :class:`QuickRequest`.
+
+    What it would not read is refused: unknown parameters of the query, and a body that does not say that it is JSON
+    (which a browser sends to any site without asking).
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """As in the base."""
         handler = super().get_route_handler()
+        known = [each.alias for each in self.dependant.query_params]
+        takes_body = self.body_field is not None
 
         async def quick(request: Request) -> Response:
-            return await handler(QuickRequest(request.scope, request.receive))
+            read = QuickRequest(request.scope, request.receive)
+            for name in read.query_params:
+                if name not in known:
+                    taken = ", ".join(known) or "none"
+                    raise ParameterUnknown(name=name[:60], path=self.path, known=taken, hint=nearest(name[:60], known))
+            if takes_body and not _is_json(kind := read.headers.get("content-type", "")) and await read.body():
+                raise ContentTypeRefused(value=repr(kind[:60]) if kind else "missing")
+            return await handler(read)
 
         return quick
+
+
+def _is_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind.startswith("application/") and kind.endswith(("/json", "+json"))
 
 
 def router(tag: str) -> APIRouter:

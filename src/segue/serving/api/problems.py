@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -32,7 +32,16 @@ from segue.serving.api import schemas, schemas_admin
 
 _log = logging.getLogger(__name__)
 _SHOWN = 60
-_PLACES = {"body", "query", "path", "header"}
+_BRANCHES = 20
+# A value of the wrong kind, and what the right one is called.
+_KINDS = {
+    "bool_type": "boolean",
+    "bool_parsing": "boolean",
+    "int_type": "integer",
+    "float_type": "number",
+    "string_type": "string",
+    "list_type": "list",
+}
 
 
 def install(app: FastAPI) -> None:
@@ -51,6 +60,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         404: "Not there",
         409: "Not as things stand",
         413: "The body is too large",
+        415: "The body does not say that it is JSON",
         422: "The request cannot be taken as it is",
         429: "Too much at once; see Retry-After",
         500: "The service failed",
@@ -104,7 +114,7 @@ async def _segue_error(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return _counted(request, malformed(error.errors()[0]), RequestMalformed.status)
+    return _counted(request, malformed(error.errors()), RequestMalformed.status)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -123,16 +133,35 @@ async def _unforeseen(request: Request, error: Exception) -> Response:
     return _counted(request, Unforeseen(request_id=name), 500)
 
 
-def malformed(found: Mapping[str, Any]) -> RequestMalformed:
+def malformed(errors: Sequence[Mapping[str, Any]]) -> RequestMalformed:
     """The first thing that pydantic found wrong, with its place and the value there."""
+    found, others = _one_of(errors)
     kind, loc = str(found["type"]), found["loc"]
     if kind == "json_invalid":
         reason = str(found.get("ctx", {}).get("error", "")).partition(":")[0] or "this is not JSON"
         return RequestMalformed(place="body", reason=f"it is not JSON ({reason})", value=f"place {loc[-1]}")
-    reason = str(found["msg"]).removeprefix("Value error, ").rstrip(".")
+    reason = str(found["msg"]).removeprefix("Value error, ").rstrip(".") + others
     reason = reason[:1].lower() + reason[1:]
     value = "nothing" if kind == "missing" else shown(found.get("input"))
     return RequestMalformed(place=_place(loc, kind), reason=reason, value=value)
+
+
+def _one_of(errors: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], str]:
+    """What to tell of a value of which several kinds are taken, each with an error of its own.
+
+    That of the kind which it has, else the first one and the names of the other kinds.
+    """
+    first = errors[0]
+    if first["type"] not in _KINDS:
+        return first, ""
+    place = _place(first["loc"], "")
+    same = [each for each in errors[:_BRANCHES] if each.get("input") is first.get("input")]
+    same = [each for each in same if _place(each["loc"], "") == place]
+    for each in same:
+        if each["type"] not in _KINDS:
+            return each, ""
+    names = list(dict.fromkeys(_KINDS[each["type"]] for each in same if each is not first))
+    return first, "".join([*(f", {name}" for name in names[:-1]), *(f" or {name}" for name in names[-1:])])
 
 
 def _place(loc: Iterable[Any], kind: str) -> str:
@@ -142,9 +171,19 @@ def _place(loc: Iterable[Any], kind: str) -> str:
     for number, part in enumerate(parts):
         if isinstance(part, int):
             text += f"[{part}]"
-        elif number == 0 or part in _NAMES or (kind == "extra_forbidden" and number == len(parts) - 1):
+        elif (
+            _is_column(parts, number)
+            or number == 0
+            or part in _NAMES
+            or (kind == "extra_forbidden" and number == len(parts) - 1)
+        ):
             text += ("." if text else "") + str(part)[:_SHOWN]
     return text or "the request"
+
+
+def _is_column(parts: Sequence[Any], number: int) -> bool:
+    """A name after the number of a row, with the branch of a choice behind it: any column of a catalogue."""
+    return 0 < number < len(parts) - 1 and isinstance(parts[number - 1], int)
 
 
 def _without_places(error: SegueError) -> SegueError:

@@ -11,7 +11,7 @@ from fastapi import Body, Depends, Path, Query, Request, Response
 from segue.errors import ItemRowsUnreadable, ItemsNotTaken
 from segue.recommenders import growing
 from segue.serving.answers.settings import TEXT, K
-from segue.serving.api import schemas, schemas_admin
+from segue.serving.api import item_kinds, schemas, schemas_admin
 from segue.serving.api.common import (
     limits_of,
     listed,
@@ -57,6 +57,20 @@ async def similar(
 
 
 @cataloguing.get(
+    "/items/{item_id:path}",
+    summary="One item",
+    response_model=schemas_admin.ItemOut,
+    responses=responses(404),
+    dependencies=[Depends(needs("recommend"))],
+)
+async def item(request: Request, item_id: ItemId) -> Response:
+    """Its row of the catalogue, as the model in service has it. 404 where the catalogue lacks it."""
+    service = service_of(request)
+    name, row = await through_gate(service, partial(part(service, "answers").item, item_id))
+    return sent({"model": name, "item": row})
+
+
+@cataloguing.get(
     "/items",
     summary="Search the catalogue",
     response_model=schemas_admin.CatalogueOut,
@@ -79,7 +93,7 @@ async def search(
     "/items",
     summary="New or changed items",
     response_model=schemas_admin.ItemsOut,
-    responses=responses(413, 507),
+    responses=responses(413, 415, 507),
     dependencies=[Depends(needs("admin"))],
 )
 async def put_items(
@@ -95,7 +109,7 @@ async def put_items(
     given = body if isinstance(body, list) else body.items
     within("body.items", len(given), limits_of(service).batch, "batch")
     rows = [each.model_dump() for each in given]
-    new = await through_gate(service, partial(taken, service, rows))
+    new = await through_gate(service, partial(taken, service, rows, "body[{}]" if given is body else "body.items[{}]"))
     await through_changes(service, partial(part(service, "store").put_items, rows))
     for name in ("models", "follower"):
         wake = getattr(getattr(service, name), "wake", None)
@@ -104,11 +118,12 @@ async def put_items(
     return sent({"stored": len({str(row["item_id"]) for row in rows}), "new": new})
 
 
-def taken(service: Any, rows: list[dict[str, Any]]) -> int:
+def taken(service: Any, rows: list[dict[str, Any]], where: str = "items[{}]") -> int:
     """Refuse rows that the model in service cannot take, before they are kept; how many items are new to it."""
     model = part(service, "models").main().recommender
     if not growing.can_grow(model):
         raise ItemsNotTaken(owner=type(model).__name__)
+    item_kinds.check(rows, model.items, where)
     last = list({str(row["item_id"]): row for row in rows}.values())
     try:
         # An id may be a number in one row and text in the next; columns may not.

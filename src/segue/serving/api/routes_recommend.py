@@ -53,7 +53,7 @@ async def recommend_user(
     return await answered(request, service, "recommend", partial(part(service, "answers").recommend, question))
 
 
-@recommending.post("/recommend", summary="The best items for anyone", responses=responses(413), **_SHARED)
+@recommending.post("/recommend", summary="The best items for anyone", responses=responses(413, 415), **_SHARED)
 async def recommend_anyone(request: Request, body: schemas.RecommendIn) -> Response:
     """The best items for a user, or by a history in the body, also of somebody who was never seen."""
     service = service_of(request)
@@ -62,7 +62,7 @@ async def recommend_anyone(request: Request, body: schemas.RecommendIn) -> Respo
     return await answered(request, service, "recommend", partial(part(service, "answers").recommend, question))
 
 
-@recommending.post("/generate", summary="A sequence of next items", responses=responses(413), **_SHARED)
+@recommending.post("/generate", summary="A sequence of next items", responses=responses(413, 415), **_SHARED)
 async def generate(request: Request, body: schemas.GenerateIn) -> Response:
     """The next n items, each chosen as if those before it had been taken; none comes twice.
 

@@ -47,7 +47,7 @@ class EventIn(Body):
     """Who."""
     item_id: Id
     """With which item; it need not be in the catalogue yet."""
-    event_id: Name | None = None
+    event_id: Id | None = None
     """Chosen by the sender: a request that is sent again with the same ids stores nothing twice. Without it the
     service makes one, and sending again stores again."""
     timestamp: Moment | None = None
@@ -100,6 +100,8 @@ class EventsOut(BaseModel):
     """Events whose id was stored before."""
     unknown_items: int
     """Events (stored all the same) on items that the catalogue lacks."""
+    conflicts: list[str] = []
+    """Ids among those known under which another event is stored; that one stays."""
     event_ids: list[str] | None = None
     """Ids of all events in order, where the service made any."""
 
@@ -249,7 +251,7 @@ class AnswerOut(BaseModel):
     at: str | int | None
     """The moment that was answered about, ISO 8601 in UTC; a number where the log knows an order alone."""
     cold: bool
-    """Whether nothing was known of who asked; then the list is what suits an empty history."""
+    """Whether nothing was known of who asked, or only items that the model has learnt nothing of."""
     history_length: int
     """Events that were read."""
     unknown_items: int

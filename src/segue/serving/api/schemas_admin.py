@@ -80,6 +80,13 @@ class SimilarOut(BaseModel):
     items: list[ListedOut]
 
 
+class ItemOut(BaseModel):
+    """A row of the catalogue."""
+
+    model: str
+    item: dict[str, Any]
+
+
 class CatalogueOut(BaseModel):
     """Rows of the catalogue."""
 
@@ -88,6 +95,19 @@ class CatalogueOut(BaseModel):
 
 
 # -- people, models, health ------------------------------------------------------------------------------------
+
+
+class UserEventsOut(BaseModel):
+    """What the store has of a user, in the order in which it came."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    user_id: str
+    events: list[dict[str, Any]]
+    """Each as it was sent, with ``timestamp`` and ``received`` in ISO 8601 (``timestamp`` is a number where the log
+    knows an order alone) and its number ``seq``."""
+    next: int | None
+    """Ask again with ``after`` set to this for those that follow; null where these are all."""
 
 
 class ErasureOut(BaseModel):

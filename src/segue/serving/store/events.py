@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ _FRAME = {
     "seq": pl.Int64,
 }
 _CHUNK = 50_000
+_IDS = 10_000  # parameters of one statement; SQLite takes 32,766
 
 # The driver takes tuples as they are: nothing of SQLAlchemy runs for each event.
 _INTO_SQLITE = str(
@@ -89,7 +90,33 @@ def append(connection: Connection, batches: Sequence[Sequence[Event]]) -> list[A
     )
     ends = before + np.cumsum([len(batch) for batch in batches])
     stored = np.diff(np.searchsorted(new, ends, side="right"), prepend=0).tolist()
-    return [Appended(n, len(batch) - n, newest) for n, batch in zip(stored, batches, strict=True)]
+    again = np.ones(count, dtype=bool)
+    again[new - before - 1] = False
+    kept = _kept(connection, [rows[place][1] for place in np.flatnonzero(again)])
+    appended, start = [], 0
+    for n, batch in zip(stored, batches, strict=True):
+        places = np.flatnonzero(again[start : start + len(batch)]).tolist()
+        others = (batch[place].event_id for place in places if _differs(batch[place], kept))
+        appended.append(Appended(n, len(batch) - n, newest, tuple(dict.fromkeys(others))))
+        start += len(batch)
+    return appended
+
+
+def _kept(connection: Connection, ids: Sequence[str]) -> dict[str, Any]:
+    """What is stored under ids, by id."""
+    found: dict[str, Any] = {}
+    for start in range(0, len(ids), _IDS):
+        query = select(*(events.c[name] for name in _SENT)).where(events.c.event_id.in_(ids[start : start + _IDS]))
+        found |= {row.event_id: row for row in connection.execute(query)}
+    return found
+
+
+def _differs(event: Event, kept: Mapping[str, Any]) -> bool:
+    """Whether another event is stored under the id of this one."""
+    stored = kept[event.event_id]
+    told = (event.user_id, event.item_id, event.action, _number(event.value), event.recommendation_id)
+    same = told == (stored.user_id, stored.item_id, stored.action, stored.value, stored.recommendation_id)
+    return not same or (event.dated and event.timestamp != stored.timestamp)
 
 
 def _number(value: float | None) -> float | None:
@@ -136,6 +163,12 @@ def after(connection: Connection, seq: int, limit: int) -> list[StoredEvent]:
     """The events after a number, in order."""
     rows = connection.execute(select(*_STORED).where(events.c.seq > seq).order_by(events.c.seq).limit(limit))
     return [StoredEvent(*row) for row in rows]
+
+
+def of_user(connection: Connection, user_id: str, after: int, limit: int) -> list[StoredEvent]:
+    """A user's events after a number, in order."""
+    mine = select(*_STORED).where(events.c.user_id == user_id, events.c.seq > after)
+    return [StoredEvent(*row) for row in connection.execute(mine.order_by(events.c.seq).limit(limit))]
 
 
 def frame(connection: Connection, after: int, until: int | None) -> pl.DataFrame:

@@ -23,6 +23,7 @@ class Event:
         action: what was done; None where it is not said.
         value: a rating, a price, a number of pieces; None where there is none.
         recommendation_id: the list that it answers, if any.
+        dated: whether the sender said when; a moment that the service made is none to compare by.
     """
 
     event_id: str
@@ -32,6 +33,7 @@ class Event:
     action: str | None = None
     value: float | None = None
     recommendation_id: str | None = None
+    dated: bool = field(default=True, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,13 @@ class Appended:
         stored: events that are new.
         known: events whose id was there already.
         seq: the newest number of the store after the commit.
+        conflicts: ids among those known under which something else is stored; that stays.
     """
 
     stored: int
     known: int
     seq: int
+    conflicts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

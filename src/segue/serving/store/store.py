@@ -86,6 +86,11 @@ class Store:
         with self._reading() as connection:
             return events.history(connection, user_id, newest, until, without)
 
+    def events_of(self, user_id: str, after: int, limit: int) -> list[StoredEvent]:
+        """All kinds of events of a user after a number, in the order of their commits."""
+        with self._reading() as connection:
+            return events.of_user(connection, user_id, after, limit)
+
     def events_after(self, seq: int, limit: int = 10_000) -> list[StoredEvent]:
         """The events that were stored after a number, in the order of their commits."""
         with self._reading() as connection:
