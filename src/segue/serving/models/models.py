@@ -369,13 +369,15 @@ class Models:
     def _fall_back(self) -> None:
         """At the start, where nothing that is active can be loaded: what answered before it, if that can."""
         rows = {row.name: row for row in self._rows}
-        for row in [row for row in rows.values() if row.role == "active"]:
-            for name in row.document.get("before") or {}:
-                if name in rows and self._serving.active == ():
-                    self._bring(rows[name])
-                    if (served := self._loaded.get(_key(rows[name]))) is not None:
-                        _log.error("model %s answers instead of %s, which is refused", name, row.name)
-                        self._serving = _Serving((served,), (arm_of(row),), (1.0,))
+        wanted = [row for row in rows.values() if row.role == "active"]
+        earlier = [name for names in self.registry.answered() for name in names if name in rows] if wanted else []
+        for name in dict.fromkeys(earlier):
+            self._bring(rows[name])
+            if (served := self._loaded.get(_key(rows[name]))) is not None:
+                refused = ", ".join(row.name for row in wanted)
+                _log.error("model %s answers instead of %s, which is refused", name, refused)
+                self._serving = _Serving((served,), (arm_of(wanted[0]),), (1.0,))
+                break
         if not self._serving.active:
             told = "; ".join(why for _, why in self._refused.values())
             raise NoModelServes(reason=told or "none is registered as active")
