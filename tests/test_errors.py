@@ -88,6 +88,7 @@ CODES = {
     "V028": "StoreBusy",
     "V029": "AppendLate",
     "V030": "ErasureUnfinished",
+    "V031": "StoreMissing",
     "V040": "Busy",
     "V041": "DeadlinePassed",
     "V042": "Stalled",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from segue.serving.guard.keys import Keys
 from segue.serving.store import Store
 from tests.cli.test_verbs import refused, segue
@@ -46,3 +48,20 @@ def test_mistakes_end_in_one_message(tmp_path: Path) -> None:
     refused(segue("keys", "revoke", "00000000", "--store", url), "V050", "00000000")
     refused(segue("keys", "list", "--store", "mysql://x/y"), "V0", "mysql")
     assert segue("keys", "create", "--store", url, "--scope", "admin", "--days", "0").returncode == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "models",
+        "models list",
+        "rollback",
+        "keys list",
+        "keys rotate 1f0c2a9b",
+        "keys revoke 1f0c2a9b",
+        "update models/shop",
+    ],
+)
+def test_a_command_that_reads_a_store_makes_none(words: str, tmp_path: Path) -> None:
+    refused(segue(*words.split(), "--store", f"sqlite:///{tmp_path}/typo.db"), "V031", "typo.db")
+    assert list(tmp_path.iterdir()) == []

@@ -51,12 +51,7 @@ def in_one(registry: Registry, lease: Lease, old: ModelRow, new: ModelRow) -> li
 
 def in_two(registry: Registry, lease: Lease, old: ModelRow, new: ModelRow) -> list[ModelRow]:
     registry.change(lambda rows: {**rows, old.name: replace(rows[old.name], role="waiting")})
-    registry.change(
-        lambda rows: {
-            **rows,
-            new.name: replace(new, role="active", document={**new.document, "before": {old.name: 1.0}}),
-        }
-    )
+    registry.change(lambda rows: {**rows, new.name: replace(new, role="active")})
     return []
 
 
@@ -86,7 +81,7 @@ def broken(folder: Path, acknowledged: int) -> str | None:
     """What a restart finds wrong, or None."""
     store = Store.open(f"sqlite:///{folder / 'store.db'}")
     try:
-        rows = Registry(store).rows()
+        rows, earlier = Registry(store).rows(), Registry(store).answered()
     finally:
         store.close()
     active = [row for row in rows if row.role == "active"]
@@ -98,7 +93,7 @@ def broken(folder: Path, acknowledged: int) -> str | None:
         return f"{row.name} names an artefact of another model"
     if number < acknowledged:
         return f"{row.name} is active, though {acknowledged} was acknowledged"
-    before = set(row.document.get("before") or {})
+    before = set(next(iter(earlier), []))
     if not before <= {each.name for each in rows}:
         return f"{before} is not there to go back to"
     for name in before:

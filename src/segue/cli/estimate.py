@@ -49,7 +49,7 @@ def estimate(
     policy = ExploreConfig.parse({"share": 0.0, **chosen}, owner="estimate")
     config = EstimateConfig.parse(own, owner="estimate")
     shown = ["impression"] if impression is None else [name for name in impression if name]
-    opened = Store.open(store, migrate=False)
+    opened = Store.open(store, migrate=False, create=False)
     try:
         state = State(opened, without=shown)
         views, notes = views_of(opened, state, load(model), policy, shown=shown)

@@ -29,11 +29,11 @@ keys = typer.Typer(
 
 
 @contextlib.contextmanager
-def _keys(store: str) -> Iterator[Keys]:
+def _keys(store: str, create: bool = False) -> Iterator[Keys]:
     from segue.serving.guard.keys import Keys
     from segue.serving.store import Store
 
-    opened = Store.open(store)
+    opened = Store.open(store, create=create)
     try:
         yield Keys(opened)
     finally:
@@ -54,7 +54,7 @@ def create(
 
     [bold]Example[/bold]  segue keys create --store sqlite:///shop.db --scope events --scope recommend
     """
-    with _keys(store) as opened:
+    with _keys(store, create=True) as opened:
         typer.echo(opened.create(scope, days))
 
 

@@ -78,16 +78,16 @@ def add(
     """
     from segue.serving.models.models import Models
 
-    with _opened(store) as opened:
+    with _opened(store, create=True) as opened:
         Models(opened).add(directory, name, role, weight)
         _show(opened)
 
 
 @contextlib.contextmanager
-def _opened(url: str) -> Iterator[Store]:
+def _opened(url: str, create: bool = False) -> Iterator[Store]:
     from segue.serving.store import Store
 
-    opened = Store.open(url)
+    opened = Store.open(url, create=create)
     try:
         yield opened
     finally:

@@ -23,7 +23,7 @@ def rollback(
     from segue.serving.models.registry import Registry
     from segue.serving.store import Store
 
-    opened = Store.open(store)
+    opened = Store.open(store, create=False)
     try:
         names = Registry(opened).roll_back()
     finally:

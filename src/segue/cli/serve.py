@@ -29,6 +29,14 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    activate: Annotated[
+        bool,
+        typer.Option(
+            "--activate",
+            help="Let MODEL answer in place of all that the store names; without it one is activated only where none "
+            "answers.",
+        ),
+    ] = False,
     host: Annotated[str, typer.Option(help="Address to listen on; others than loopback need a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 for any free one.")] = 8000,
     config: Annotated[
@@ -61,12 +69,14 @@ def serve(
         write_lines()  # before anything can fail
         assignments = [*(settings or []), *([] if store is None else [f"store.url={json.dumps(store)}"])]
         read = ServiceSettings.read(config, assignments)
-        service = build(model, read)
+        service = build(model, read, activate=activate)
         app = create_app(service)
 
     def ready(address: str) -> None:
         names = ", ".join(served.name for served in service.models.serving())
         console.print(f"{names} answers at {address}/v1, events go to {service.store.address}", **_AS_IT_IS)
+        if service.models.told is not None:
+            console.print(service.models.told, **_AS_IT_IS)
         if read.page.on:
             console.print(f"The page: {address}/ui", **_AS_IT_IS)
         if service.keys.open:

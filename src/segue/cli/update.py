@@ -118,7 +118,7 @@ def _from_store(
     from segue.serving.store import Store
 
     settings = UpdateSettings.parse(limits, owner="update")
-    opened = Store.open(url)
+    opened = Store.open(url, create=False)
     try:
         outcome = updated(
             opened,

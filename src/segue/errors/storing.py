@@ -88,3 +88,10 @@ class ErasureUnfinished(StoreError):
     code = "V030"
     template = "The rows are erased from {url}, but a reader keeps their bytes in its log file."
     remedy = "Ask for the erasure again in a moment."
+
+
+class StoreMissing(StoreError):
+    status = 404
+    code = "V031"
+    template = "There is no store at {url}."
+    remedy = "See that its name is spelt as in: segue serve DIR --store URL, which makes a store that is not there."

@@ -23,12 +23,13 @@ from segue.serving.store import Follower, Pruner, Store, Writer
 from segue.serving.watching.watch import Watch
 
 
-def build(directory: str | Path | None, settings: ServiceSettings | None = None) -> Service:
+def build(directory: str | Path | None, settings: ServiceSettings | None = None, *, activate: bool = False) -> Service:
     """Make a service that is ready to be started.
 
     Args:
         directory: an artefact; None serves what the store says.
         settings: all settings; ``settings.store.url`` names the store.
+        activate: let the artefact answer in place of all that the store names.
 
     Raises:
         StoreUrlBad, StoreUnavailable, StoreTooNew, StoreCorrupt: see ``Store.open``.
@@ -38,17 +39,17 @@ def build(directory: str | Path | None, settings: ServiceSettings | None = None)
     settings = settings or ServiceSettings()
     store = Store.open(settings.store.url)
     try:
-        return _joined(store, directory, settings)
+        return _joined(store, directory, settings, activate)
     except BaseException:
         store.close()
         raise
 
 
-def _joined(store: Store, directory: str | Path | None, settings: ServiceSettings) -> Service:
+def _joined(store: Store, directory: str | Path | None, settings: ServiceSettings, activate: bool) -> Service:
     keys = Keys(store)
     watch = Watch(settings.alerts, settings.feedback, settings.drift)
     alarm = watch.alerts.alarm
-    models = Models.open(store, directory, settings=settings.models, alarm=alarm)
+    models = Models.open(store, directory, activate=activate, settings=settings.models, alarm=alarm)
     newest = store.newest()
     follower = Follower(
         store,

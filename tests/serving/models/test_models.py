@@ -68,8 +68,45 @@ def test_a_restart_serves_what_the_store_says_and_not_what_it_was_started_with(m
     assert Models.open(shelf).choose("u1").name == "m1"
 
 
-def test_an_artefact_that_the_store_does_not_know_is_activated_at_the_start(models, shelf, artefacts):
-    assert Models.open(shelf, artefacts[2]).choose("u1").name == "m2"
+def test_an_artefact_that_the_store_does_not_know_waits_where_others_answer_and_that_is_said(models, shelf, artefacts):
+    started = Models.open(shelf, artefacts[2])
+    assert started.choose("u1").name == "m0"
+    assert started.registry.row("m2").role == "waiting"
+    for words in ("m0 answers", "is new here", "POST /v1/models/m2/activate", "--activate"):
+        assert words in started.told
+    again = Models.open(shelf, artefacts[2])
+    assert again.choose("u1").name == "m0"
+    assert "is registered as m2" in again.told
+    started.activate("m2")
+    assert Models.open(shelf, artefacts[2]).told is None
+
+
+def test_an_artefact_that_is_to_be_activated_at_the_start_is_known_or_not(models, shelf, artefacts):
+    assert models.told is None
+    started = Models.open(shelf, artefacts[2], activate=True)
+    assert (started.choose("u1").name, started.told) == ("m2", None)
+    assert Models.open(shelf, artefacts[0], activate=True).choose("u1").name == "m0"
+    assert Models.open(shelf, artefacts[0], activate=True).roll_back() == ["m2"]
+
+
+def test_a_shadow_that_was_activated_at_the_start_is_one_again_after_a_roll_back(models, shelf, artefacts):
+    models.add(artefacts[1], role="shadow")
+    started = Models.open(shelf, artefacts[1], activate=True)
+    assert started.roll_back() == ["m0"]
+    assert started.registry.row("m1").role == "shadow"
+
+
+def test_what_was_learnt_on_from_an_artefact_answers_for_it(models, shelf, artefacts):
+    models.add(artefacts[1], source=artefacts[0])
+    models.activate("m1")
+    started = Models.open(shelf, artefacts[0])
+    assert (started.choose("u1").name, started.told) == ("m1", None)
+
+
+def test_an_artefact_known_by_another_name_is_activated_by_that_where_none_answers(shelf, artefacts):
+    Models(shelf).add(artefacts[1], "films")
+    started = Models.open(shelf, artefacts[1])
+    assert [(each.row.name, each.row.role) for each in started.all()] == [("films", "active")]
 
 
 def test_nobody_can_be_asked_where_nothing_is_registered(shelf, tmp_path):

@@ -15,7 +15,8 @@ from segue.errors import (
     SegueError,
     WeightsBad,
 )
-from segue.serving.models.registry import ModelRow, Registry, root_of
+from segue.serving.models.activations import LONGEST
+from segue.serving.models.registry import ModelRow, Registry, arm_of, root_of
 from tests.serving.models.shelf import Shelf
 
 
@@ -66,6 +67,44 @@ def test_roll_back_brings_the_weights_of_an_a_b_test_back(registry):
     assert set(registry.roll_back()) == {"a", "b"}
     assert active(registry) == {"a": 1.0, "b": 3.0}
     assert registry.roll_back() == ["a"]
+
+
+def test_each_roll_back_undoes_one_activation_and_none_comes_twice(registry):
+    registry.activate("b")
+    registry.roll_back()
+    registry.add(row("c", "active"))
+    registry.activate("b")
+    registry.activate("a")
+    assert [registry.roll_back() for _ in range(3)] == [["b"], ["c"], ["a"]]
+    with pytest.raises(NothingToRollBackTo, match="none answered before"):
+        registry.roll_back()
+
+
+def test_roll_back_brings_the_roles_and_arms_of_all_models_back(registry):
+    registry.set_role("b", "shadow")
+    registry.add(row("c", "shadow"))
+    before = {row.name: (row.role, row.weight, arm_of(row)) for row in registry.rows()}
+    registry.activate("c", instead_of="a")
+    registry.set_role("b", "waiting")
+    registry.roll_back()
+    assert {row.name: (row.role, row.weight, arm_of(row)) for row in registry.rows()} == before
+
+
+def test_the_newest_twenty_activations_can_be_undone(registry):
+    for number in range(LONGEST + 5):
+        registry.activate("ba"[number % 2])
+    for _ in range(LONGEST):
+        registry.roll_back()
+    with pytest.raises(NothingToRollBackTo):
+        registry.roll_back()
+
+
+def test_what_keeps_the_activations_is_no_model(registry):
+    registry.activate("b")
+    (name,) = {row.name for row in registry.store.model_rows()} - {"a", "b"}
+    for change in (registry.activate, registry.row, lambda name: registry.set_role(name, "waiting")):
+        with pytest.raises(ModelNotThere):
+            change(name)
 
 
 def test_each_change_has_a_greater_generation_and_leaves_that_of_other_rows(registry):
@@ -149,8 +188,7 @@ class Changes(RuleBasedStateMachine):
     def way_back(self) -> set[str] | None:
         """What a roll back would bring, None where it cannot."""
         rows = self.registry.rows()
-        newest = max((row for row in rows if row.role == "active"), key=lambda row: row.document.get("activated", 0))
-        wanted = set(newest.document.get("before") or {})
+        wanted = set(next(iter(self.registry.answered()), []))
         return wanted if wanted <= {row.name for row in rows} else None
 
     def attempt(self, change) -> None:

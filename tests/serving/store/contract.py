@@ -19,7 +19,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Table, text
 
-from segue.errors import RowRefused, StoreError, StoreForeign, StoreNotMigrated, StoreTooNew, StoreUnavailable
+from segue.errors import (
+    RowRefused,
+    StoreError,
+    StoreForeign,
+    StoreMissing,
+    StoreNotMigrated,
+    StoreTooNew,
+    StoreUnavailable,
+)
 from segue.serving.store import Event, KeyRow, ModelRow, Store, migrating, tombstones
 from segue.serving.store.tables import metadata
 from tests.serving.store.makers import event, shown
@@ -372,6 +380,13 @@ class StoreContract:
             Store.open(url, migrate=False)
         Store.open(url).close()
         Store.open(url, migrate=False).close()
+
+    def test_what_is_no_store_yet_is_refused_where_none_may_be_made(self, url: str) -> None:
+        for _ in range(2):  # the first has left nothing that the second could take for one
+            with pytest.raises(StoreMissing, match="There is no store at"):
+                Store.open(url, create=False)
+        Store.open(url).close()
+        Store.open(url, create=False).close()
 
     def test_a_database_of_others_is_refused_and_left_as_it_is(self, url: str, store: Store) -> None:
         self.execute(store, f"DROP TABLE {migrating.VERSION_TABLE}")

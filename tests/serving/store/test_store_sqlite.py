@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.errors import ErasureUnfinished, StoreCorrupt
+from segue.errors import ErasureUnfinished, StoreCorrupt, StoreMissing
 from segue.serving.store import Store, erase
 from tests.serving.store.contract import StoreContract
 from tests.serving.store.makers import event, shown
@@ -34,6 +34,15 @@ class TestSqliteStore(StoreContract):
             assert found == {**full, "busy_timeout": 10_000}
         for connection in taken:
             connection.close()
+
+    def test_a_misspelt_file_is_not_made_and_an_empty_one_is_no_store(self, url: str, file: Path) -> None:
+        with pytest.raises(StoreMissing):
+            Store.open(url, create=False)
+        assert list(file.parent.iterdir()) == []
+        file.touch()
+        with pytest.raises(StoreMissing):
+            Store.open(url, create=False)
+        assert [each.name for each in file.parent.iterdir()] == [file.name]
 
     def test_one_connection_writes(self, store: Store) -> None:
         assert store._writers.pool.size() == 1  # type: ignore[attr-defined]

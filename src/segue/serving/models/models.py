@@ -26,8 +26,9 @@ from segue.errors import ArtefactCorrupt, ArtefactForeign, ArtefactNotFound, NoM
 from segue.recommenders.forgetting import forget_user
 from segue.serving.models.dealing import Serving, share_of
 from segue.serving.models.lease import Lease
-from segue.serving.models.registry import ModelStore, Registry, Role, arm_of, checked, joined, root_of, row_of, sourced
+from segue.serving.models.registry import ModelStore, Registry, Role, arm_of, checked, joined
 from segue.serving.models.served import Served
+from segue.serving.models.starting import know
 from segue.serving.store.rows import ModelRow
 
 Key = tuple[str, str, int]
@@ -65,6 +66,9 @@ class Models:
         settings: see :class:`ModelsSettings`.
         alarm: told of an artefact that was refused.
         load: how a row becomes a :class:`Served`.
+
+    Attributes:
+        told: why the artefact it was opened with does not answer, None where it does.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Models:
         self.settings = settings or ModelsSettings()
         self._store, self._load = store, load
         self.alarm: Alarm = alarm or (lambda name, message: None)
+        self.told: str | None = None
         self._serving = Serving()
         self._loaded: dict[Key, Served] = {}
         self._refused: dict[Key, tuple[float, str]] = {}
@@ -89,12 +94,15 @@ class Models:
         self._thread: threading.Thread | None = None
 
     @classmethod
-    def open(cls, store: ModelStore, directory: str | Path | None = None, **options: Any) -> Self:
+    def open(
+        cls, store: ModelStore, directory: str | Path | None = None, *, activate: bool = False, **options: Any
+    ) -> Self:
         """Load what the store says should serve.
 
         Args:
-            directory: an artefact. The first one, or one that the store does not know, is registered and activated;
-                one that it knows changes nothing, so that what was learnt since goes on serving after a restart.
+            directory: an artefact. The first one is registered and activated. Where models answer already it changes
+                nothing, so that what was learnt since goes on after a restart; one that is new there waits.
+            activate: let it answer in place of all others.
             options: see the class.
 
         Raises:
@@ -103,7 +111,7 @@ class Models:
         """
         models = cls(store, **options)
         if directory is not None:
-            models._know(Path(directory))
+            models.told = know(models.registry, Path(directory), models._load, activate)
         models.refresh()
         if not models._serving.active:
             models._fall_back()
@@ -359,27 +367,18 @@ class Models:
 
     # -- beginning ---------------------------------------------------------------------------------------------
 
-    def _know(self, directory: Path) -> None:
-        """Register an artefact that the store does not know, and activate it."""
-        path = sourced(directory)
-        rows = self.registry.rows()
-        row = row_of(directory)
-        known = any(path in (each.path, each.source, root_of(each)) or root_of(each) == row.source for each in rows)
-        if known and any(each.role == "active" for each in rows):
-            return
-        self._load(row)  # what cannot serve is refused here, with the reason, and not registered
-        self.registry.add(replace(row, role="active"))
-
     def _fall_back(self) -> None:
         """At the start, where nothing that is active can be loaded: what answered before it, if that can."""
         rows = {row.name: row for row in self._rows}
-        for row in [row for row in rows.values() if row.role == "active"]:
-            for name in row.document.get("before") or {}:
-                if name in rows and self._serving.active == ():
-                    self._bring(rows[name])
-                    if (served := self._loaded.get(_key(rows[name]))) is not None:
-                        _log.error("model %s answers instead of %s, which is refused", name, row.name)
-                        self._serving = Serving((served,), (arm_of(row),), (1.0,))
+        wanted = [row for row in rows.values() if row.role == "active"]
+        earlier = [name for names in self.registry.answered() for name in names if name in rows] if wanted else []
+        for name in dict.fromkeys(earlier):
+            self._bring(rows[name])
+            if (served := self._loaded.get(_key(rows[name]))) is not None:
+                refused = ", ".join(row.name for row in wanted)
+                _log.error("model %s answers instead of %s, which is refused", name, refused)
+                self._serving = Serving((served,), (arm_of(wanted[0]),), (1.0,))
+                break
         if not self._serving.active:
             told = "; ".join(why for _, why in self._refused.values())
             raise NoModelServes(reason=told or "none is registered as active")

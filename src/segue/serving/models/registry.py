@@ -4,9 +4,9 @@ The rows are shared by all replicas, so that they agree on who answers. Every ch
 the store in one transaction: whoever reads, at whatever moment a process dies, finds the rows before it or after it.
 Loading what the rows name is left to ``models``; learning new ones to ``serving.learning``.
 
-What a row's ``document`` holds here: ``arm`` and ``root`` (see :func:`arm_of`, :func:`root_of`); ``before``, the names
-and weights that answered until the model was activated, and ``activated``, the generation of that; ``update``, the
-figures of the update that made it. ``source`` is the trained artefact that updates go on from, ``path`` the one that
+What a row's ``document`` holds here: ``arm`` and ``root`` (see :func:`arm_of`, :func:`root_of`); ``activated``, the
+generation in which it was; ``update``, the figures of the update that made it. What answered before is
+``activations``'. ``source`` is the trained artefact that updates go on from, ``path`` the one that
 answers: an export of it, or itself.
 """
 
@@ -26,17 +26,17 @@ from segue.errors import (
     ModelNameBad,
     ModelNameTaken,
     ModelNotThere,
-    NothingToRollBackTo,
     WeightsBad,
     nearest,
 )
 from segue.recommenders.base import Recommender
 from segue.recommenders.store import CLASSES
+from segue.serving.models import activations
+from segue.serving.models.activations import PAST, Rows
 from segue.serving.store.rows import ModelRow
 
 _NAME = re.compile(r"\w[\w.@+ -]{0,199}")
 Role = Literal["active", "shadow", "waiting"]
-Rows = dict[str, ModelRow]
 EXPORTED = "-onnx"
 """How the name of an export ends; before it stands that of the trained artefact."""
 LEASE = "lease"
@@ -89,14 +89,15 @@ class Registry:
         """Replace all models by what ``change`` makes of them, in one transaction.
 
         Args:
-            change: gives the models anew; what it raises leaves everything as it was.
+            change: gives the models anew, and with them the row of ``activations``; what it raises leaves everything
+                as it was.
             guard: sees every row of the table first, and may raise.
         """
 
         def rewritten(before: list[ModelRow]) -> list[ModelRow]:
             guard(before)
             others = [row for row in before if row.role == LEASE]
-            return others + list(change(_by_name(_models(before))).values())
+            return others + list(change(_by_name(row for row in before if row.role != LEASE)).values())
 
         return _models(self.store.write_model_rows(rewritten))
 
@@ -112,8 +113,15 @@ class Registry:
         self.change(lambda rows: activated(rows, name, instead_of))
 
     def roll_back(self) -> list[str]:
-        """Undo the newest activation; gives the names that answer now. Raises ``NothingToRollBackTo``."""
-        return [row.name for row in self.change(rolled_back) if row.role == "active"]
+        """Undo the newest activation that is not undone yet: every model has the role and weight that it had before.
+
+        Gives the names that answer now; raises ``NothingToRollBackTo``.
+        """
+        return [row.name for row in self.change(activations.undone) if row.role == "active"]
+
+    def answered(self) -> list[list[str]]:
+        """The names that answered before each activation that can be undone, the newest first."""
+        return activations.answered(_by_name(self.store.model_rows()))
 
     def set_role(self, name: str, role: Role, weight: float = 1.0) -> None:
         """Let a model answer beside the others (for an A/B test), shadow them, or wait.
@@ -169,20 +177,9 @@ def activated(rows: Rows, name: str, instead_of: str | None = None) -> Rows:
     else:
         old = found(rows, instead_of)
         arm, weight, leaving = arm_of(old), answering.get(old.name, 1.0), {old.name}
+    rows = activations.noted(rows)
     rows = {each: _waiting(row) if each in leaving else row for each, row in rows.items()}
-    return {**rows, name: _active(new, rows, answering, weight, arm)}
-
-
-def rolled_back(rows: Rows) -> Rows:
-    """See ``Registry.roll_back``."""
-    active = [rows[name] for name in _answering(rows)]
-    newest = max(active, key=lambda row: int(row.document.get("activated", 0)), default=None)
-    if newest is None or not (before := newest.document.get("before")):
-        raise NothingToRollBackTo(reason="none answered before" if active else "none answers now")
-    if gone := sorted(set(before) - set(rows)):
-        raise NothingToRollBackTo(reason=f"{', '.join(gone)} is no longer kept")
-    rows = {name: _waiting(row) if row.role == "active" else row for name, row in rows.items()}
-    return {**rows, **{name: replace(rows[name], role="active", weight=weight) for name, weight in before.items()}}
+    return {**rows, name: _active(new, rows, weight, arm)}
 
 
 def with_role(rows: Rows, name: str, role: Role, weight: float = 1.0) -> Rows:
@@ -191,8 +188,8 @@ def with_role(rows: Rows, name: str, role: Role, weight: float = 1.0) -> Rows:
     if not 0 <= weight < float("inf"):
         raise WeightsBad(weights={name: weight}, reason="it is no number of 0 or more")
     joins = role == "active" and row.role != "active"
-    changed = _active(row, rows, answering, weight, name) if joins else replace(row, role=role, weight=weight)
-    rows = {**rows, name: changed}
+    changed = _active(row, rows, weight, name) if joins else replace(row, role=role, weight=weight)
+    rows = {**(activations.noted(rows) if joins else rows), name: changed}
     if answering and not any(_answering(rows).values()):
         raise ModelInUse(name=name, role="the only one that answers")
     return rows
@@ -213,7 +210,7 @@ def with_weights(rows: Rows, weights: Mapping[str, float]) -> Rows:
 
 def beyond(rows: Rows, keep: int) -> list[ModelRow]:
     """Waiting models that need not be kept, the oldest first; see ``Registry.drop``."""
-    held = {before for name in _answering(rows) for before in rows[name].document.get("before") or {}}
+    held = next(iter(activations.answered(rows)), [])
     gone = []
     for root in dict.fromkeys(root_of(row) for row in rows.values()):
         made = (row for row in rows.values() if root_of(row) == root != row.source)
@@ -225,9 +222,10 @@ def beyond(rows: Rows, keep: int) -> list[ModelRow]:
 
 def found(rows: Rows, name: str) -> ModelRow:
     """The row of that name; raises ``ModelNotThere``."""
-    if name not in rows:
-        raise ModelNotThere(name=name, hint=nearest(name, rows), known=", ".join(rows) or "none")
-    return rows[name]
+    known = _by_name(_models(rows.values()))
+    if name not in known:
+        raise ModelNotThere(name=name, hint=nearest(name, known), known=", ".join(known) or "none")
+    return known[name]
 
 
 def next_generation(rows: Iterable[ModelRow]) -> int:
@@ -272,9 +270,9 @@ def _answering(rows: Rows) -> dict[str, float]:
     return {row.name: row.weight for row in rows.values() if row.role == "active"}
 
 
-def _active(row: ModelRow, rows: Rows, before: Mapping[str, float], weight: float, arm: str) -> ModelRow:
-    """The row as an active one that knows what answered before it."""
-    facts = {"arm": arm, "before": dict(before), "activated": next_generation(rows.values())}
+def _active(row: ModelRow, rows: Rows, weight: float, arm: str) -> ModelRow:
+    """The row as an active one."""
+    facts = {"arm": arm, "activated": next_generation(rows.values())}
     return replace(row, role="active", weight=weight, document={**row.document, **facts})
 
 
@@ -283,7 +281,7 @@ def _waiting(row: ModelRow) -> ModelRow:
 
 
 def _models(rows: Iterable[ModelRow]) -> list[ModelRow]:
-    return [row for row in rows if row.role != LEASE]
+    return [row for row in rows if row.role not in (LEASE, PAST)]
 
 
 def _by_name(rows: Iterable[ModelRow]) -> Rows:

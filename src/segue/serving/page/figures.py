@@ -140,15 +140,14 @@ class Figures:
     def _models(self) -> tuple[list[Model], bool]:
         try:
             infos = self.service.models.all()
+            can_roll_back = bool(self.service.models.registry.answered())
         except SegueError:
             return [], False
         rows = [
             Model(info.row.name, info.row.role, info.row.weight, told(info.row.created, "time"), _note(info))
             for info in infos
         ]
-        active = [info.row for info in infos if info.row.role == "active"]
-        newest: Any = max(active, key=lambda row: int(row.document.get("activated", 0)), default=None)
-        return rows, newest is not None and bool(newest.document.get("before"))
+        return rows, can_roll_back
 
 
 def told(moment: int | None, clock: str, seconds: bool = False) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from segue.errors import StoreForeign, StoreNotMigrated, StoreTooNew
+from segue.errors import StoreForeign, StoreMissing, StoreNotMigrated, StoreTooNew
 
 VERSION_TABLE = "segue_version"
 VERSIONS = ("0001", "0002")
@@ -18,7 +18,7 @@ _LOCK = 0x5E90E  # of PostgreSQL; SQLite's is the write transaction itself
 _one_at_a_time = threading.Lock()  # alembic keeps its context in the module
 
 
-def bring_up(engine: Engine, address: str, migrate: bool, to: str = VERSIONS[-1]) -> None:
+def bring_up(engine: Engine, address: str, migrate: bool, create: bool = True, to: str = VERSIONS[-1]) -> None:
     """Migrate the store behind ``engine``; see ``Store.open`` for the errors."""
     with _one_at_a_time, engine.begin() as connection:
         if engine.dialect.name == "postgresql":
@@ -28,6 +28,8 @@ def bring_up(engine: Engine, address: str, migrate: bool, to: str = VERSIONS[-1]
             raise StoreTooNew(url=address, found=found, known=VERSIONS[-1])
         if found == to:
             return
+        if found is None and not create:
+            raise StoreMissing(url=address)
         if not migrate:
             raise StoreNotMigrated(url=address, found=found or "none", known=to)
         try:

@@ -13,11 +13,12 @@ from typing import Any, Self
 import polars as pl
 from sqlalchemy import Connection, Engine, text
 
+from segue.errors import StoreMissing
 from segue.serving.store import engines, erase, events, items, keys, marks, migrating, models, served, tombstones
 from segue.serving.store.rows import Appended, Event, KeyRow, ModelRow, ServedList, StoredEvent, UserEvents
 from segue.serving.store.tombstones import Erasure
 from segue.serving.store.trouble import translated
-from segue.serving.store.urls import read_url, shown
+from segue.serving.store.urls import read_url, shown, there
 
 
 class Store:
@@ -35,26 +36,30 @@ class Store:
         self._writers, self.address = writers, address
 
     @classmethod
-    def open(cls, url: str, *, migrate: bool = True) -> Self:
-        """Open a store, made on first use and brought to this version.
+    def open(cls, url: str, *, migrate: bool = True, create: bool = True) -> Self:
+        """Open a store, made on first use (unless ``create`` is False) and brought to this version.
 
         Args:
             url: ``sqlite:///file.db`` or ``postgresql+psycopg://user@host/name``.
             migrate: False refuses a store of an earlier version instead.
+            create: False refuses what is no store yet, and leaves nothing behind.
 
         Raises:
             StoreUrlBad, StoreUnavailable.
+            StoreMissing: there is none, and ``create`` is False.
             StoreTooNew: a later version wrote it.
             StoreForeign: it holds other tables of these names.
             StoreNotMigrated: it is of an earlier version, and ``migrate`` is False.
             StoreCorrupt: it is not a file of SQLite, or a damaged one.
         """
         address = shown(read := read_url(url))
+        if not create and not there(read):  # a connection would make the file
+            raise StoreMissing(url=address)
         readers = engines.reading(read)
         store = cls(readers, engines.writing(read, readers), address)
         try:
             with translated(address):
-                migrating.bring_up(store._writers, address, migrate)
+                migrating.bring_up(store._writers, address, migrate, create)
         except BaseException:
             store.close()
             raise

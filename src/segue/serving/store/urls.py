@@ -36,6 +36,14 @@ def shown(url: URL) -> str:
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
+def there(url: URL) -> bool:
+    """Whether there is something at the address; of a server only a connection can tell, so there it is True."""
+    if url.get_backend_name() != "sqlite":
+        return True
+    file = Path(str(url.database))
+    return file.exists() and (not file.is_file() or file.stat().st_size > 0)
+
+
 def _refuse_no_file(url: URL) -> None:
     if url.database in (None, "", ":memory:"):
         raise StoreUrlBad(url=shown(url), reason="memory forgets; a store is a file")
