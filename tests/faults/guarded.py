@@ -41,10 +41,10 @@ def whole() -> None:
 
 def unbounded_queue() -> None:
     """Everybody is admitted."""
-    from segue.serving.guard.gate import Gate, GateSettings
+    from segue.serving.guard.gate import Gate, GateConfig
 
     Gate.of = classmethod(lambda cls, s: cls(s.capacity, 10**9, s.deadline_seconds, s.lost))  # type: ignore[method-assign]
-    assert Gate.of(GateSettings()).queue == 10**9
+    assert Gate.of(GateConfig()).queue == 10**9
 
 
 def cancel_without_release() -> None:
@@ -53,7 +53,7 @@ def cancel_without_release() -> None:
     from segue.serving.guard.gate import Gate
 
     def expire(self: Gate, job: Any) -> None:
-        job.answer.set_exception(DeadlinePassed(seconds=self.deadline_s))
+        job.answer.set_exception(DeadlinePassed(seconds=self.deadline_seconds))
 
     Gate._expire = expire  # type: ignore[method-assign]
 
@@ -137,11 +137,11 @@ def main(twin: str, port: str, store: str, *assignments: str) -> int:
     from segue.serving.guard.logs import write_lines
     from segue.serving.guard.scopes import needs
     from segue.serving.run import serve
-    from segue.serving.settings import ServiceSettings
+    from segue.serving.settings import ServiceConfig
     from segue.serving.store import Store
 
     write_lines()
-    settings = ServiceSettings.read(None, assignments)
+    settings = ServiceConfig.read(None, assignments)
     keys, gate, latch = Keys(Store.open(store)), Gate.of(settings.gate), threading.Event()
     keys.start()
     app = FastAPI(docs_url=None, redoc_url=None)

@@ -11,7 +11,7 @@ from segue.serving.store import Appended, Event, ServedList, Store, Writer
 class EagerWriter(Writer):
     """Acknowledges what has only been queued."""
 
-    async def append(self, events: Sequence[Event], deadline_s: float | None = None) -> Appended:
+    async def append(self, events: Sequence[Event], deadline_seconds: float | None = None) -> Appended:
         self._put(events)
         return Appended(len(events), 0, 0)
 

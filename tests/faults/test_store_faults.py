@@ -192,7 +192,7 @@ def times_stored(url: str, times: int) -> int:
     restarts, threads = 5, 4
     for _ in range(restarts):
         store = Store.open(url)
-        writer = Writer(store, deadline_s=60)
+        writer = Writer(store, deadline_seconds=60)
 
         def send(writer: Writer = writer) -> None:
             for _ in range(times // restarts // threads):
@@ -240,7 +240,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
 
 def filled(store: Store, most: int = 4_000) -> tuple[set[str], StoreError | None]:
     """Append until the store refuses; what was acknowledged, and how it refused."""
-    writer = Writer(store, deadline_s=30)
+    writer = Writer(store, deadline_seconds=30)
     acknowledged: set[str] = set()
     refused = None
     for number in range(most):
@@ -322,7 +322,7 @@ def test_a_database_that_stops_under_load_loses_nothing_and_comes_back_by_itself
         server.start()
         with server.database() as url:
             store = Store.open(url)
-            writer = Writer(store, deadline_s=30)
+            writer = Writer(store, deadline_seconds=30)
             acknowledged: set[str] = set()
             errors: list[Exception] = []
             ending = threading.Event()

@@ -23,10 +23,10 @@ def acknowledge_before_commit() -> None:
 
     whole_append = Writer.append
 
-    async def append(self: Writer, events: Any, deadline_s: float | None = None) -> Appended:
+    async def append(self: Writer, events: Any, deadline_seconds: float | None = None) -> Appended:
         async def later() -> None:
             await asyncio.sleep(0.3)
-            await whole_append(self, events, deadline_s)
+            await whole_append(self, events, deadline_seconds)
 
         _tasks.add(asyncio.create_task(later()))
         return Appended(len(events), 0, 0)
@@ -42,10 +42,10 @@ def memory_alone() -> None:
     heard: dict[str, list[Event]] = {}
     whole_append = Writer.append
 
-    async def append(self: Writer, events: Any, deadline_s: float | None = None) -> Any:
+    async def append(self: Writer, events: Any, deadline_seconds: float | None = None) -> Any:
         for event in events:
             heard.setdefault(event.user_id, []).append(event)
-        return await whole_append(self, events, deadline_s)
+        return await whole_append(self, events, deadline_seconds)
 
     def history(self: Store, user_id: str, newest: int, until: int | None = None, without: Any = ()) -> UserEvents:
         events = sorted(heard.get(user_id, []), key=lambda event: event.timestamp)[-newest:]
@@ -121,7 +121,7 @@ def stalling_for_ever() -> None:
     from segue.serving.guard.gate import Gate
 
     def expire(self: Gate, job: Any) -> None:
-        job.answer.set_exception(DeadlinePassed(seconds=self.deadline_s))
+        job.answer.set_exception(DeadlinePassed(seconds=self.deadline_seconds))
 
     stalling()
     Gate._expire = expire  # type: ignore[method-assign]

@@ -18,7 +18,7 @@ from segue.serving.answers.settings import AnswersConfig
 from segue.serving.guard.gate import Gate
 from segue.serving.guard.keys import Keys
 from segue.serving.service import Service
-from segue.serving.settings import ServiceSettings
+from segue.serving.settings import ServiceConfig
 from segue.serving.store.rows import Appended, Event, KeyRow, ServedList, StoredEvent
 
 
@@ -171,7 +171,7 @@ def service_of(*recommenders: Recommender, shadows: Sequence[Recommender] = (), 
         [FakeServed(f"shadow-{n}", each) for n, each in enumerate(shadows, 1)],
     )
     state = FakeState(store)
-    read = ServiceSettings.grouped(settings)
+    read = ServiceConfig.grouped(settings)
     answers = Answers(models, state, store.log_served, config=AnswersConfig(**settings.get("answers", {})))
     parts: dict[str, Any] = {"gate": Gate(), "keys": Keys(store)}  # type: ignore[arg-type]
     return Service(read, **parts, store=store, writer=FakeWriter(store), state=state, models=models, answers=answers)

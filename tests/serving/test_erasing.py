@@ -16,7 +16,7 @@ from segue.serving.app import create_app
 from segue.serving.building import build
 from segue.serving.page.service_source import ServiceSource
 from segue.serving.service import Service
-from segue.serving.settings import ServiceSettings
+from segue.serving.settings import ServiceConfig
 
 USER = "u3"
 
@@ -24,7 +24,7 @@ USER = "u3"
 @pytest.fixture
 def service(ease: segue.EASE, tmp_path: Path) -> Service:
     ease.save(tmp_path / "shop")
-    settings = ServiceSettings.grouped({"store": {"url": f"sqlite:///{tmp_path}/events.db"}})
+    settings = ServiceConfig.grouped({"store": {"url": f"sqlite:///{tmp_path}/events.db"}})
     return build(tmp_path / "shop", settings)
 
 
@@ -73,7 +73,7 @@ def test_a_question_that_is_under_way_leaves_no_list_behind(service: Service) ->
 
 
 def test_the_page_drift_and_online_mode_of_every_process_forget(service: Service, tmp_path: Path) -> None:
-    settings = ServiceSettings.grouped({"store": {"url": f"sqlite:///{tmp_path}/events.db"}, "online": {"on": True}})
+    settings = ServiceConfig.grouped({"store": {"url": f"sqlite:///{tmp_path}/events.db"}, "online": {"on": True}})
     replica = build(None, settings)
     source = ServiceSource(replica)
     replica.start()

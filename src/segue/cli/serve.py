@@ -63,12 +63,12 @@ def serve(
             from segue.serving.building import build
             from segue.serving.guard.logs import write_lines
             from segue.serving.run import serve as run
-            from segue.serving.settings import ServiceSettings
+            from segue.serving.settings import ServiceConfig
         except ModuleNotFoundError as error:
             raise ExtraMissing(what="segue serve", package=error.name, extra="serve") from None
         write_lines()  # before anything can fail
         assignments = [*(settings or []), *([] if store is None else [f"store.url={json.dumps(store)}"])]
-        read = ServiceSettings.read(config, assignments)
+        read = ServiceConfig.read(config, assignments)
         service = build(model, read, activate=activate)
         app = create_app(service)
 

@@ -113,11 +113,11 @@ def _from_store(
 
     from segue.artefacts import write_atomically
     from segue.deploy.refresh import export_as
-    from segue.serving.learning.update import UpdateSettings
+    from segue.serving.learning.update import UpdatingConfig
     from segue.serving.learning.update import update as updated
     from segue.serving.store import Store
 
-    settings = UpdateSettings.parse(limits, owner="update")
+    settings = UpdatingConfig.parse(limits, owner="update")
     opened = Store.open(url, create=False)
     try:
         outcome = updated(

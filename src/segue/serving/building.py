@@ -17,13 +17,13 @@ from segue.serving.learning.schedule import Schedule
 from segue.serving.learning.steering import Steering
 from segue.serving.models.models import Models
 from segue.serving.service import Service
-from segue.serving.settings import ServiceSettings
+from segue.serving.settings import ServiceConfig
 from segue.serving.state import State
 from segue.serving.store import Follower, Pruner, Store, Writer
 from segue.serving.watching.watch import Watch
 
 
-def build(directory: str | Path | None, settings: ServiceSettings | None = None, *, activate: bool = False) -> Service:
+def build(directory: str | Path | None, settings: ServiceConfig | None = None, *, activate: bool = False) -> Service:
     """Make a service that is ready to be started.
 
     Args:
@@ -36,7 +36,7 @@ def build(directory: str | Path | None, settings: ServiceSettings | None = None,
         NoModelServes, ArtefactError, ModelNeedsTorch: see ``Models.open``.
         WebhookRefused: alerts may not be sent to the address given.
     """
-    settings = settings or ServiceSettings()
+    settings = settings or ServiceConfig()
     store = Store.open(settings.store.url)
     try:
         return _joined(store, directory, settings, activate)
@@ -45,7 +45,7 @@ def build(directory: str | Path | None, settings: ServiceSettings | None = None,
         raise
 
 
-def _joined(store: Store, directory: str | Path | None, settings: ServiceSettings, activate: bool) -> Service:
+def _joined(store: Store, directory: str | Path | None, settings: ServiceConfig, activate: bool) -> Service:
     keys = Keys(store)
     watch = Watch(settings.alerts, settings.feedback, settings.drift)
     alarm = watch.alerts.alarm
@@ -56,10 +56,10 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
         events=newest["events"],
         items=newest["items"],
         models=newest["models"],
-        poll_s=settings.store.poll_s,
+        poll_seconds=settings.store.poll_seconds,
     )
     kept, shown = settings.store, settings.feedback.impression
-    writer = Writer(store, queue=kept.queue, batch=kept.batch, deadline_s=kept.deadline_s)
+    writer = Writer(store, queue=kept.queue, batch=kept.batch, deadline_seconds=kept.deadline_seconds)
     writer.wake = follower.wake
     follower.subscribe_items(models.wake)
     follower.subscribe_models(models.wake)
@@ -82,7 +82,7 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceSetting
         models=models,
         answers=answers,
         gate=Gate.of(settings.gate),
-        changes=Gate(capacity=2, queue=16, deadline_s=60.0),
+        changes=Gate(capacity=2, queue=16, deadline_seconds=60.0),
         keys=keys,
         watch=watch,
         online=online,

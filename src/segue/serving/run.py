@@ -23,7 +23,7 @@ from typing import Any
 import uvicorn
 
 from segue.errors import AddressTaken, OpenToOthers
-from segue.serving.guard.connections import ConnectionSettings, protocol
+from segue.serving.guard.connections import ConnectionsConfig, protocol
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = logging.getLogger("segue.serving.run")
@@ -33,7 +33,7 @@ def serve(
     app: Any,
     host: str = "127.0.0.1",
     port: int = 8000,
-    settings: ConnectionSettings | None = None,
+    settings: ConnectionsConfig | None = None,
     *,
     open_to_all: bool = True,
     on_ready: Callable[[str], None] | None = None,
@@ -54,7 +54,7 @@ def serve(
         OpenToOthers: the address can be reached from other machines, and no key is needed.
         AddressTaken: the port is in use, or the address is none of this machine.
     """
-    settings = settings or ConnectionSettings()
+    settings = settings or ConnectionsConfig()
     listening = bind(host, port, open_to_all)
     address, bound = listening.getsockname()[:2]
     url = f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
@@ -111,7 +111,7 @@ class _Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        settings: ConnectionSettings,
+        settings: ConnectionsConfig,
         on_ready: Callable[[], None] | None,
         on_drain: Callable[[], None] | None,
     ) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from segue.serving.settings import ServiceSettings
+from segue.serving.settings import ServiceConfig
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Service:
         draining: whether the process has been told to end.
     """
 
-    settings: ServiceSettings
+    settings: ServiceConfig
     store: Any = None
     writer: Any = None
     follower: Any = None

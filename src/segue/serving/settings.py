@@ -15,14 +15,14 @@ from segue.config import Config, parse_assignments, read_toml
 from segue.errors import ConfigSet
 from segue.serving.answers.exploration import ExploreConfig
 from segue.serving.answers.settings import AnswersConfig, LimitsConfig
-from segue.serving.guard.connections import ConnectionSettings
-from segue.serving.guard.gate import GateSettings
-from segue.serving.guard.limits import LimitSettings
-from segue.serving.guard.logs import LogSettings
+from segue.serving.guard.connections import ConnectionsConfig
+from segue.serving.guard.gate import GateConfig
+from segue.serving.guard.limits import BodyConfig
+from segue.serving.guard.logs import LogsConfig
 from segue.serving.learning.online import OnlineConfig
 from segue.serving.learning.schedule import ScheduleConfig
-from segue.serving.models.models import ModelsSettings
-from segue.serving.page.settings import PageSettings
+from segue.serving.models.models import ModelsConfig
+from segue.serving.page.settings import PageConfig
 from segue.serving.state import StateConfig
 from segue.serving.store.settings import StoreConfig
 from segue.serving.watching.alerts import AlertsConfig
@@ -30,14 +30,14 @@ from segue.serving.watching.drift import DriftConfig
 from segue.serving.watching.rates import FeedbackConfig
 
 
-class ServiceSettings(Config):
+class ServiceConfig(Config):
     """Groups of settings; a TOML file has a table for each."""
 
     store: StoreConfig = StoreConfig()
     """Where events are kept, and how long anyone waits for it."""
     state: StateConfig = StateConfig()
     """What of a person's past is read."""
-    models: ModelsSettings = ModelsSettings()
+    models: ModelsConfig = ModelsConfig()
     """Who is asked of which model, and how soon a change is seen."""
     answers: AnswersConfig = AnswersConfig()
     """How lists are made."""
@@ -45,13 +45,13 @@ class ServiceSettings(Config):
     """Places given to items of which little is known."""
     limits: LimitsConfig = LimitsConfig()
     """How much a question may ask for."""
-    body: LimitSettings = LimitSettings()
+    body: BodyConfig = BodyConfig()
     """How large a body may be."""
-    gate: GateSettings = GateSettings()
+    gate: GateConfig = GateConfig()
     """How much is answered at once, and until when."""
-    connections: ConnectionSettings = ConnectionSettings()
+    connections: ConnectionsConfig = ConnectionsConfig()
     """How many clients, and how slow they may be."""
-    logs: LogSettings = LogSettings()
+    logs: LogsConfig = LogsConfig()
     """What the log says of people."""
     online: OnlineConfig = OnlineConfig()
     """What is learnt between updates."""
@@ -63,7 +63,7 @@ class ServiceSettings(Config):
     """What is held against what, to see a change."""
     alerts: AlertsConfig = AlertsConfig()
     """Limits that raise an alert, and who is told."""
-    page: PageSettings = PageSettings()
+    page: PageConfig = PageConfig()
     """Whether there is a web page."""
 
     @model_validator(mode="after")

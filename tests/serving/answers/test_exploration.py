@@ -16,7 +16,7 @@ from scipy.stats import chisquare
 import segue
 from segue.errors import ConfigUnknown
 from segue.serving.answers.exploration import Draw, ExploreConfig, Explorer, candidates, explore, likelihood
-from segue.serving.settings import ServiceSettings
+from segue.serving.settings import ServiceConfig
 
 LIST, SCORES = np.array([5, 3, 8, 1]), np.array([4.0, 3.0, 2.5, 1.0])
 POOL, POOL_SCORES = np.array([7, 9, 8]), np.array([0.5, 0.2, 2.5])
@@ -147,7 +147,7 @@ def test_an_item_that_came_since_is_a_candidate(popular: segue.Popular) -> None:
 
 def test_a_setting_that_would_do_nothing_is_refused() -> None:
     with pytest.raises(ConfigUnknown, match="days"):
-        ServiceSettings.read(None, ["explore.days=7"])
+        ServiceConfig.read(None, ["explore.days=7"])
 
 
 @METHODS

@@ -148,7 +148,7 @@ def test_the_document_names_every_failure_and_gives_examples(client: TestClient)
 def test_changes_have_a_deadline_and_take_no_place_of_a_question(
     client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    service.changes = Gate(capacity=1, queue=0, deadline_s=0.3)
+    service.changes = Gate(capacity=1, queue=0, deadline_seconds=0.3)
     go = threading.Event()
     for name in ("put_items", "erase"):
         monkeypatch.setattr(service.store, name, lambda *_: go.wait(20))

@@ -13,13 +13,13 @@ import segue
 from segue.errors import ConfigValue
 from segue.serving.app import create_app
 from segue.serving.building import build
-from segue.serving.settings import ServiceSettings
+from segue.serving.settings import ServiceConfig
 
 
 @pytest.fixture
 def client(habits: segue.PatternRecommender, tmp_path: Path) -> Iterator[TestClient]:
     habits.save(tmp_path / "shop")
-    settings = ServiceSettings.grouped({"store": {"url": f"sqlite:///{tmp_path}/events.db"}})
+    settings = ServiceConfig.grouped({"store": {"url": f"sqlite:///{tmp_path}/events.db"}})
     with TestClient(create_app(build(tmp_path / "shop", settings)), "http://localhost") as client:
         yield client
 
@@ -80,7 +80,7 @@ def test_one_setting_says_what_an_impression_is_called(habits: segue.PatternReco
         "online": {"on": True},
         "schedule": {"events": 1_000_000},
     }
-    service = build(tmp_path / "shop", ServiceSettings.grouped(groups))
+    service = build(tmp_path / "shop", ServiceConfig.grouped(groups))
     with TestClient(create_app(service), "http://localhost") as client:
         for action in ("seen", "view"):
             event = {"event_id": action, "user_id": "new", "item_id": "i4", "action": action}
@@ -89,7 +89,7 @@ def test_one_setting_says_what_an_impression_is_called(habits: segue.PatternReco
         assert service.online.config.feedback.impressions == ("seen",)
         assert service.schedule._shown == ("seen",)
     with pytest.raises(ConfigValue, match=r"feedback\.impression"):
-        ServiceSettings.grouped({"online": {"feedback": {"impressions": ["seen"]}}})
+        ServiceConfig.grouped({"online": {"feedback": {"impressions": ["seen"]}}})
 
 
 def test_a_model_is_added_to_an_a_b_test_and_answers_its_share(

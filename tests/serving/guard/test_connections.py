@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from segue.serving.guard.connections import ConnectionSettings, protocol, refused
+from segue.serving.guard.connections import ConnectionsConfig, protocol, refused
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 QUICK = {"head_seconds": 0.3, "body_grace_seconds": 0.3, "answer_seconds": 0.3, "idle_seconds": 1}
@@ -38,7 +38,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 @contextmanager
 def listening(**settings: Any) -> Iterator[tuple[int, uvicorn.Server]]:
     """A server in a thread; its port."""
-    chosen = ConnectionSettings(**{**QUICK, **settings})
+    chosen = ConnectionsConfig(**{**QUICK, **settings})
     config = uvicorn.Config(
         app, http=protocol(chosen), log_config=None, lifespan="off", timeout_keep_alive=chosen.idle_seconds
     )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from segue.errors import Busy, ClientGone, ConfigValue, DeadlinePassed, Draining, Stalled
-from segue.serving.guard.gate import Gate, GateSettings, Presence
+from segue.serving.guard.gate import Gate, GateConfig, Presence
 
 
 class Latch:
@@ -61,7 +61,7 @@ async def test_an_answer_and_an_error_pass_through() -> None:
 
 @in_loop
 async def test_capacity_and_queue_are_admitted_and_the_next_are_told_when_to_come_back() -> None:
-    gate, latch = Gate(capacity=2, queue=3, deadline_s=20), Latch()
+    gate, latch = Gate(capacity=2, queue=3, deadline_seconds=20), Latch()
     admitted = [asyncio.create_task(gate.run(latch)) for _ in range(5)]
     await latch.wait_begun(2)
     for _ in range(10):
@@ -80,7 +80,7 @@ async def test_capacity_and_queue_are_admitted_and_the_next_are_told_when_to_com
 
 @in_loop
 async def test_more_is_answered_by_never_more_threads_than_places() -> None:
-    gate, threads = Gate(capacity=3, queue=100, deadline_s=20), set()
+    gate, threads = Gate(capacity=3, queue=100, deadline_seconds=20), set()
     together, peak, lock = 0, 0, threading.Lock()
 
     def call() -> int:
@@ -102,7 +102,7 @@ async def test_more_is_answered_by_never_more_threads_than_places() -> None:
 
 @in_loop
 async def test_a_deadline_frees_the_place_although_the_thread_goes_on() -> None:
-    gate, latch = Gate(capacity=1, queue=0, deadline_s=0.1), Latch()
+    gate, latch = Gate(capacity=1, queue=0, deadline_seconds=0.1), Latch()
     began = time.perf_counter()
     with pytest.raises(DeadlinePassed) as passed:
         await gate.run(latch)
@@ -118,7 +118,7 @@ async def test_a_deadline_frees_the_place_although_the_thread_goes_on() -> None:
 
 @in_loop
 async def test_the_deadline_counts_from_admission_also_in_the_queue() -> None:
-    gate, latch = Gate(capacity=1, queue=1, deadline_s=0.15, lost=0), Latch()
+    gate, latch = Gate(capacity=1, queue=1, deadline_seconds=0.15, lost=0), Latch()
     began = time.perf_counter()
     results = await asyncio.gather(gate.run(latch), gate.run(latch), return_exceptions=True)
     assert [type(r) for r in results] == [DeadlinePassed, DeadlinePassed]
@@ -130,7 +130,7 @@ async def test_the_deadline_counts_from_admission_also_in_the_queue() -> None:
 
 @in_loop
 async def test_stalled_threads_are_bounded_and_everybody_is_admitted_again_when_they_return() -> None:
-    gate, latch = Gate(capacity=2, queue=10, deadline_s=0.05, lost=3), Latch()
+    gate, latch = Gate(capacity=2, queue=10, deadline_seconds=0.05, lost=3), Latch()
     before = threading.active_count()
     for _ in range(4):
         with pytest.raises(DeadlinePassed):
@@ -148,7 +148,7 @@ async def test_stalled_threads_are_bounded_and_everybody_is_admitted_again_when_
 
 @in_loop
 async def test_who_is_cancelled_in_the_queue_frees_its_place() -> None:
-    gate, latch = Gate(capacity=1, queue=1, deadline_s=20), Latch()
+    gate, latch = Gate(capacity=1, queue=1, deadline_seconds=20), Latch()
     first = asyncio.create_task(gate.run(latch))
     await latch.wait_begun(1)
     second = asyncio.create_task(gate.run(latch))
@@ -165,7 +165,7 @@ async def test_who_is_cancelled_in_the_queue_frees_its_place() -> None:
 
 @in_loop
 async def test_a_client_that_goes_away_frees_its_place_in_the_queue() -> None:
-    gate, latch, gone = Gate(capacity=1, queue=1, deadline_s=20), Latch(), asyncio.Event()
+    gate, latch, gone = Gate(capacity=1, queue=1, deadline_seconds=20), Latch(), asyncio.Event()
     outcome: list[BaseException] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -193,7 +193,7 @@ async def test_a_client_that_goes_away_frees_its_place_in_the_queue() -> None:
 
 @in_loop
 async def test_a_closed_gate_answers_who_was_admitted_and_nobody_else() -> None:
-    gate, latch = Gate(capacity=1, queue=1, deadline_s=20), Latch()
+    gate, latch = Gate(capacity=1, queue=1, deadline_seconds=20), Latch()
     admitted = asyncio.create_task(gate.run(latch))
     await latch.wait_begun(1)
     assert not await gate.drain(0.02)
@@ -205,7 +205,7 @@ async def test_a_closed_gate_answers_who_was_admitted_and_nobody_else() -> None:
 
 
 def test_settings_make_a_gate_and_refuse_nonsense() -> None:
-    gate = Gate.of(GateSettings(capacity=3, queue=4, deadline_seconds=1.5, lost=2))
-    assert (gate.capacity, gate.queue, gate.deadline_s, gate.lost) == (3, 4, 1.5, 2)
+    gate = Gate.of(GateConfig(capacity=3, queue=4, deadline_seconds=1.5, lost=2))
+    assert (gate.capacity, gate.queue, gate.deadline_seconds, gate.lost) == (3, 4, 1.5, 2)
     with pytest.raises(ConfigValue):
-        GateSettings.parse({"capacity": 0})
+        GateConfig.parse({"capacity": 0})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import HTMLResponse
 
-from segue.serving.guard.connections import ConnectionSettings
+from segue.serving.guard.connections import ConnectionsConfig
 from tests.faults.guarded import PAGE_POLICY
 from tests.serving.guard.shop import client, guarded
 
@@ -72,7 +72,7 @@ def test_loopback_has_its_names(host: str) -> None:
 
 
 def test_further_names_are_a_setting() -> None:
-    named = ConnectionSettings(hosts=("Shop.example",))
+    named = ConnectionsConfig(hosts=("Shop.example",))
     assert ask("GET", "/healthz", {"Host": "shop.example:80"}, connections=named).status_code == 200
     assert ask("GET", "/healthz", {"Host": "evil.example"}, connections=named).status_code == 421
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segue.serving.guard.limits import BodyLimit, LimitSettings, depth
+from segue.serving.guard.limits import BodyConfig, BodyLimit, depth
 
 
 async def ask(
@@ -40,7 +40,7 @@ async def ask(
         sent.append(message)
 
     headers = [(b"transfer-encoding", b"chunked")] if declared is None else [(b"content-length", b"%d" % declared)]
-    guarded = BodyLimit(app, LimitSettings(**limit))
+    guarded = BodyLimit(app, BodyConfig(**limit))
     await guarded({"type": "http", "headers": headers}, receive, send)
     assert guarded._held == 0
     return sent[0]["status"], json.loads(sent[1]["body"]), got

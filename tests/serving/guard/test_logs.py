@@ -18,7 +18,7 @@ import pytest
 from segue.errors import ConfigValue, NoModelServes
 from segue.serving import building
 from segue.serving.guard.keys import Keys
-from segue.serving.guard.logs import JsonLines, LogSettings, Pseudonyms, blot, write_lines
+from segue.serving.guard.logs import JsonLines, LogsConfig, Pseudonyms, blot, write_lines
 from tests.cli.test_verbs import refused, segue
 from tests.serving.guard.shop import KeysInMemory, client, guarded
 
@@ -68,7 +68,7 @@ def test_a_line_says_what_happened_without_the_address_as_it_was_asked(lines: io
 
 def test_users_are_pseudonyms_by_default_and_plain_by_a_switch(lines: io.StringIO) -> None:
     ask("/v1/recommend/anna")
-    ask("/v1/recommend/anna", logs=LogSettings(pseudonymise=False))
+    ask("/v1/recommend/anna", logs=LogsConfig(pseudonymise=False))
     users = [json.loads(text)["user"] for text in lines.getvalue().splitlines()]
     assert users[0] != "anna"
     assert len(users[0]) == 16
@@ -76,7 +76,7 @@ def test_users_are_pseudonyms_by_default_and_plain_by_a_switch(lines: io.StringI
 
 
 def test_a_pseudonym_is_the_same_as_long_as_the_secret_is(tmp_path: Path) -> None:
-    kept = LogSettings(secret_file=tmp_path / "secret")
+    kept = LogsConfig(secret_file=tmp_path / "secret")
     first = Pseudonyms(kept)
     assert first.of("anna") == Pseudonyms(kept).of("anna") != first.of("anne")
     assert Pseudonyms().of("anna") != Pseudonyms().of("anna")
@@ -88,7 +88,7 @@ def test_a_file_that_holds_no_secret_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     for path in (tmp_path / "empty", tmp_path, tmp_path / "none" / "secret"):
         with pytest.raises(ConfigValue, match="secret_file"):
-            Pseudonyms(LogSettings(secret_file=path))
+            Pseudonyms(LogsConfig(secret_file=path))
 
 
 def test_what_nobody_foresaw_is_logged_by_its_place_and_not_by_its_words(lines: io.StringIO) -> None:

@@ -16,7 +16,7 @@ from segue.serving.guard.doorman import Attempts
 from segue.serving.guard.keys import Keys
 from segue.serving.guard.scopes import RouteTable, needs
 from segue.serving.service import Service
-from segue.serving.settings import ServiceSettings
+from segue.serving.settings import ServiceConfig
 from tests.serving.guard.shop import KeysInMemory, build, client, guarded
 
 HOLDERS = ("none", "wrong", "events", "recommend", "admin")
@@ -85,7 +85,7 @@ def test_so_it_is_for_every_route_of_the_service() -> None:
     from segue.serving.app import create_app
 
     keys, secrets = with_keys()
-    app = create_app(Service(ServiceSettings(), keys=keys))
+    app = create_app(Service(ServiceConfig(), keys=keys))
     table = app.state.routes
     assert {route.template for route in table.routes} == {route.path for route in iter_route_contexts(app.routes)}
     assert asyncio.run(violations(app, table, secrets)) == []

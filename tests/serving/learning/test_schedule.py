@@ -12,7 +12,7 @@ import pytest
 import segue
 from segue.serving.learning import schedule as schedule_module
 from segue.serving.learning.schedule import FAILED, Schedule, ScheduleConfig
-from segue.serving.learning.update import UpdateSettings
+from segue.serving.learning.update import UpdatingConfig
 from segue.serving.models.lease import Lease
 from segue.serving.models.models import Models
 from segue.serving.models.registry import Registry
@@ -59,7 +59,7 @@ def script(text):
 
 
 def scheduled(store, url, text, **config):
-    settings = {"events": 1, "poll_s": 0.02, **config}
+    settings = {"events": 1, "poll_seconds": 0.02, **config}
     return Schedule(store, url, ScheduleConfig(**settings), Alarms(), script(text))
 
 
@@ -111,7 +111,7 @@ def test_a_real_update_is_run_and_its_model_answers(store, url, shop, parts, cap
     ]
     store.append(stored)
     alarms = Alarms()
-    schedule = Schedule(store, url, ScheduleConfig(events=50, poll_s=0.05, users=20, tolerance=1.0), alarms)
+    schedule = Schedule(store, url, ScheduleConfig(events=50, poll_seconds=0.05, users=20, tolerance=1.0), alarms)
     schedule.start()
     try:
         until(lambda: Registry(store).rows()[-1].name == "shop-0002", 60)
@@ -237,5 +237,5 @@ def test_where_torch_is_missing_that_is_said_at_the_start(store, url, shop, monk
 
 def test_the_settings_of_a_schedule_are_those_of_an_update():
     for name in ("keep", "users", "tolerance"):
-        ours, theirs = ScheduleConfig.model_fields[name], UpdateSettings.model_fields[name]
+        ours, theirs = ScheduleConfig.model_fields[name], UpdatingConfig.model_fields[name]
         assert ours.default == theirs.default

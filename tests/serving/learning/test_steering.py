@@ -15,7 +15,7 @@ import segue
 from segue.errors import OnlineUnknown, StoreUnavailable
 from segue.serving.building import build
 from segue.serving.service import Service
-from segue.serving.settings import ServiceSettings
+from segue.serving.settings import ServiceConfig
 from segue.serving.store import Event, Store
 from segue.serving.store.rows import ModelRow
 
@@ -29,7 +29,7 @@ def artefact(ease: segue.EASE, tmp_path: Path) -> Path:
 @contextmanager
 def service(artefact: Path) -> Iterator[Service]:
     sets = [f'store.url="sqlite:///{artefact.parent}/shop.db"', "online.on=true", "online.settle=0", "page.on=false"]
-    made = build(artefact, ServiceSettings.read(None, sets))
+    made = build(artefact, ServiceConfig.read(None, sets))
     made.start()
     try:
         yield made

@@ -10,7 +10,7 @@ import pytest
 
 import segue
 from segue.errors import UpdateRunning
-from segue.serving.learning.update import UpdateSettings, newest_of_line, next_version, update
+from segue.serving.learning.update import UpdatingConfig, newest_of_line, next_version, update
 from segue.serving.models.lease import Lease
 from segue.serving.models.models import Models
 from segue.serving.models.registry import Registry, root_of
@@ -19,7 +19,7 @@ from tests.cli.test_verbs import refused
 from tests.cli.test_verbs import segue as command
 from tests.evaluation.rings import misleading, ring
 
-FEW = UpdateSettings(users=20)
+FEW = UpdatingConfig(users=20)
 
 
 def recorded(events: pl.DataFrame, action: str | None = None) -> list[Event]:
@@ -94,12 +94,12 @@ def test_a_worse_model_is_kept_out_and_nothing_is_written(store, shop, parts):
     store.append(recorded(misleading()))
     store.append(recorded(parts[1]))
     share = 0.3 * parts[1].height / store.last_seq()
-    outcome = update(store, shop, UpdateSettings(users=20, share=share))
+    outcome = update(store, shop, UpdatingConfig(users=20, share=share))
     assert outcome.state == "kept"
     assert "worse" in outcome.why
     assert names(store) == {"shop": "active"}
     assert not shop.with_name("shop.versions").exists()
-    forced = update(store, shop, UpdateSettings(users=20, share=share), always=True)
+    forced = update(store, shop, UpdatingConfig(users=20, share=share), always=True)
     assert forced.state == "activated"
 
 
@@ -112,7 +112,7 @@ def test_what_was_shown_is_not_what_somebody_did(store, shop, parts):
 def test_what_says_that_something_was_shown_may_have_another_name(store, shop, parts, tmp_path):
     Models.open(store, shop)
     store.append(recorded(parts[1], "seen"))
-    assert update(store, shop, UpdateSettings(users=20, impression=("seen",))).state == "nothing"
+    assert update(store, shop, UpdatingConfig(users=20, impression=("seen",))).state == "nothing"
     url = f"sqlite:///{tmp_path / 'shop.db'}"
     done = command("update", shop, "--store", url, "--impression", "shown", "--impression", "seen", "-q")
     assert "Nothing to learn" in done.stdout
@@ -122,9 +122,9 @@ def test_what_says_that_something_was_shown_may_have_another_name(store, shop, p
 def test_fewer_events_than_wanted_are_left_for_later(store, shop, parts):
     Models.open(store, shop)
     store.append(recorded(parts[1].head(10)))
-    outcome = update(store, shop, UpdateSettings(users=20, min_events=11))
+    outcome = update(store, shop, UpdatingConfig(users=20, min_events=11))
     assert (outcome.state, outcome.why) == ("nothing", "10 new events, and at least 11 are wanted")
-    few = update(store, shop, UpdateSettings(users=20))
+    few = update(store, shop, UpdatingConfig(users=20))
     assert (few.state, few.learnt["verdicts"]) == ("kept", {})
 
 
@@ -138,7 +138,7 @@ def test_items_put_in_the_store_are_in_the_new_model(store, shop, parts):
 
 def test_old_versions_are_dropped_with_their_artefacts_and_never_one_in_use(store, shop, parts):
     Models.open(store, shop)
-    settings = UpdateSettings(users=20, keep=2)
+    settings = UpdatingConfig(users=20, keep=2)
     log = parts[1]
     for number in range(4):
         store.append(recorded(log.slice(number * 50, 50)))

@@ -26,7 +26,7 @@ from segue.errors import (
 )
 from segue.serving.models import served as served_module
 from segue.serving.models.dealing import share_of
-from segue.serving.models.models import REFUSED, Models, ModelsSettings
+from segue.serving.models.models import REFUSED, Models, ModelsConfig
 from segue.serving.models.served import Served
 from tests.serving.models.shelf import Alarms, Shelf, best, popular
 
@@ -130,7 +130,7 @@ def test_users_are_dealt_by_the_weights_and_stay_where_they_are(models, shelf, a
 def test_another_salt_deals_users_anew(shelf, artefacts):
     models = Models.open(shelf, artefacts[0])
     models.add(artefacts[1], role="active")
-    other = Models.open(shelf, settings=ModelsSettings(salt="again"))
+    other = Models.open(shelf, settings=ModelsConfig(salt="again"))
     models.refresh()
     same = np.mean([models.choose(user).name == other.choose(user).name for user in USERS])
     assert same == pytest.approx(0.5, abs=0.03)

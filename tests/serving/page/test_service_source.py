@@ -22,7 +22,7 @@ from segue.serving.guard.keys import Keys
 from segue.serving.page.service_source import ServiceSource
 from segue.serving.page.source import Ask
 from segue.serving.service import Service
-from segue.serving.settings import ServiceSettings
+from segue.serving.settings import ServiceConfig
 from segue.serving.store.rows import Event
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ def artefact(log: pl.DataFrame, shop_items: pl.DataFrame, tmp_path_factory: pyte
 
 @pytest.fixture
 def service(artefact: Path, tmp_path: Path) -> Service:
-    settings = ServiceSettings.read(None, [f'store.url="sqlite:///{tmp_path}/shop.db"'])
+    settings = ServiceConfig.read(None, [f'store.url="sqlite:///{tmp_path}/shop.db"'])
     return build(artefact, settings)
 
 

@@ -31,7 +31,7 @@ def store(url: str) -> Iterator[Store]:
 
 @pytest.fixture
 def follower(store: Store) -> Iterator[Follower]:
-    follower = Follower(store, poll_s=0.02)
+    follower = Follower(store, poll_seconds=0.02)
     yield follower
     follower.stop()
 
@@ -61,7 +61,7 @@ def test_events_of_another_process_are_told_in_the_order_of_commits(url: str, fo
 def test_it_begins_after_the_number_given_or_now(store: Store, start: int | None, expected: list[int]) -> None:
     store.append([event(), event()])
     told: list[int] = []
-    follower = Follower(store, events=start, poll_s=0.02)
+    follower = Follower(store, events=start, poll_seconds=0.02)
     follower.subscribe(lambda events: told.extend(e.seq for e in events))
     follower.start()
     assert follower.wait_for("events", store.append([event()]).seq, 30)
@@ -123,7 +123,7 @@ def test_a_store_that_goes_away_is_asked_until_it_is_back_and_nothing_is_skipped
 
 
 def test_a_commit_here_is_told_at_once_though_it_polls_seldom(store: Store) -> None:
-    follower, writer = Follower(store, poll_s=LONG), Writer(store)
+    follower, writer = Follower(store, poll_seconds=LONG), Writer(store)
     writer.wake = follower.wake
     follower.start()
     time.sleep(0.05)
@@ -135,7 +135,7 @@ def test_a_commit_here_is_told_at_once_though_it_polls_seldom(store: Store) -> N
 
 
 def test_stopping_does_not_wait_for_the_next_poll(store: Store) -> None:
-    follower = Follower(store, poll_s=LONG)
+    follower = Follower(store, poll_seconds=LONG)
     follower.start()
     start = time.monotonic()
     follower.stop()

@@ -45,7 +45,7 @@ def store(tmp_path: Path) -> Iterator[Latched]:
 
 @pytest.fixture
 def writer(store: Latched) -> Iterator[Writer]:
-    writer = Writer(store, queue=10, deadline_s=30)
+    writer = Writer(store, queue=10, deadline_seconds=30)
     yield writer
     store.go.set()
     writer.close()
@@ -91,7 +91,7 @@ def test_nobody_is_acknowledged_before_the_commit(store: Latched, writer: Writer
 
 
 def test_a_transaction_holds_no_more_than_a_batch(store: Latched) -> None:
-    writer = Writer(store, batch=3, deadline_s=30)
+    writer = Writer(store, batch=3, deadline_seconds=30)
     busy = held(store, writer)
     threads = [threading.Thread(target=writer.append_now, args=([event(), event()],)) for _ in range(3)]
     for thread in threads:
@@ -127,7 +127,7 @@ def test_a_request_past_its_deadline_is_told_so_and_what_waited_is_not_written(s
     async def request() -> None:
         busy = held(store, writer)
         with pytest.raises(AppendLate):
-            await writer.append([event("late")], deadline_s=0.05)
+            await writer.append([event("late")], deadline_seconds=0.05)
         with pytest.raises(AppendLate):
             await asyncio.to_thread(writer.append_now, [event("late")], 0.05)
         store.go.set()
@@ -206,7 +206,7 @@ def test_lists_that_the_store_never_takes_keep_no_event_waiting(
 
 
 def test_closing_writes_what_waits_and_refuses_what_comes_later(store: Latched) -> None:
-    writer = Writer(store, deadline_s=30)
+    writer = Writer(store, deadline_seconds=30)
     busy = held(store, writer)
     waits = threading.Thread(target=writer.append_now, args=([event("waited")],))
     waits.start()

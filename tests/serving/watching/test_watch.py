@@ -16,7 +16,7 @@ from segue.serving.app import create_app
 from segue.serving.guard.connections import refused
 from segue.serving.guard.keys import Keys
 from segue.serving.service import Service
-from segue.serving.settings import ServiceSettings
+from segue.serving.settings import ServiceConfig
 from segue.serving.store.follow import Follower
 from segue.serving.store.rows import Event
 from segue.serving.store.store import Store
@@ -205,7 +205,7 @@ def test_what_was_given_up_and_what_the_protocol_refused_is_counted(monkeypatch:
 
 def test_a_service_without_parts_is_watched_as_far_as_it_goes() -> None:
     watch = Watch()
-    watch.start(Service(ServiceSettings()))
+    watch.start(Service(ServiceConfig()))
     try:
         watch.look()
         assert ("segue_alert", ("error_share",)) in samples(watch.metrics)
@@ -224,7 +224,7 @@ def test_a_look_that_fails_is_logged_once_and_the_watch_goes_on(
         raise RuntimeError
 
     monkeypatch.setattr(watch, "look", broken)
-    watch.start(Service(ServiceSettings()))
+    watch.start(Service(ServiceConfig()))
     deadline = time.monotonic() + 5
     while len(calls) < 5 and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -238,9 +238,9 @@ def test_in_the_application_a_click_is_counted_and_an_alert_is_shown(
 ) -> None:
     monkeypatch.setattr(module, "_READ_S", 0.02)
     store = Store.open(f"sqlite:///{tmp_path / 'shop.db'}")
-    settings = ServiceSettings.grouped({"alerts": {"every_seconds": 0.02, "for_seconds": 0, "disk_free_share": 0.999}})
+    settings = ServiceConfig.grouped({"alerts": {"every_seconds": 0.02, "for_seconds": 0, "disk_free_share": 0.999}})
     watch = Watch(settings.alerts, settings.feedback, settings.drift)
-    follower = Follower(store, poll_s=0.02)
+    follower = Follower(store, poll_seconds=0.02)
     app = create_app(Service(settings, store=store, follower=follower, keys=Keys(store), watch=watch))
     with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)) as client:
         watch.stored(store.append([Event("1", "u", "x", 1, "click", None, "r1")]))
@@ -268,7 +268,7 @@ def test_in_the_application_a_click_is_counted_and_an_alert_is_shown(
 
 
 def test_settings_have_a_group_for_each() -> None:
-    settings = ServiceSettings.read(None, ["alerts.p99_seconds=0.2", 'feedback.click=["open"]', "drift.least=7"])
+    settings = ServiceConfig.read(None, ["alerts.p99_seconds=0.2", 'feedback.click=["open"]', "drift.least=7"])
     assert (settings.alerts.p99_seconds, settings.feedback.click, settings.drift.least) == (0.2, ("open",), 7)
     with pytest.raises(ConfigUnknown, match="alerts"):
-        ServiceSettings.read(None, ["alerts.p99=0.2"])
+        ServiceConfig.read(None, ["alerts.p99=0.2"])

@@ -26,7 +26,7 @@ DISCARDED = 16_000_000
 """Bytes of a body read on after it was refused, so that the client reads the answer instead of a broken pipe."""
 
 
-class ConnectionSettings(Config):
+class ConnectionsConfig(Config):
     """How slow, how large and how many."""
 
     head_seconds: float = Field(5.0, gt=0)
@@ -64,7 +64,7 @@ refused: Counter[int] = Counter()
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with clocks and sizes. ``protocol`` makes a subclass with settings of its own."""
 
-    limits = ConnectionSettings()
+    limits = ConnectionsConfig()
     _clock: asyncio.TimerHandle | None = None
     _slow_reader: asyncio.TimerHandle | None = None
     _in_body = False
@@ -252,7 +252,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.loop.call_later(1.0, transport.abort)
 
 
-def protocol(settings: ConnectionSettings) -> type[GuardedProtocol]:
+def protocol(settings: ConnectionsConfig) -> type[GuardedProtocol]:
     """The protocol with these settings, for ``uvicorn.Config(http=...)``."""
     attributes: dict[str, Any] = {"limits": settings}
     return type("ConfiguredProtocol", (GuardedProtocol,), attributes)

@@ -32,7 +32,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _client: ContextVar[Receive | None] = ContextVar("segue_client", default=None)
 
 
-class GateSettings(Config):
+class GateConfig(Config):
     """How much is answered at once."""
 
     capacity: int = Field(2, ge=1)
@@ -81,7 +81,7 @@ class _Counts:
 
 @dataclass(slots=True)
 class Gate:
-    """At most ``capacity`` calls at once and ``queue`` waiting, each for ``deadline_s`` seconds from admission.
+    """At most ``capacity`` calls at once and ``queue`` waiting, each for ``deadline_seconds`` seconds from admission.
 
     Use it from one event loop at a time. ``lost`` bounds the threads that stalled calls may hold beside the
     ``capacity`` ones.
@@ -89,7 +89,7 @@ class Gate:
 
     capacity: int = 2
     queue: int = 64
-    deadline_s: float = 5.0
+    deadline_seconds: float = 5.0
     lost: int = 8
     _work: SimpleQueue[tuple[_Job[Any], asyncio.AbstractEventLoop] | None] = field(default_factory=SimpleQueue)
     _waiting: deque[_Job[Any]] = field(default_factory=deque)
@@ -101,7 +101,7 @@ class Gate:
     _counts: _Counts = field(default_factory=_Counts)
 
     @classmethod
-    def of(cls, settings: GateSettings) -> Gate:
+    def of(cls, settings: GateConfig) -> Gate:
         """A gate by its settings."""
         return cls(settings.capacity, settings.queue, settings.deadline_seconds, settings.lost)
 
@@ -167,13 +167,13 @@ class Gate:
             raise Draining(seconds=1)
         if self._given_up > self.lost:
             self._counts.refused += 1
-            raise Stalled(count=self._given_up, seconds=max(1, math.ceil(self.deadline_s)))
+            raise Stalled(count=self._given_up, seconds=max(1, math.ceil(self.deadline_seconds)))
         if self._running >= self.capacity and len(self._waiting) >= self.queue:
             self._counts.refused += 1
             raise Busy(what=f"{self._running} running, {len(self._waiting)} waiting", seconds=self.retry_after())
         loop = asyncio.get_running_loop()
         job = _Job(call, loop.create_future())
-        job.timer = loop.call_later(self.deadline_s, self._expire, job)
+        job.timer = loop.call_later(self.deadline_seconds, self._expire, job)
         self._counts.admitted += 1
         self._waiting.append(job)
         self._start_waiting()
@@ -222,7 +222,7 @@ class Gate:
             self._running -= 1
             self._threads -= 1
         if not job.answer.done():
-            job.answer.set_exception(DeadlinePassed(seconds=self.deadline_s))
+            job.answer.set_exception(DeadlinePassed(seconds=self.deadline_seconds))
         self._start_waiting()
 
     def _leave(self, job: _Job[Any]) -> None:

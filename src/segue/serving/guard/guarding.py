@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from fastapi import FastAPI
 
-from segue.serving.guard.connections import ConnectionSettings
+from segue.serving.guard.connections import ConnectionsConfig
 from segue.serving.guard.doorman import Doorman
 from segue.serving.guard.gate import Presence
 from segue.serving.guard.headers import SameSite, SecurityHeaders
 from segue.serving.guard.keys import Keys
-from segue.serving.guard.limits import BodyLimit, LimitSettings
-from segue.serving.guard.logs import AccessLog, LogSettings, Pseudonyms
+from segue.serving.guard.limits import BodyConfig, BodyLimit
+from segue.serving.guard.logs import AccessLog, LogsConfig, Pseudonyms
 from segue.serving.guard.scopes import RouteTable
 
 
@@ -22,9 +22,9 @@ def guard(
     *,
     declared: Mapping[str, str | None] | None = None,
     pages: Mapping[str, str] | None = None,
-    limits: LimitSettings | None = None,
-    logs: LogSettings | None = None,
-    connections: ConnectionSettings | None = None,
+    limits: BodyConfig | None = None,
+    logs: LogsConfig | None = None,
+    connections: ConnectionsConfig | None = None,
 ) -> RouteTable:
     """Close an application: the last thing done to it, when its routes and mounts are complete.
 
@@ -45,7 +45,7 @@ def guard(
     app.add_middleware(Presence)
     app.add_middleware(BodyLimit, settings=limits)
     app.add_middleware(Doorman, keys=keys, table=table)
-    app.add_middleware(SameSite, hosts=(connections or ConnectionSettings()).hosts)
+    app.add_middleware(SameSite, hosts=(connections or ConnectionsConfig()).hosts)
     app.add_middleware(AccessLog, pseudonyms=Pseudonyms(logs))
     app.add_middleware(SecurityHeaders, pages=pages)
     return table

@@ -19,7 +19,7 @@ from segue.errors.guarding import GuardError
 from segue.serving.guard.refusing import App, Message, Receive, Scope, Send, header, refuse
 
 
-class LimitSettings(Config):
+class BodyConfig(Config):
     """Limits of one body, and of all that are being read."""
 
     body_bytes: int = Field(1_000_000, ge=1)
@@ -61,9 +61,9 @@ def depth(body: bytes, enough: int = 0) -> int:
 class BodyLimit:
     """ASGI middleware: refuses bodies past the limits, and hands the others on whole."""
 
-    def __init__(self, app: App, settings: LimitSettings | None = None) -> None:
+    def __init__(self, app: App, settings: BodyConfig | None = None) -> None:
         self.app = app
-        self.settings = settings or LimitSettings()
+        self.settings = settings or BodyConfig()
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

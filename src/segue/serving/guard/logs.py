@@ -35,7 +35,7 @@ _SECRETS = re.compile(r"(segue_[0-9a-f]{8}_)[\w-]{20,}|(://[^\s:/@]*:)[^\s@]+(?=
 _HEAD = re.compile(r"[\n(<:'\"]")
 
 
-class LogSettings(Config):
+class LogsConfig(Config):
     """What the log says of people."""
 
     pseudonymise: bool = True
@@ -48,8 +48,8 @@ class LogSettings(Config):
 class Pseudonyms:
     """User ids to what the log shows of them; raises ``ConfigValue`` for a ``secret_file`` that is of no use."""
 
-    def __init__(self, settings: LogSettings | None = None) -> None:
-        settings = settings or LogSettings()
+    def __init__(self, settings: LogsConfig | None = None) -> None:
+        settings = settings or LogsConfig()
         self._key = _key(settings.secret_file) if settings.pseudonymise else None
 
     def of(self, user_id: str) -> str:

@@ -55,7 +55,7 @@ class ScheduleConfig(Config):
     """How a model learns on, such as ``forgetting = "ewc"``."""
     retry_minutes: float = Field(15.0, gt=0)
     """After one that failed, or made nothing, the next is tried no earlier."""
-    poll_s: float = Field(5.0, gt=0)
+    poll_seconds: float = Field(5.0, gt=0)
     """How often it is seen whether one is due."""
 
     @property
@@ -164,7 +164,7 @@ class Schedule:
         return by_clock or (events is not None and self._store.last_seq() - seq >= events)
 
     def _watch(self) -> None:
-        while not self._ended.wait(self.config.poll_s):
+        while not self._ended.wait(self.config.poll_seconds):
             try:
                 if self.due():
                     for root in dict.fromkeys(map(root_of, self._answering())):

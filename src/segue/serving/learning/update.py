@@ -23,12 +23,12 @@ from pydantic import Field
 
 from segue.evaluation.refresh import Learnt, RefreshConfig, learn
 from segue.recommenders.forgetting import forget_users
+from segue.serving.models.activations import Rows
 from segue.serving.models.lease import ErasedMeanwhile, Lease
 from segue.serving.models.registry import (
     EXPORTED,
     ModelStore,
     Registry,
-    Rows,
     activated,
     added,
     beyond,
@@ -46,7 +46,7 @@ VERSIONS = ".versions"
 _log = logging.getLogger(__name__)
 
 
-class UpdateSettings(RefreshConfig):
+class UpdatingConfig(RefreshConfig):
     """When there is enough to learn from, what is kept, and (as in its base) what worse means."""
 
     min_events: int = Field(1, ge=1)
@@ -97,7 +97,7 @@ class Outcome:
 def update(
     store: EventStore,
     directory: str | Path,
-    settings: UpdateSettings | None = None,
+    settings: UpdatingConfig | None = None,
     *,
     always: bool = False,
     export: Export | None = None,
@@ -110,7 +110,7 @@ def update(
     Args:
         store: see ``segue.serving.store``.
         directory: the artefact that a line of models began with, or any of the line.
-        settings: see :class:`UpdateSettings`.
+        settings: see :class:`UpdatingConfig`.
         always: activate the new model even where it is worse or cannot be judged.
         export: where the model that answers is an export, how the new one becomes one too; None serves it as trained.
         lease: of this update; default one of its own.
@@ -120,7 +120,7 @@ def update(
         UpdateRunning: another update is at work.
         ArtefactError, StoreError, and what learning and exporting raise. The models stay as they were.
     """
-    settings, began = settings or UpdateSettings(), time.perf_counter()
+    settings, began = settings or UpdatingConfig(), time.perf_counter()
     with (lease or Lease(store)).held() as own:
         registry = Registry(store)
         row = newest_of_line(registry.rows(), directory)
@@ -148,7 +148,7 @@ def _learnt(
     lease: Lease,
     row: ModelRow,
     seq: int,
-    settings: UpdateSettings,
+    settings: UpdatingConfig,
     always: bool,
     export: Export | None,
     learn: Callable[..., Learnt],

@@ -40,12 +40,12 @@ _RETRY_S = 30.0  # an artefact that was refused is looked at again, should someb
 _log = logging.getLogger(__name__)
 
 
-class ModelsSettings(Config):
+class ModelsConfig(Config):
     """Which model a user is asked of, and how soon a change is seen."""
 
     salt: str = "segue"
     """Another text deals users anew to the models of an A/B test."""
-    poll_ms: int = Field(200, ge=10)
+    poll_seconds: float = Field(0.2, ge=0.01)
     """How often the store is asked for other models and new items."""
 
 
@@ -63,7 +63,7 @@ class Models:
 
     Args:
         store: where the registry and new items are.
-        settings: see :class:`ModelsSettings`.
+        settings: see :class:`ModelsConfig`.
         alarm: told of an artefact that was refused.
         load: how a row becomes a :class:`Served`.
 
@@ -74,12 +74,12 @@ class Models:
     def __init__(
         self,
         store: ModelStore,
-        settings: ModelsSettings | None = None,
+        settings: ModelsConfig | None = None,
         alarm: Alarm | None = None,
         load: Callable[[ModelRow], Served] = Served.load,
     ) -> None:
         self.registry = Registry(store)
-        self.settings = settings or ModelsSettings()
+        self.settings = settings or ModelsConfig()
         self._store, self._load = store, load
         self.alarm: Alarm = alarm or (lambda name, message: None)
         self.told: str | None = None
@@ -286,7 +286,7 @@ class Models:
         # interpreter in its hands, and requests would wait for it (half a second, on a busy machine).
         failed: type[Exception] | None = None
         while not self._ended.is_set():
-            self._woken.wait(self.settings.poll_ms / 1_000)
+            self._woken.wait(self.settings.poll_seconds)
             self._woken.clear()
             if self._ended.is_set():
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from segue.config import Config
 
 
-class PageSettings(Config):
+class PageConfig(Config):
     """The web page of the service."""
 
     on: bool = True

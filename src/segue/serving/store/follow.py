@@ -25,7 +25,7 @@ class Follower:
     Args:
         store: what to follow.
         events, items, models: the numbers to begin after; None is now.
-        poll_s: how often it asks by itself.
+        poll_seconds: how often it asks by itself.
 
     Attributes:
         seen: the newest number of ``events``, ``items``, ``models`` and ``erased`` that was told.
@@ -40,9 +40,9 @@ class Follower:
         events: int | None = None,
         items: int | None = None,
         models: int | None = None,
-        poll_s: float = 0.1,
+        poll_seconds: float = 0.1,
     ) -> None:
-        self._store, self._poll_s = store, poll_s
+        self._store, self._poll_s = store, poll_seconds
         self._from = {"events": events, "items": items, "models": models, "erased": None}
         self._subscribers: dict[str, list[Callable[[Any], None]]] = {name: [] for name in self._from}
         self.seen: dict[str, int] = {}

@@ -16,9 +16,9 @@ class StoreConfig(Config):
     """Events that may wait to be written; more are refused."""
     batch: int = Field(5_000, ge=1)
     """Events written in one transaction at most."""
-    deadline_s: float = Field(5.0, gt=0)
+    deadline_seconds: float = Field(5.0, gt=0)
     """How long a request waits until its events are stored."""
     served_days: float | None = Field(90.0, gt=0)
     """How long lists that were served are kept, for rates, estimates and online mode; None keeps all."""
-    poll_s: float = Field(0.1, gt=0)
+    poll_seconds: float = Field(0.1, gt=0)
     """How often the store is asked for what other processes wrote."""

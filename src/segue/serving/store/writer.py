@@ -37,7 +37,7 @@ class Writer:
         store: where to.
         queue: events that may wait; more are refused.
         batch: events in one transaction at most (one request's events stay together in any case).
-        deadline_s: how long a request waits.
+        deadline_seconds: how long a request waits.
 
     Attributes:
         wake: called after each commit, such as ``Follower.wake``.
@@ -51,9 +51,9 @@ class Writer:
         *,
         queue: int = 20_000,
         batch: int = 5_000,
-        deadline_s: float = 5.0,
+        deadline_seconds: float = 5.0,
     ) -> None:
-        self._store, self._queue, self._batch, self._deadline_s = store, queue, batch, deadline_s
+        self._store, self._queue, self._batch, self._deadline_s = store, queue, batch, deadline_seconds
         self._waiting: deque[_Waiting] = deque()
         self._lists: deque[ServedList] = deque()
         self._count = 0
@@ -66,7 +66,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="segue-writer", daemon=True)
         self._thread.start()
 
-    async def append(self, events: Sequence[Event], deadline_s: float | None = None) -> Appended:
+    async def append(self, events: Sequence[Event], deadline_seconds: float | None = None) -> Appended:
         """Store events; returns after the commit that holds them.
 
         Raises:
@@ -75,16 +75,16 @@ class Writer:
             StoreUnavailable, StoreFull, RowRefused: nothing of them was stored.
         """
         waiting = self._put(events)
-        seconds = self._deadline_s if deadline_s is None else deadline_s
+        seconds = self._deadline_s if deadline_seconds is None else deadline_seconds
         try:
             return await asyncio.wait_for(asyncio.wrap_future(waiting.answer), seconds)
         except TimeoutError:
             raise AppendLate(seconds=seconds) from None
 
-    def append_now(self, events: Sequence[Event], deadline_s: float | None = None) -> Appended:
+    def append_now(self, events: Sequence[Event], deadline_seconds: float | None = None) -> Appended:
         """As :meth:`append`, for a thread."""
         waiting = self._put(events)
-        seconds = self._deadline_s if deadline_s is None else deadline_s
+        seconds = self._deadline_s if deadline_seconds is None else deadline_seconds
         try:
             return waiting.answer.result(seconds)
         except TimeoutError:
