@@ -8,7 +8,7 @@ import segue
 from segue import artefacts
 from segue.deploy.export import ExportConfig, export
 from segue.deploy.refresh import export_as, precision_of, settings_of
-from segue.serving.learning.update import UpdateSettings, update
+from segue.serving.learning.update import UpdatingConfig, update
 from segue.serving.models.models import Models
 from segue.serving.models.registry import Registry
 from segue.serving.store import Event, Store
@@ -56,7 +56,7 @@ def test_an_exported_line_learns_on_and_answers_by_an_export(tmp_path):
                 for user, item, stamp in log.tail(log.height - cut).iter_rows()
             ]
         )
-        settings = UpdateSettings(users=20)
+        settings = UpdatingConfig(users=20)
         outcome = update(
             store,
             tmp_path / "shop",

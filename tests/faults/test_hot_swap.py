@@ -43,18 +43,24 @@ class Asking:
             due = begun + (asked * len(self._threads) + number) / self.rate
             time.sleep(max(0.0, due - time.monotonic()))
             asked += 1
-            before = time.monotonic()
-            try:
-                answer = self.server.ask("POST", "/v1/recommend", {"history": ["i1", "i2"], "k": 5})
-            except OSError:
-                with self._lock:
-                    self.statuses[0] += 1
-                continue
+            self.ask({"history": ["i1", "i2"], "k": 5})
+
+    def ask(self, body: object) -> str | None:
+        """Ask once; the model that answered."""
+        before = time.monotonic()
+        try:
+            answer = self.server.ask("POST", "/v1/recommend", body)
+        except OSError:
             with self._lock:
-                self.slowest = max(self.slowest, time.monotonic() - before)
-                self.statuses[answer.status] += 1
-                if answer.status == 200:
-                    self.models[answer.json["model"]] += 1
+                self.statuses[0] += 1
+            return None
+        model = answer.json["model"] if answer.status == 200 else None
+        with self._lock:
+            self.slowest = max(self.slowest, time.monotonic() - before)
+            self.statuses[answer.status] += 1
+            if model is not None:
+                self.models[model] += 1
+        return model
 
 
 @pytest.fixture
@@ -75,7 +81,7 @@ def swap(server: Server, names: tuple[str, ...], times: int) -> Asking:
             name = names[number % len(names)]
             assert server.ask("POST", f"/v1/models/{name}/activate").status == 200
             until = time.monotonic() + 10
-            while server.ask("POST", "/v1/recommend", {"history": ["i1"]}).json["model"] != name:
+            while asking.ask({"history": ["i1"]}) != name:
                 assert time.monotonic() < until, "the swap never came"
             met = sum(asking.statuses.values())
             while sum(asking.statuses.values()) < met + 4:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -23,11 +24,16 @@ HEAVY = ("torch", "lightning", "transformers", "peft", "onnx")
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a new environment with the extra ``serve`` and nothing else."""
-    home = tmp_path_factory.mktemp("environment") / "venv"
+    folder = tmp_path_factory.mktemp("environment")
+    home, source = folder / "venv", folder / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):  # a copy: building leaves its work beside what it builds
+        shutil.copy(ROOT / name, source / name)
+    shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
     install = [str(home / "bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     constraints = ROOT / "constraints.txt"
-    subprocess.run([*install, "-c", str(constraints), f"{ROOT}[serve]"], check=True, timeout=600)
+    subprocess.run([*install, "-c", str(constraints), f"{source}[serve]"], check=True, timeout=600)
     return home / "bin/python"
 
 

@@ -146,7 +146,7 @@ def test_what_is_logged_while_a_service_is_built_is_a_line_too(monkeypatch: pyte
     root.handlers = []
     found = []
 
-    def build(*_: Any) -> None:
+    def build(*_: Any, **__: Any) -> None:
         found.extend(type(handler.formatter) for handler in root.handlers)
         raise NoModelServes(reason="it is a test")
 

@@ -346,8 +346,23 @@ class StoreContract:
         running = [subprocess.Popen([sys.executable, "-c", opener, url], stderr=subprocess.PIPE) for _ in range(3)]
         assert [process.communicate(timeout=60)[1] for process in running] == [b"", b"", b""]
 
-    def test_the_migrated_tables_are_those_of_the_code(self, store: Store) -> None:
+    def test_a_store_made_at_once_and_one_made_step_by_step_are_those_of_the_code(self, store: Store, url: str) -> None:
         assert self.differences(store) == []
+        began = self.begun(store)
+        with store._writers.begin() as connection:
+            metadata.drop_all(connection)
+            connection.exec_driver_sql(f"DROP TABLE {migrating.VERSION_TABLE}")
+            migrating._upgrade(connection, migrating.VERSIONS[-1])
+        assert self.differences(store) == []
+        assert self.begun(store) == began
+        Store.open(url, migrate=False).close()
+
+    def begun(self, store: Store) -> tuple[list[tuple[str, bool]], str]:
+        """The marks of an empty store, the key's by whether there is one, and its version."""
+        with store._readers.connect() as connection:
+            rows = connection.execute(text("SELECT name, value FROM marks ORDER BY name")).all()
+            version = connection.execute(text(f"SELECT version_num FROM {migrating.VERSION_TABLE}")).scalar_one()
+        return [(name, value > 0) for name, value in rows], str(version)
 
     def test_the_comparison_of_tables_finds_a_missing_one(self, store: Store) -> None:
         extra = Table("forgotten_in_migrations", metadata)
