@@ -19,7 +19,7 @@ from segue.serving.app import create_app
 from segue.serving.service import Service
 from tests.serving.fakes import service_of
 
-INSIDES = re.compile(rb'Traceback|File "|site-packages|\.py\b|/work/|/home/')
+INSIDES = re.compile(rb'Traceback|File "|site-packages|\.py\b|/src/segue/|/home/')
 
 
 def error_of(answer: Any) -> dict[str, str]:
