@@ -76,8 +76,10 @@ def add(
 
     segue models add models/shop-c --store sqlite:///shop.db --role shadow
     """
+    from segue import artefacts
     from segue.serving.models.models import Models
 
+    artefacts.read(directory)  # first: what is refused leaves no new store behind
     with _opened(store, create=True) as opened:
         Models(opened).add(directory, name, role, weight)
         _show(opened)
