@@ -34,11 +34,18 @@ from segue.serving.store.rows import ServedList
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A list in codes, best first; ``propensities`` where chance had a say."""
+    """A list in codes, best first.
+
+    Attributes:
+        codes, scores: (n,).
+        propensities: (n,) where chance had a say.
+        by_chance: (n,) whether exploration drew the item, where it took part.
+    """
 
     codes: np.ndarray
     scores: np.ndarray
     propensities: np.ndarray | None = None
+    by_chance: np.ndarray | None = None
 
 
 class Explorer(Protocol):
