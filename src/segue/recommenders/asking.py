@@ -28,6 +28,7 @@ from segue.errors import (
     NothingAsked,
     nearest,
 )
+from segue.recommenders import explanations
 
 if TYPE_CHECKING:
     from segue.recommenders.base import Recommender
@@ -180,6 +181,38 @@ def answer(
         ranks = np.broadcast_to(np.arange(1, codes.shape[1] + 1), codes.shape)[kept]
         columns["rank"] = pl.Series(ranks, dtype=pl.Int64)
     return outward(pl.DataFrame(columns), asked, model)
+
+
+def answer_reasons(model: Recommender, asked: Asked, codes: np.ndarray) -> Any:
+    """Reasons of (rows, n) codes, as ``Recommender.explain`` gives them; 0 ends a row."""
+    rows: list[int] = []
+    listed: list[int] = []
+    found: list[explanations.Reason] = []
+    for row, each in enumerate(codes):
+        own = each[each > 0]
+        for code, causes in zip(
+            own.tolist(), explanations.reasons(model, asked.histories.take(np.array([row])), own), strict=True
+        ):
+            rows += [row] * len(causes)
+            listed += [code] * len(causes)
+            found += causes
+    part = pl.Struct({"part": pl.String, "value": pl.Float64})
+    names = model.item_vocabulary
+    frame = pl.DataFrame(
+        {
+            "user_id": asked.users.gather(rows),
+            "item_id": names.decode(np.array(listed, dtype=np.int64)),
+            "kind": pl.Series([each.kind for each in found], dtype=pl.String),
+            "because": pl.Series([each.because for each in found], dtype=names.ids.dtype),
+            "drop": pl.Series([each.drop for each in found], dtype=pl.Float64),
+            "text": pl.Series([each.text for each in found], dtype=pl.String),
+            "contributions": pl.Series(
+                [[{"part": name, "value": value} for name, value in each.contributions] for each in found],
+                dtype=pl.List(part),
+            ),
+        }
+    )
+    return outward(frame, asked, model)
 
 
 def outward(frame: pl.DataFrame, asked: Asked, model: Recommender) -> Any:

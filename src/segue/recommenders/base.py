@@ -23,7 +23,7 @@ from segue.data.histories import Histories
 from segue.data.split import Holdout
 from segue.errors import ArtefactCorrupt, ItemsNotTaken, NotFitted, UnknownItems, nearest
 from segue.ranking.topk import top_k
-from segue.recommenders import asking, growing, keeping, kinds
+from segue.recommenders import asking, explanations, growing, keeping, kinds
 from segue.recommenders.growing import AddedItems, Growth
 
 # What every recommender knows of the log besides what it learnt.
@@ -102,6 +102,19 @@ class Recommender(ABC):
         wanted = np.zeros(len(histories), dtype=np.int64) if histories.wanted is None else histories.wanted
         rows: np.ndarray = self._popularity[wanted]
         return rows
+
+    def _cold_start_rule(self, histories: Histories) -> str:
+        """By what :meth:`_score_empty` ranks, in words; ``histories`` is one empty row."""
+        action = 0 if histories.wanted is None else int(histories.wanted[0])
+        return "popularity of all time" + (f" in {self.action_names[action - 1]!r} events" if action else "")
+
+    def _score_parts(self, histories: Histories) -> dict[str, np.ndarray]:
+        """What :meth:`_score_block` is the sum of, for one row: (catalogue + 1,) each, by name."""
+        return {type(self).__name__: self._score_block(histories)[0]}
+
+    def _event_reasons(self, histories: Histories, codes: np.ndarray) -> list[tuple[explanations.Reason, ...]]:
+        """What of one history, which is not empty, the scores of items hang on."""
+        return explanations.event_reasons(self, histories, codes)
 
     @abstractmethod
     def _save(self, artefact: artefacts.Writer) -> None:
@@ -295,6 +308,41 @@ class Recommender(ABC):
             scores[part] = block[:, wanted]
         codes = np.tile(wanted, (len(scores), 1))
         return asking.answer(self, asked, codes, scores, ranked=False)
+
+    def explain(
+        self,
+        users: Sequence[Any] | Any | None = None,
+        k: int = 10,
+        *,
+        histories: Any = None,
+        items: Sequence[Any] | None = None,
+        at: Any = None,
+        action: str | Sequence[str] | None = None,
+    ) -> Any:
+        """Why items are recommended, or would be.
+
+        Args:
+            users, histories, at, action: as in :meth:`recommend`.
+            k: without ``items``, how many recommendations of each user are explained.
+            items: these items instead, for each user.
+
+        Returns:
+            A frame, the most telling reason of an item first: ``user_id``, ``item_id``, ``kind`` (``"event"``,
+            ``"habit"``, ``"popularity"``, ``"parts"``), ``because`` (an item of the history, or null), ``drop`` (by how
+            much the score falls without it, or null), ``text``, and ``contributions`` (structs of ``part`` and
+            ``value`` that sum to the score less the mean score of the catalogue).
+
+        Raises:
+            NotFitted, NothingAsked, BadK, HistoryMalformed, UnknownItems, MomentUnreadable, ActionUnknown,
+            ActionNotLearnt.
+        """
+        self._require_fitted()
+        asked = asking.about(self, asking.resolve(self, users, histories), at, action)
+        if items is None:
+            codes, _ = self.recommend_codes(asked.histories, asking.length(k), exclude_seen=None, progress=False)
+        else:
+            codes = np.tile(self._encode_items(items), (len(asked.histories), 1))
+        return asking.answer_reasons(self, asked, codes)
 
     def similar_items(self, items: Sequence[Any], k: int = 10) -> Any:
         """For each item those that follow or accompany it best; a frame ``item_id, similar_item_id, score, rank``.

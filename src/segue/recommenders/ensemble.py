@@ -123,6 +123,15 @@ class Ensemble(Several):
                 total[start : start + step] += weight * self._common(scores[start : start + step])
         return total
 
+    def _score_parts(self, histories: Histories) -> dict[str, np.ndarray]:
+        """The weighted score of each member that counts, on the common scale."""
+        shares = {id(member): weight for member, weight in self._weights()}
+        return {
+            name: shares[id(member)] * self._common(member._score_block(histories))[0]
+            for name, member in zip(self._member_names(), self.members, strict=True)
+            if id(member) in shares
+        }
+
     def _common(self, scores: np.ndarray) -> np.ndarray:
         """Scores of one member on the scale that all share."""
         if self.config.average == "score":

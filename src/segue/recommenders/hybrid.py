@@ -207,6 +207,27 @@ class Hybrid(Several):
         total[found.rows, found.items] = scores
         return total
 
+    def _score_parts(self, histories: Histories) -> dict[str, np.ndarray]:
+        """What each member adds; of a learnt blend also popularity, and being among the candidates at all."""
+        names = self._member_names()
+        if self._learnt is None:
+            found = {}
+            for name, member in zip(names, self.members, strict=True):
+                scores = member._score_block(histories)
+                by_rank = self.config.blend == "rank"
+                common = reciprocal_ranks(scores, self.item_counts) if by_rank else standardised(scores)
+                found[name] = common[0] / np.float32(len(names))
+            return found
+        gathered = self._gathered(self.members, histories, self.item_counts)
+        shares, rest = self._learnt.parts(gathered, self.item_counts, histories.lengths)
+        parts = {name: np.zeros(len(self.item_counts)) for name in (*names, "popularity")}
+        for column, name in enumerate(parts):
+            parts[name][gathered.items] = shares[:, column]
+        # All others are ranked below the candidates, which no sum of members says.
+        among = self._score_block(histories)[0].astype(np.float64)
+        among[gathered.items] = rest
+        return {**parts, "being a candidate": among}
+
     def _save(self, artefact: artefacts.Writer) -> None:
         super()._save(artefact)
         if self._learnt is not None:

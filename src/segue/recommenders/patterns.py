@@ -24,6 +24,7 @@ from segue.data.split import Holdout
 from segue.patterns.habits import Habits
 from segue.recommenders import pattern_reasons
 from segue.recommenders.base import Recommender
+from segue.recommenders.explanations import Reason
 from segue.recommenders.growing import Growth, longer
 from segue.recommenders.pattern_weights import SPREADS, Evidence, Weights, chosen, confidence
 from segue.recommenders.stages import inner_validation
@@ -161,7 +162,14 @@ class PatternRecommender(Recommender):
         scores += self._resort
         return scores
 
-    def explain(
+    def _score_parts(self, histories: Histories) -> dict[str, np.ndarray]:
+        habits = np.asarray(self.said(histories).toarray(), dtype=np.float32)[0]
+        return {"habits": habits, "popularity": self._resort}
+
+    def _event_reasons(self, histories: Histories, codes: np.ndarray) -> list[tuple[Reason, ...]]:
+        return pattern_reasons.habit_reasons(self, histories, codes)
+
+    def explain(  # type: ignore[override]
         self,
         users: Sequence[Any] | Any | None = None,
         k: int = 10,

@@ -61,6 +61,23 @@ class SequenceScores(Recommender):
         scores = None if self.trend is None else self.trend.alone(histories)
         return super()._score_empty(histories) if scores is None else scores
 
+    def _cold_start_rule(self, histories: Histories) -> str:
+        late = self.trend is not None and self.trend.weights.alone is not None
+        return "what is popular of late" if late else super()._cold_start_rule(histories)
+
+    def _score_parts(self, histories: Histories) -> dict[str, np.ndarray]:
+        """The sequence model, habits and the trend: what is weighed beside the model is linear in its scores."""
+        nothing = np.zeros((1, len(self.item_vocabulary) + 1), dtype=np.float32)
+        habits = self._with_prior(nothing.copy(), histories)
+        trend = self._with_trend(nothing.copy(), histories)
+        model = self._with_prior(self._plain_scores(histories), histories) - habits
+        parts = {"sequence model": self._with_trend(model, histories) - trend}
+        if self.prior is not None:
+            parts["habits"] = self._with_trend(habits, histories) - trend
+        if self.trend is not None:
+            parts["recent popularity and age"] = trend
+        return {name: each[0] for name, each in parts.items()}
+
     def _scores_without_trend(self, histories: Histories) -> np.ndarray:
         return self._with_prior(self._plain_scores(histories), histories)
 

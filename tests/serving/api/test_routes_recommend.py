@@ -35,7 +35,9 @@ def test_a_user_in_the_body_is_the_user_in_the_path(client: TestClient) -> None:
     assert by_path.pop("recommendation_id") != by_body.pop("recommendation_id")
     assert by_path == by_body
     assert by_path["at"] == "2020-09-19T07:20:00Z"
-    assert by_path["items"][0]["reasons"][0].keys() == {"text", "because", "title", "drop"}
+    assert by_path["items"][0]["reasons"][0].keys() == {
+        "text", "because", "title", "drop", "kind", "contributions"
+    }  # fmt: skip
 
 
 def test_anyone_is_answered_by_a_history_in_the_body(client: TestClient, ease: segue.EASE) -> None:

@@ -20,6 +20,7 @@ from segue.data import frames
 from segue.data.histories import Histories
 from segue.errors import DiversityUnavailable, UnknownItems
 from segue.recommenders.base import Recommender
+from segue.recommenders.explanations import Reason
 from segue.serving.answers import diversity
 from segue.serving.answers.catalogue import Catalogue
 from segue.serving.answers.generating import continued, step_of
@@ -40,12 +41,14 @@ class Ranked:
         codes, scores: (n,).
         propensities: (n,) where chance had a say.
         by_chance: (n,) whether exploration drew the item, where it took part.
+        reasons: (n,) of each item, where those of its own step are known.
     """
 
     codes: np.ndarray
     scores: np.ndarray
     propensities: np.ndarray | None = None
     by_chance: np.ndarray | None = None
+    reasons: list[tuple[Reason, ...]] | None = None
 
 
 class Explorer(Protocol):
@@ -232,6 +235,7 @@ class Answers:
         step, histories = step_of(told), told
         chosen: list[int] = []
         found: list[float] = []
+        why: list[tuple[Reason, ...]] = []
         wanted = n + self._pool(question, 1)
         for number in range(n):
             # What may be listed depends on the history that was told; of the items chosen since none comes twice.
@@ -242,9 +246,11 @@ class Answers:
                 break
             chosen.append(code)
             found.append(float(scores[code]))
+            if question.explain:
+                why += self._reasons(served, histories, Ranked(np.array([code]), scores[[code]]))
             if number + 1 < n:
                 histories = continued(histories, code, step)
-        return Ranked(np.array(chosen, dtype=np.int64), np.array(found, dtype=np.float32))
+        return Ranked(np.array(chosen, dtype=np.int64), np.array(found, dtype=np.float32), reasons=why)
 
     def _pool(self, question: Question, k: int) -> int:
         """From how many of the best a list of ``k`` is chosen."""
@@ -274,7 +280,9 @@ class Answers:
 
     def _told(self, question: Question, served: Any, read: Asked, ranked: Ranked, name: str) -> Answer:
         model: Recommender = served.recommender
-        why = reasons(model, read.histories, ranked.codes) if question.explain else None
+        why = None
+        if question.explain:
+            why = self._reasons(served, read.histories, ranked) if ranked.reasons is None else ranked.reasons
         names = model.item_vocabulary.listed
         ids = [names[code - 1] for code in ranked.codes.tolist()]
         titles = model.titles
@@ -296,6 +304,18 @@ class Answers:
             history_length=len(read.histories.items),
             unknown_items=read.unknown,
             cold=not learnt_of(model, read.histories.items),
+        )
+
+    def _reasons(self, served: Any, histories: Histories, ranked: Ranked) -> list[tuple[Reason, ...]]:
+        """Why each item is listed, by the history that it was ranked from."""
+        return reasons(
+            served.recommender,
+            histories,
+            ranked.codes,
+            None if self.online is None else self.online.correction(served.name, histories),
+            policy=getattr(self.explorer, "config", None),
+            by_chance=ranked.by_chance,
+            propensities=ranked.propensities,
         )
 
     # -- behind the back -----------------------------------------------------------------------------------------

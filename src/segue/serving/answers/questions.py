@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from segue.recommenders.explanations import Reason
+
 Id = str | int
 
 
@@ -65,23 +67,6 @@ class Question:
     explain: bool = False
     explore: bool = True
     received: int = field(default_factory=lambda: time.time_ns() // 1_000, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why an item is listed.
-
-    Attributes:
-        text: for a person.
-        because: an item of the history, where there is one.
-        title: its title.
-        drop: by how much the score falls where the history lacks that item; None where that cannot be compared.
-    """
-
-    text: str
-    because: Id | None = None
-    title: str | None = None
-    drop: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
 from segue.errors import ContentTypeRefused, NotReady, OverLimit, ParameterUnknown, nearest
-from segue.serving.answers import moments
+from segue.serving.answers import moments, reasons
 from segue.serving.answers.questions import Answer, Listed
 from segue.serving.answers.settings import LimitsConfig
 
@@ -157,10 +157,7 @@ def listed(item: Listed) -> dict[str, Any]:
         "rank": item.rank,
     }
     if item.reasons is not None:
-        document["reasons"] = [
-            {"text": each.text, "because": each.because, "title": each.title, "drop": each.drop}
-            for each in item.reasons
-        ]
+        document["reasons"] = [reasons.document(each) for each in item.reasons]
     if item.propensity is not None:
         document["propensity"] = item.propensity
     return document
