@@ -44,7 +44,8 @@ def _keys(store: str, create: bool = False) -> Iterator[Keys]:
 def create(
     store: StoreUrl,
     scope: Annotated[
-        list[str], typer.Option(help="events, recommend or admin; may be given again.", show_default=False)
+        list[str],
+        typer.Option(help="events, recommend, metrics, items or admin; may be given again.", show_default=False),
     ],
     days: Annotated[
         int | None, typer.Option(min=1, max=36_500, help="Days until it expires.  [default: never]", show_default=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,14 +39,42 @@ def serve(
             "answers.",
         ),
     ] = False,
-    host: Annotated[str, typer.Option(help="Address to listen on; others than loopback need a key.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 for any free one.")] = 8000,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address to listen on; others than loopback need a key. Also SEGUE_HOST.  [default: 127.0.0.1]",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65_535,
+            help="Port to listen on; 0 for any free one. Also SEGUE_PORT.  [default: 8000]",
+            show_default=False,
+        ),
+    ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(
+            help="debug, info, warning or error. Also SEGUE_LOG_LEVEL.  [default: info]",
+            show_default=False,
+        ),
+    ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings, a TOML file with a table for each group.", show_default=False)
+        Path | None,
+        typer.Option(
+            envvar="SEGUE_CONFIG", help="Settings, a TOML file with a table for each group.", show_default=False
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="group.name=value: gate.capacity=2, online.on=true, ...", show_default=False),
+        typer.Option(
+            "--set",
+            help="group.name=value: gate.capacity=2, online.on=true, ... Also SEGUE_GATE_CAPACITY=2, ...",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Serve recommendations, listen to what people do, and let it count at once.
@@ -67,8 +97,10 @@ def serve(
         except ModuleNotFoundError as error:
             raise ExtraMissing(what="segue serve", package=error.name, extra="serve") from None
         write_lines()  # before anything can fail
-        assignments = [*(settings or []), *([] if store is None else [f"store.url={json.dumps(store)}"])]
-        read = ServiceConfig.read(config, assignments)
+        flags = {"store.url": store, "listen.host": host, "listen.port": port, "listen.log_level": log_level}
+        given = [f"{name}={json.dumps(value)}" for name, value in flags.items() if value is not None]
+        read = ServiceConfig.read(config, [*given, *(settings or [])], os.environ)
+        write_lines(level=getattr(logging, read.listen.log_level.upper()))
         service = build(model, read, activate=activate)
         app = create_app(service)
 
@@ -86,7 +118,8 @@ def serve(
         service.draining = True
 
     open_to_all = service.keys.open
-    code = run(app, host, port, read.connections, open_to_all=open_to_all, on_ready=ready, on_drain=drain)
+    listen = read.listen
+    code = run(app, listen.host, listen.port, read.connections, open_to_all=open_to_all, on_ready=ready, on_drain=drain)
     raise typer.Exit(code)
 
 

@@ -227,9 +227,9 @@ class ReasonOut(BaseModel):
     """Its title."""
     drop: float | None = None
     """By how much the score falls where the history lacks that item; null where that cannot be compared."""
-    kind: Literal["event", "habit", "popularity", "parts", "exploration"] = "event"
+    kind: Literal["event", "habit", "popularity", "parts", "exploration"]
     """What the reason is about."""
-    contributions: list[ContributionOut] = []
+    contributions: list[ContributionOut]
     """Parts of the score; they sum to the score less the mean of the catalogue."""
 
 

@@ -19,8 +19,9 @@ from starlette.routing import compile_path
 
 from segue.errors import KeyMissing, ScopeUndeclared, ScopeUnknown, nearest
 
-SCOPES = ("events", "recommend", "admin")
-"""``events`` writes what people did, ``recommend`` asks, ``admin`` does all of it and the rest."""
+SCOPES = ("events", "recommend", "metrics", "items", "admin")
+"""``events`` writes what people did, ``recommend`` asks, ``metrics`` reads ``/metrics``, ``items`` changes the
+catalogue, ``admin`` does all of it and the rest."""
 
 
 def known_scope(scope: str) -> str:
