@@ -41,9 +41,7 @@ def test_modes_stand_side_by_side(split: segue.Split, language: str) -> None:
     assert (table["ndcg@10"] <= table["high"]).all()
 
 
-def test_a_mode_that_does_harm_shows_a_loss(
-    split: segue.Split, language: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mode_that_does_harm_shows_a_loss(split: segue.Split, language: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a fallback to the frozen model the loss would not show."""
 
     def ruin(self: TunedText, model: SequenceModel) -> None:
