@@ -52,6 +52,7 @@ CODES = {
     "R005": "ExtraMissing",
     "R006": "ResumeRefused",
     "R007": "TrainingDiverged",
+    "R040": "ArgumentKind",
     "F001": "DatasetUnknown",
     "F002": "DownloadFailed",
     "F003": "ChecksumDiffers",

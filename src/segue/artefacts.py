@@ -32,6 +32,7 @@ import polars as pl
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors_numpy
 
+from segue.arguments import require_path
 from segue.errors import ArtefactCorrupt, ArtefactInTheWay, ArtefactNotFound, ArtefactNotWritten, ArtefactTooNew
 
 FORMAT = 1
@@ -164,7 +165,7 @@ def writing(path: str | Path, kind: str, config: Mapping[str, Any] | None = None
 
 def refuse_in_the_way(path: str | Path) -> Path:
     """The path, if an artefact may be written there; raises ``ArtefactInTheWay`` otherwise."""
-    target = Path(path)
+    target = require_path(path, "save")
     try:
         free = not target.exists() or _is_ours(target)
     except OSError as error:
@@ -182,7 +183,7 @@ def read(path: str | Path) -> Reader:
         ArtefactCorrupt: anything is missing, altered, truncated, swapped or added.
         ArtefactTooNew: a later version of Segue wrote it.
     """
-    target = Path(path)
+    target = require_path(path, "load")
     for attempt in range(3):
         try:
             return _read_once(target)
@@ -198,7 +199,7 @@ def read(path: str | Path) -> Reader:
 
 def write_atomically(path: str | Path, content: bytes) -> None:
     """Replace one file in one step: temporary file, sync, rename. Raises ``ArtefactNotWritten``."""
-    target = Path(path)
+    target = require_path(path, "write")
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

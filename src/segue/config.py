@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from segue.arguments import require_mapping
 from segue.errors import ConfigFile, ConfigSet, ConfigUnknown, ConfigValue, nearest
 
 
@@ -27,10 +28,12 @@ class Config(BaseModel):
         """Build from a mapping.
 
         Raises:
+            ArgumentKind: it is no mapping.
             ConfigUnknown: a name that does not exist, with the nearest that does.
             ConfigValue: a value of the wrong type or out of range.
         """
         owner = owner or cls.__name__.removesuffix("Config")
+        require_mapping(settings, owner, "settings", "{'name': value}")
         try:
             return cls.model_validate({str(name): value for name, value in settings.items()})
         except ValidationError as error:

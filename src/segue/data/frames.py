@@ -41,6 +41,17 @@ def to_polars(frame: Any, what: str = "events") -> tuple[pl.DataFrame, FrameKind
         raise FrameNotReadable(what=what, reason=_first_line(error)) from None
 
 
+def is_frame(value: Any) -> bool:
+    """Whether :func:`to_polars` takes it."""
+    if isinstance(value, pl.DataFrame | pl.LazyFrame):
+        return True
+    try:
+        nw.from_native(value, eager_only=True)
+    except TypeError:
+        return False
+    return True
+
+
 def from_polars(frame: pl.DataFrame, kind: FrameKind) -> Any:
     """Give a polars frame back as ``kind`` (as polars where pandas is not installed)."""
     if kind == "polars":

@@ -16,7 +16,9 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from segue.data.dataset import Dataset, uuid_columns
+from segue.arguments import refusal, require, require_mapping, require_whole
+from segue.data.dataset import Dataset, as_dataset, uuid_columns
+from segue.data.frames import is_frame
 from segue.data.histories import Histories
 from segue.data.schema import read_time
 from segue.data.vocabulary import Vocabulary
@@ -39,6 +41,11 @@ class Holdout:
     context: Dataset
     targets: Dataset
     until: Dataset | None = None
+
+    def __post_init__(self) -> None:
+        advice = "Parts of one data set make a holdout: segue.split.leave_last_out(data).test, or data.where(...)."
+        for name, part in (("context", self.context), ("targets", self.targets)):
+            require(part, Dataset, "Holdout", name, "a segue.Dataset", advice)
 
     @cached_property
     def users(self) -> np.ndarray:
@@ -88,6 +95,10 @@ class Split:
     kind: str
 
     def __post_init__(self) -> None:
+        require(self.train, Dataset, "Split", "train", "a segue.Dataset", "segue.split.from_frames takes frames.")
+        for name, part in (("validation", self.validation), ("test", self.test)):
+            if part is not None or name == "test":
+                require(part, Holdout, "Split", name, "a segue.Holdout", "segue.split.from_frames takes frames.")
         if not len(self.train):
             raise SplitEmpty(what="train on", why=f"{self.kind} took every event")
         for holdout in (self.validation, self.test):
@@ -115,6 +126,7 @@ def leave_last_out(data: Dataset, action: str | None = None) -> Split:
         action: hold out the last events of this kind, such as ``"purchase"``, with everything before them as context.
             What users did after the event that is held out is in no part. Raises ``ActionUnknown``.
     """
+    data = as_dataset(data, owner="leave_last_out")
     if action is not None:
         return _leave_last_of_kind_out(data, action)
     from_end = _from_end(data)
@@ -132,9 +144,9 @@ def leave_last_out(data: Dataset, action: str | None = None) -> Split:
 
 
 def _leave_last_of_kind_out(data: Dataset, action: str) -> Split:
-    if action not in data.action_names:
+    if not isinstance(action, str) or action not in data.action_names:
         known = ", ".join(data.action_names) or "none"
-        raise ActionUnknown(name=action, known=known, hint=nearest(action, data.action_names))
+        raise ActionUnknown(name=action, known=known, hint=nearest(str(action), data.action_names))
     is_asked = (pl.col("action").eq_missing(action) & (pl.int_range(pl.len()) > 0)).over("user")
     left = pl.col("asked").cast(pl.Int64).cum_sum(reverse=True).over("user")
     here = data.events.select("user", asked=is_asked).with_columns(left=left)
@@ -167,6 +179,12 @@ def by_time(
     Raises:
         SplitEmpty: a window holds nothing that can be asked.
     """
+    data = as_dataset(data, owner="by_time")
+    for name, cut in (("validation", validation), ("test", test)):
+        advice = f"For example {name}=0.1 or {name}='2024-03-01'."
+        require(cut, (float, int, str, dt.date), "by_time", name, "a share or a moment", advice)
+    if not isinstance(targets, str) or targets not in ("all", "first"):
+        raise refusal(targets, "by_time", "targets", "'all' or 'first'", "For example targets='first'.")
     stamps = data.events["timestamp"]
     ordered = np.sort(stamps.to_numpy())
     test_from = _moment(test, ordered, float(test) if isinstance(test, float | int) else 0.0)
@@ -200,6 +218,7 @@ def k_shot(data: Dataset, k: int) -> Split:
 
     The targets are the same for every ``k``, so that curves over ``k`` compare like with like.
     """
+    k = require_whole(k, "k_shot", "k")
     whole = leave_last_out(data)
     train = whole.train.where(_from_end(whole.train) < k)
     validation = whole.validation and Holdout(train, whole.validation.targets)
@@ -221,6 +240,9 @@ def cold_items(data: Dataset, share: float = 0.2, seed: int = 0) -> Split:
     Raises:
         SplitEmpty: ``share`` is no share, or nobody is left who has an earlier event.
     """
+    data = as_dataset(data, owner="cold_items")
+    require(share, (float, int), "cold_items", "share", "a share", "For example share=0.2.")
+    seed = require_whole(seed, "cold_items", "seed", 0)
     if not 0 < share < 1:
         raise SplitEmpty(what="train on", why=f"the items held out are a share of {share:g}")
     with_events = np.flatnonzero(data.item_counts)
@@ -247,6 +269,8 @@ def from_frames(
     from segue.data.frames import to_polars
     from segue.data.schema import REQUIRED, rename
 
+    if columns is not None:
+        require_mapping(columns, "from_frames", "columns", "{'user_id': 'your name'}")
     parts = {"train": train, "validation": validation, "test": test}
     tables = [
         rename(to_polars(frame, name)[0], columns, REQUIRED, "event log").with_columns(pl.lit(name).alias(_PART))
@@ -276,6 +300,39 @@ def from_frames(
     if held is not None:
         _refuse_shared(training, held.targets, "validation events are in the training frame", key)
     return Split(training, held, asked, kind)
+
+
+def training_parts(data: Any, validation: Any, owner: str) -> tuple[Dataset, Holdout | None]:
+    """Training events and the validation holdout of ``fit``, from what its arguments can be.
+
+    Args:
+        data: a data set; a frame or a file of events; or a split, whose train and validation are taken.
+        validation: a holdout, or None; a frame where ``data`` is one too; or the part of one data set whose other part
+            ``data`` is.
+        owner: whose ``fit``, for messages.
+
+    Raises:
+        ArgumentKind: it is nothing of that.
+        SplitLeak: the frame of validation events overlaps the training events or begins before them.
+        DataError: see ``Dataset.from_frames``.
+    """
+    if isinstance(data, Split):
+        if validation is not None:
+            advice = "Give fit(split), or fit(split.train, validation=...)."
+            raise refusal(validation, owner, "validation", "None beside a split, which brings its own", advice)
+        return data.train, data.validation
+    if validation is not None and is_frame(data) and is_frame(validation):
+        split = from_frames(data, validation)
+        return split.train, split.test
+    train = as_dataset(data, owner=owner)
+    if isinstance(validation, Dataset) and validation.item_vocabulary is train.item_vocabulary:
+        return train, Holdout(train, validation)
+    if validation is not None:
+        advice = "Give split.validation of segue.split.leave_last_out(data), or the events of both as frames."
+        require(validation, Holdout, owner, "validation", "a holdout", advice)
+        if not validation.context.item_vocabulary.ids.equals(train.item_vocabulary.ids):
+            raise refusal(validation, owner, "validation", "a holdout of the same data set", advice)
+    return train, validation
 
 
 def _from_end(data: Dataset) -> np.ndarray:

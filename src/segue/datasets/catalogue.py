@@ -112,15 +112,16 @@ def cache_directory() -> Path:
 
 def source(name: str) -> Source:
     """A source by name; raises ``DatasetUnknown`` with the nearest."""
-    if name not in SOURCES:
-        raise DatasetUnknown(name=name, hint=nearest(name, SOURCES), known=", ".join(SOURCES))
+    if not isinstance(name, str) or name not in SOURCES:
+        raise DatasetUnknown(name=name, hint=nearest(str(name), SOURCES), known=", ".join(SOURCES))
     return SOURCES[name]
 
 
 def folder(name: str) -> Path:
     """The folder of something fetched; raises ``NotFetched`` when it is not complete."""
+    files = source(name).kept
     path = cache_directory() / name
-    if not all((path / file).exists() for file in source(name).kept):
+    if not all((path / file).exists() for file in files):
         raise NotFetched(name=name, path=path)
     return path
 

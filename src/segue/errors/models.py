@@ -167,3 +167,9 @@ class LanguageModelUnsuited(LanguageError):
     code = "L030"
     template = "The language model {name!r} cannot rank: {reason}."
     remedy = "Choose another one, such as minilm, or another tuning= than 'none'."
+
+
+class ArgumentKind(SegueError):
+    code = "R040"
+    template = "{owner}: {name} is {kind}, not {expected}."
+    remedy = "{advice}"

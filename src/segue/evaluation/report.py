@@ -52,17 +52,17 @@ class Report:
 
     def __getitem__(self, name: str) -> float:
         """A figure by name, for example ``report["ndcg@10"]``; raises ``MetricUnknown``."""
-        if name in self.beyond:
+        if isinstance(name, str) and name in self.beyond:
             return self.beyond[name]
         return float(self.per_user(name).mean())
 
     def per_user(self, name: str) -> np.ndarray:
         """A metric's value for each user; raises ``MetricUnknown``."""
-        metric, _, k = name.partition("@")
+        metric, _, k = str(name).partition("@")
         longest = self.hits.marks.shape[1]
         if metric not in PER_USER or not k.isdigit() or not 1 <= int(k) <= max(longest, 1):
             known = [f"{each}@10" for each in (*PER_USER, *BEYOND)]
-            hint = nearest(name, known)
+            hint = nearest(str(name), known)
             if metric in PER_USER and k.isdigit():
                 hint = f" The lists are {longest} long; evaluate(..., k=[{k}]) makes them longer."
             raise MetricUnknown(name=name, hint=hint, known=", ".join((*PER_USER, *BEYOND)))

@@ -20,9 +20,10 @@ from pydantic import Field, field_validator, model_validator
 from scipy import sparse
 
 from segue import artefacts, progress
+from segue.arguments import require_mapping
 from segue.cautions import ColdUsers
 from segue.config import Config
-from segue.data.dataset import Dataset
+from segue.data.dataset import Dataset, as_dataset
 from segue.data.frames import FrameKind, from_polars, to_polars
 from segue.data.schema import rename
 from segue.errors import (
@@ -41,7 +42,7 @@ from segue.patterns.labels import Labelled, labelled, moment, newest, refuse_sma
 from segue.patterns.learners import LEARNERS, Logistic
 from segue.patterns.mining import Bounds
 from segue.patterns.reading import Reading, learn_reading
-from segue.patterns.sequences import dataset_of, sequences
+from segue.patterns.sequences import sequences
 from segue.patterns.spans import DAY, microseconds
 
 
@@ -127,7 +128,9 @@ class SequenceClassifier:
     """
 
     def __init__(self, config: SequenceClassifierConfig | None = None, **settings: Any) -> None:
-        known = {} if config is None else config.model_dump()
+        known = config.model_dump() if isinstance(config, SequenceClassifierConfig) else config
+        known = {} if known is None else known
+        require_mapping(known, type(self).__name__, "config", "{'min_support': 0.05}")
         self.config = SequenceClassifierConfig.parse({**known, **settings}, owner=type(self).__name__)
         self._reading: Reading | None = None
 
@@ -146,7 +149,7 @@ class SequenceClassifier:
             SymbolsMissing, NoClock, MomentUnreadable, ExtraMissing.
         """
         self._reading = None
-        self._data = dataset_of(data)
+        self._data = as_dataset(data)
         self._labelled = labelled(self._data, labels, self.config)
         self.labels = self._labelled.labels
         reading, matrix = learn_reading(self._labelled, np.arange(len(self._labelled.users)), self.config)
@@ -202,7 +205,7 @@ class SequenceClassifier:
             self._require_fitted()
             made = self._labelled
         else:
-            made = labelled(dataset_of(data), labels, self.config)
+            made = labelled(as_dataset(data), labels, self.config)
         refuse_small(made, self.config.folds)
         return cross_validate(made, self.config, progress)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from segue.arguments import is_scalar
 from segue.cautions import LabelsSkipped
 from segue.data.dataset import Dataset
 from segue.data.frames import to_polars
@@ -88,6 +89,8 @@ def refuse_small(made: Labelled, folds: int) -> None:
 
 def moment(value: Any, data: Dataset) -> int:
     """A moment as the log counts; raises ``MomentUnreadable``."""
+    if not is_scalar(value):
+        raise MomentUnreadable(value=value, reason="is no moment")
     try:
         stamps, clock = read_time(pl.Series([value]), data.time_zone)
     except (DataError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):

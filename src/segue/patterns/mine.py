@@ -6,6 +6,7 @@ regularity have doors of their own in this room.
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -17,13 +18,13 @@ from pydantic import Field
 from segue import progress as bars
 from segue.cautions import ManyPatterns, MiningStopped, PatternsCut
 from segue.config import Config
-from segue.data.dataset import Dataset
+from segue.data.dataset import Dataset, as_dataset
 from segue.data.frames import from_polars
 from segue.errors import ConfigValue, ConstraintsContradict, NoClock
 from segue.patterns.measures import MEASURES, Measure, measured
 from segue.patterns.mining import Bounds, PatternTree, expected, frequent
 from segue.patterns.redundancy import MOST, telling
-from segue.patterns.sequences import Sequences, dataset_of, sequences
+from segue.patterns.sequences import Sequences, sequences
 from segue.patterns.spans import Span, microseconds
 from segue.patterns.support import least_users
 from segue.patterns.wanted import Wanted
@@ -104,15 +105,15 @@ def mine(
         ConstraintsContradict: no pattern could meet what is asked.
     """
     config = MiningConfig.parse(settings, owner="mine")
-    reading = {"columns": columns, "time_zone": time_zone} if not isinstance(events, Dataset) else {}
-    data = dataset_of(events, items, **reading)
+    reading: dict[str, Any] = {"columns": columns, "time_zone": time_zone} if not isinstance(events, Dataset) else {}
+    data = as_dataset(events, items, **reading)
     made = sequences(data, config.of, config.level, config.ties)
     bounds = bounds_of(config, made)
     wanted = Wanted.of(config.only, config.excluding, config.containing, made, data)
     made = made.keep(wanted.counts[made.symbols])
     longest = _longest(config, made)
-    if threads is not None and threads < 1:
-        raise ConfigValue(name="threads", owner="mine", value=threads, reason="at least one is needed")
+    if threads is not None and (not isinstance(threads, numbers.Integral) or threads < 1):
+        raise ConfigValue(name="threads", owner="mine", value=threads, reason="a whole number of at least 1 is needed")
     if config.top is not None:
         tree = _most_frequent(made, config, longest, bounds, wanted, threads, progress)
     else:

@@ -15,11 +15,11 @@ import numpy as np
 import polars as pl
 
 from segue import artefacts, pages
-from segue.data.dataset import Dataset
+from segue.data.dataset import Dataset, as_dataset
 from segue.data.frames import to_polars
 from segue.patterns import pictures
 from segue.patterns.regularity import refills
-from segue.patterns.sequences import Sequences, dataset_of, sequences
+from segue.patterns.sequences import Sequences, sequences
 from segue.patterns.table import table
 from segue.patterns.windows import windows
 from segue.patterns.wording import THEN, readable
@@ -86,7 +86,7 @@ def page(
         FrameUnknown: ``found`` is no frame.
         DataError, SymbolsMissing: as the miners.
     """
-    data = dataset_of(events, items)
+    data = as_dataset(events, items)
     frame = to_polars(found, "patterns")[0]
     made = sequences(data, of, level)
     titles = data.titles if of in ("item", "action+item") else {}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from segue.data.dataset import as_dataset
 from segue.data.frames import from_polars
 from segue.errors import (
     ConstraintsContradict,
@@ -30,7 +31,7 @@ from segue.patterns.chance import CORRECTIONS, adjusted, fisher
 from segue.patterns.counting import need_choice
 from segue.patterns.itemsets import Itemsets, frequent_itemsets
 from segue.patterns.ordered import ordered_rules
-from segue.patterns.sequences import Sequences, dataset_of, sequences
+from segue.patterns.sequences import Sequences, sequences
 from segue.patterns.spans import microseconds
 from segue.patterns.support import least_users
 
@@ -101,7 +102,7 @@ def rules(
         order, min_support, min_confidence, max_length, max_consequent, significance, correction, level_of_significance
     )
     asked.check(baskets, within, ties)
-    data = dataset_of(events, items)
+    data = as_dataset(events, items)
     if order == "before":
         found = sequences(data, of, level, ties=ties)
         span, timed = _span(within, found)

@@ -8,7 +8,6 @@ count as together. What is counted over sequences is left to the miners.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -178,13 +177,3 @@ def separator_of(column: pl.Series) -> str | None:
         return None
     found = find_separator(text_of(column))
     return None if found == PATH else found
-
-
-def dataset_of(events: Any, items: Any = None, **options: Any) -> Dataset:
-    """A data set as it is; frames and files read as ``Dataset`` reads them."""
-    from pathlib import Path
-
-    if isinstance(events, Dataset):
-        return events
-    read = Dataset.from_files if isinstance(events, str | Path) else Dataset.from_frames
-    return read(events, items, **options)

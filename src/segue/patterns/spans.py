@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from segue.arguments import is_scalar
 from segue.data.dataset import Dataset
 from segue.data.schema import read_time
 from segue.errors import DateUnreadable, SpanUnreadable, TimestampUnreadable
@@ -68,6 +69,8 @@ def microseconds(span: Span) -> int:
 def read_moment(data: Dataset, moment: Any, name: str) -> int:
     """A moment as the log counts time; text without a zone is in the log's. Raises ``DateUnreadable``."""
     wanted = "moment" if data.clock == "time" else "place in an order"
+    if not is_scalar(moment):
+        raise DateUnreadable(name=name, value=moment, wanted=wanted)
     try:
         read, clock = read_time(pl.Series([moment]), data.time_zone)
     except (TimestampUnreadable, pl.exceptions.PolarsError, TypeError, OverflowError):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
+from segue.arguments import kind_of
 from segue.data.attribute_columns import entries_of
 from segue.data.dataset import Dataset
 from segue.errors import ConfigValue, ConstraintsContradict, SymbolsMissing, SymbolsUnknown, nearest
@@ -62,6 +63,8 @@ def _mask(named: Any, name: str, made: Sequences, data: Dataset) -> np.ndarray:
     if isinstance(named, str) or not hasattr(named, "__iter__"):
         named = [named]
     wanted = list(named)
+    if broken := [symbol for symbol in wanted if not isinstance(_key(symbol), Hashable)]:
+        raise SymbolsUnknown(count=len(broken), name=name, example=kind_of(broken[0]), hint="")
     labels = {_key(label): code for code, label in enumerate(made.labels.to_list()) if code}
     codes = [labels.get(_key(symbol), 0) for symbol in wanted]
     if unknown := [symbol for symbol, code in zip(wanted, codes, strict=True) if not code]:

@@ -91,10 +91,10 @@ PER_USER: dict[str, Callable[[Hits, int], np.ndarray]] = {
 
 def parse_metric(name: str) -> tuple[str, int]:
     """``"ndcg@10"`` to ``("ndcg", 10)``; raises ``MetricUnknown``."""
-    metric, _, k = name.partition("@")
+    metric, _, k = str(name).partition("@")
     if metric not in PER_USER or not k.isdigit() or int(k) < 1:
         known = [f"{each}@10" for each in PER_USER]
-        raise MetricUnknown(name=name, hint=nearest(name, known), known=", ".join(PER_USER))
+        raise MetricUnknown(name=name, hint=nearest(str(name), known), known=", ".join(PER_USER))
     return metric, int(k)
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import decimal
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from segue.arguments import refusal
 from segue.cautions import ColdUsers, RequestBeforeHistory, UnknownItemsInHistory
 from segue.data import frames, schema
 from segue.data.dataset import encode_actions
@@ -29,6 +31,8 @@ from segue.errors import (
     nearest,
 )
 from segue.recommenders import explanations
+
+_ID = (str, bytes, int, float, np.generic, uuid.UUID, dt.date, decimal.Decimal)
 
 if TYPE_CHECKING:
     from segue.recommenders.base import Recommender
@@ -73,9 +77,9 @@ def about(model: Recommender, asked: Asked, at: Any, action: Any) -> Asked:
     if at is None and action is None:
         return asked
     rows = len(asked.histories)
-    kinds = () if action is None else (action,) if isinstance(action, str) else tuple(action)
+    kinds = () if action is None else tuple(ids(action, "action", "action"))
     for name in kinds:
-        if name not in model.action_names:
+        if not isinstance(name, str) or name not in model.action_names:
             known = ", ".join(model.action_names) or "none"
             raise ActionUnknown(name=name, known=known, hint=nearest(str(name), model.action_names))
         if model.target is not None and name != model.target:
@@ -140,6 +144,8 @@ def _moment(model: Recommender, value: Any) -> int:
         if not np.isfinite(float(value)) or abs(float(value)) >= 2**63:
             raise MomentUnreadable(value=value, reason="is no place in an order")
         return int(value)
+    if not isinstance(value, _ID):
+        raise MomentUnreadable(value=value, reason="is no moment")
     if isinstance(value, np.datetime64):
         value = value.astype("datetime64[us]").item()
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
@@ -253,10 +259,32 @@ def _outward(frame: pl.DataFrame, kind: frames.FrameKind, vocabularies: dict[str
     return result
 
 
+def ids(given: Any, name: str, column: str) -> pl.Series | list[Any]:
+    """External ids from one of them, a list, an array or column of them, or a frame with the column.
+
+    Raises:
+        ArgumentKind: it is nothing of that.
+        ColumnMissing: it is a frame without the column.
+    """
+    if frames.is_frame(given):
+        table = schema.rename(frames.to_polars(given, name)[0], None, (column,), f"frame of {name}")
+        return table[column]
+    if isinstance(given, pl.Series):
+        return given
+    if isinstance(given, _ID):
+        return [given]
+    advice = f"Give one id, a list of ids, or a frame with the column {column}."
+    if isinstance(given, str | Mapping | type) or not hasattr(given, "__iter__"):
+        raise refusal(given, "a recommender", name, "ids", advice)
+    values = list(given)
+    for value in values:
+        if not (value is None or isinstance(value, _ID)):
+            raise refusal(value, "a recommender", f"one of {name}", "an id", advice)
+    return values
+
+
 def _known_users(model: Recommender, users: Any) -> Asked:
-    if isinstance(users, str | bytes) or not hasattr(users, "__iter__"):
-        users = [users]
-    values = users if isinstance(users, pl.Series) else list(users)
+    values = ids(users, "users", "user_id")
     codes = model.user_vocabulary.encode(values)
     cold = int((codes == 0).sum())
     if cold:

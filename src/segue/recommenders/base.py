@@ -17,10 +17,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from segue import artefacts, progress
+from segue.arguments import refusal, require_flag
 from segue.config import Config
 from segue.data.dataset import Dataset, titles_of
 from segue.data.histories import Histories
-from segue.data.split import Holdout
+from segue.data.split import Holdout, training_parts
 from segue.errors import ArtefactCorrupt, ItemsNotTaken, NotFitted, UnknownItems, nearest
 from segue.ranking.topk import top_k
 from segue.recommenders import asking, explanations, growing, keeping, kinds
@@ -67,9 +68,10 @@ class Recommender(ABC):
     registry: ClassVar[dict[str, type[Recommender]]] = {}
 
     def __init__(self, config: Config | None = None, **settings: Any) -> None:
+        name = type(self).__name__
+        config = _settings_object(config, self.Settings, name)
         if config is not None and settings:
             settings = {**config.model_dump(), **settings}
-        name = type(self).__name__
         self.config: Any = config if config is not None and not settings else self.Settings.parse(settings, owner=name)
         self.report: dict[str, Any] = {}
         self._fitted = False
@@ -131,16 +133,22 @@ class Recommender(ABC):
 
     # -- learning ----------------------------------------------------------------------------------------------
 
-    def fit(self, data: Dataset, validation: Holdout | None = None, **run: Any) -> Self:
+    def fit(self, data: Any, validation: Any = None, **run: Any) -> Self:
         """Learn from a data set.
 
         Args:
-            data: training events.
-            validation: a holdout for what needs one (early stopping); in the end all recommenders learn from its
-                events too, unless told otherwise.
+            data: training events: a data set, a frame or the file of a log, or a split, whose train and validation are
+                taken. A frame decides the kind of frame that answers come in.
+            validation: a holdout (or, beside a frame, a frame of later events) for what needs one (early stopping); in
+                the end all recommenders learn from its events too, unless told otherwise.
             run: how to run today (``progress``, ``checkpoint``, ``resume``, ``device``, ``threads``, ``tracker``,
                 ``log_dir``).
+
+        Raises:
+            ArgumentKind: the data are none of that.
+            DataError, SplitLeak: see ``Dataset.from_frames`` and ``segue.split.from_frames``.
         """
+        data, validation = training_parts(data, validation, type(self).__name__)
         known = data if validation is None else validation.all
         # Until it has learnt everything anew it can answer nothing: half of two fits would be wrong silently.
         self._fitted = False
@@ -230,6 +238,8 @@ class Recommender(ABC):
             NotFitted, NothingAsked, BadK, HistoryMalformed, MomentUnreadable, ActionUnknown, ActionNotLearnt.
         """
         self._require_fitted()
+        if exclude_seen is not None:
+            require_flag(exclude_seen, "recommend", "exclude_seen")
         k = asking.length(k)
         asked = asking.about(self, asking.resolve(self, users, histories), at, action)
         codes, scores = self.recommend_codes(asked.histories, k, exclude_seen=exclude_seen, progress=progress)
@@ -396,8 +406,9 @@ class Recommender(ABC):
     def _rarely_again(self) -> np.ndarray:
         return np.array([kinds.rarely_again(self.histories, kind) for kind in range(len(self.action_names) + 1)])
 
-    def _encode_items(self, items: Sequence[Any]) -> np.ndarray:
-        codes = self.item_vocabulary.encode(list(items))
+    def _encode_items(self, items: Any) -> np.ndarray:
+        items = asking.ids(items, "items", "item_id")
+        codes = self.item_vocabulary.encode(items)
         if (codes == 0).any():
             unknown = [item for item, code in zip(items, codes, strict=True) if code == 0]
             hint = nearest(str(unknown[0]), map(str, self.item_vocabulary.ids.head(10_000)))
@@ -445,3 +456,18 @@ class Recommender(ABC):
     def __repr__(self) -> str:
         changed = self.config.model_dump(exclude_defaults=True)
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+
+def _settings_object(config: Any, settings: type[Config], owner: str) -> Config | None:
+    """The settings object of a recommender's first argument, which may also be a mapping."""
+    if config is None or isinstance(config, settings):
+        return config
+    if isinstance(config, Mapping):
+        return settings.parse(config, owner=owner)
+    field, about = next(iter(settings.model_fields.items()), ("setting", None))
+    default = None if about is None else about.get_default(call_default_factory=True)
+    example = config if isinstance(config, str) and isinstance(default, str) else default
+    advice = f"Give settings by name, for example {owner}({field}={example!r})."
+    if not settings.model_fields:
+        advice = f"It has none: {owner}()."
+    raise refusal(config, owner, "config", "its settings", advice)

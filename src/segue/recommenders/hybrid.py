@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from segue import artefacts, progress
+from segue.arguments import require
 from segue.config import Config
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
@@ -110,6 +111,12 @@ class Hybrid(Several):
             ConfigValue: the two are not of the same classes.
             MembersDiffer, NotFitted, ConfigUnknown, ExtraMissing.
         """
+        for name, several in (("first", first), ("members", members)):
+            advice = "Give two lists of fitted recommenders, of the same classes in the same order."
+            require(several, (list, tuple), "Hybrid.of_fitted", name, "a list of recommenders", advice)
+            for each in several:
+                require(each, Recommender, "Hybrid.of_fitted", f"one of {name}", "a recommender", advice)
+        require(validation, Holdout, "Hybrid.of_fitted", "validation", "a holdout", "Give split.validation.")
         if [type(each) for each in first] != [type(each) for each in members]:
             given = ", ".join(type(each).__name__ for each in first)
             raise ConfigValue(name="first", owner="Hybrid.of_fitted", value=given, reason="members differ in class")

@@ -18,9 +18,9 @@ import torch
 from segue import artefacts
 from segue.data.attributes import ItemFeatures, item_features
 from segue.data.batches import inference_batches
-from segue.data.dataset import Dataset
+from segue.data.dataset import Dataset, as_dataset
 from segue.data.histories import Histories
-from segue.data.split import Holdout
+from segue.data.split import Holdout, training_parts
 from segue.language.encode import encode_texts
 from segue.language.encoder import TextEncoder
 from segue.language.item_text import ItemText, read_item_text, tuned_encoder, wanted_model
@@ -74,7 +74,7 @@ class SequenceRecommender(SequenceScores):
         target: str | None = self.config.target
         return target
 
-    def fit(self, data: Dataset, validation: Holdout | None = None, *, init_from: Any = None, **run: Any) -> Self:
+    def fit(self, data: Any, validation: Any = None, *, init_from: Any = None, **run: Any) -> Self:
         """As in the base.
 
         Args:
@@ -89,6 +89,7 @@ class SequenceRecommender(SequenceScores):
         """
         if init_from is None:
             return super().fit(data, validation, **run)
+        data, validation = training_parts(data, validation, type(self).__name__)
         self.source = source = Source.of(init_from)
         try:
             super().fit(source.in_its_words(data), source.holdout_in_its_words(validation), **run)
@@ -97,7 +98,7 @@ class SequenceRecommender(SequenceScores):
         self.report["init_from"] = {"name": source.name, "weights_sha256": source.model.weights_sha256()}
         return self
 
-    def transfer(self, data: Dataset, *, progress: bool = True) -> SequenceRecommender:
+    def transfer(self, data: Any, *, progress: bool = True) -> SequenceRecommender:
         """The same model for another log, without training: its items are known by their text and attributes.
 
         Histories and, where the trend was learnt, counts of events are those of ``data``; nothing is learnt from them.
@@ -107,7 +108,7 @@ class SequenceRecommender(SequenceScores):
             TransferRefused: items are known by their ids alone.
             LanguageModelUnknown, LanguageModelChanged: what read the texts in training is not there.
         """
-        return transferred(Source.of(self), data, progress)
+        return transferred(Source.of(self), as_dataset(data, owner="transfer"), progress)
 
     def update(self, events: Any, *, items: Any = None, **settings: Any) -> Updated:
         """Learn on from new events without forgetting the old ones; new people and new items join.

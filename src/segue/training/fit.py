@@ -190,8 +190,12 @@ def _stopping(plan: Plan) -> EarlyStopping:
 def _tune(
     plan: Plan, data: TrainingData, trained: SequenceModel, value: float, run: RunOptions
 ) -> tuple[SequenceModel, dict[str, Any]]:
-    """Go on with the language model; what it learns is kept where validation, ``value`` until now, gains by it."""
-    curve, best, steps = LearningCurve(), BestWeights(value), StepSeconds()
+    """Go on with the language model; with ``tuning_fallback`` that replaces ``trained`` where it validates better.
+
+    ``value`` is the validation metric of ``trained``.
+    """
+    curve, steps = LearningCurve(), StepSeconds()
+    best = BestWeights(value) if plan.tuning_fallback else BestWeights()
     callbacks: list[L.Callback] = [curve, steps, *([best, _stopping(plan)] if data.validation is not None else [])]
     title = "Tuning the language model"
     callbacks += bars(title, plan.validation_metric, best if data.validation else None, run.progress)

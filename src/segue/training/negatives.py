@@ -59,6 +59,11 @@ class NegativeSampler:
         self._popularity = torch.from_numpy(np.concatenate([[0.0], popularity]))
         self._log_q = self._log_expected(0)
 
+    @property
+    def drawable(self) -> int:
+        """How many items can be drawn."""
+        return len(self._drawable)
+
     def _log_expected(self, of_batch: int, drawn: bool = True) -> Tensor:
         """(catalogue + 1,) log of the expected count of each code; that of padding means nothing."""
         expected = (self.popular * drawn + of_batch) * self._popularity + self.uniform * drawn / len(self._drawable)

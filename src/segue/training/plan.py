@@ -81,9 +81,10 @@ class SequenceConfig(Config):
     text_likeness: int = Field(128, ge=0)
     """Dimensions in which the text of a candidate is held against that of the newest items, around the encoder; 0 does
     without."""
-    tuning: Mode = "frozen"
+    tuning: Mode | Literal["control"] = "frozen"
     """What of the language model learns, after a training with it frozen: frozen (nothing), top (its upper layers),
-    lora, dora, adalora, prefix, adapter or full. See docs/language_tuning.md."""
+    lora, dora, adalora, prefix, adapter or full. With control it stays frozen too, and the sequence model alone goes on
+    for ``tuning_epochs``: what the other modes are compared with. See docs/language_tuning.md."""
     tuning_layers: Annotated[int, Field(ge=1)] | None = None
     """How many of its upper layers are tuned; full tunes all. None: a third for top, else half."""
     tuning_rank: Annotated[int, Field(ge=1)] | None = None
@@ -92,6 +93,9 @@ class SequenceConfig(Config):
     """Of the language model. Auto: a tenth of ``learning_rate``, or a fiftieth for top and full."""
     tuning_epochs: int = Field(5, ge=1)
     """At most this many with the language model; early stopping decides."""
+    tuning_fallback: bool = True
+    """Whether the frozen model stays where no epoch of tuning raises the validation metric; without it the best epoch
+    of tuning is used in any case."""
     text_batch: int = Field(64, ge=1)
     """Texts of the batch's items that the language model reads anew in a step; the others are as last read."""
     gradient_checkpointing: bool = False
@@ -225,7 +229,7 @@ class Plan(SequenceConfig):
 
     @property
     def tunes(self) -> bool:
-        """Whether the language model learns too."""
+        """Whether a second phase of training follows, in which the language model learns too (not with control)."""
         return self.text is not None and self.tuning != "frozen"
 
     @property
@@ -240,7 +244,7 @@ class Plan(SequenceConfig):
     def tuning_config(self) -> TuningConfig:
         """What of the language model learns."""
         return TuningConfig(
-            mode=self.tuning,
+            mode="frozen" if self.tuning == "control" else self.tuning,
             layers=self.tuning_layers,
             rank=self.tuning_rank,
             gradient_checkpointing=self.gradient_checkpointing,
