@@ -8,8 +8,10 @@ leaks raises ``SplitLeak``. Ties keep the log's order. Metrics live in ``evaluat
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,9 +20,10 @@ import polars as pl
 
 from segue.data.dataset import Dataset, uuid_columns
 from segue.data.histories import Histories
-from segue.data.schema import read_time
+from segue.data.schema import read_moment
 from segue.data.vocabulary import Vocabulary
 from segue.errors import ActionUnknown, FrameNotReadable, SplitEmpty, SplitLeak, nearest
+from segue.numeric import as_python, share_of
 
 _PART = "__part__"  # which of the frames an event came in
 
@@ -152,28 +155,27 @@ def _leave_last_of_kind_out(data: Dataset, action: str) -> Split:
 def by_time(
     data: Dataset,
     *,
-    validation: float | str | dt.datetime = 0.1,
-    test: float | str | dt.datetime = 0.1,
+    validation: float | str | dt.date = 0.1,
+    test: float | str | dt.date = 0.1,
     targets: Literal["all", "first"] = "all",
     cold_users: bool = False,
 ) -> Split:
     """A global cut in time: everything before the cut is known, everything after is to be predicted.
 
     Args:
-        validation, test: a share of the events (the newest), or the moment the window begins.
+        validation, test: a share of the events (the newest; 0.25 of 100 events are 25), or the moment the window
+            begins, as text, a date, or a number above 1. Without a zone it is in the log's.
         targets: all events of a user in the window, or the first only.
         cold_users: whether users with no event before the window are asked about too.
 
     Raises:
-        SplitEmpty: a window holds nothing that can be asked.
+        SplitEmpty: a window holds nothing that can be asked, or a cut does not lie inside the log.
+        TimestampUnreadable: a cut cannot be read as a moment.
     """
     stamps = data.events["timestamp"]
     ordered = np.sort(stamps.to_numpy())
-    test_from = _moment(test, ordered, float(test) if isinstance(test, float | int) else 0.0)
-    share = (float(test) if isinstance(test, float | int) else float((ordered >= test_from).mean())) + (
-        float(validation) if isinstance(validation, float | int) else 0.0
-    )
-    validation_from = _moment(validation, ordered, share)
+    test_from, before = _window_start(data, test, ordered, Fraction(len(ordered)))
+    validation_from, _ = _window_start(data, validation, ordered, before)
     if not ordered[0] < validation_from < test_from <= ordered[-1]:
         raise SplitEmpty(
             what="train, validate and test on", why="the cut points do not lie inside the log, one after the other"
@@ -224,7 +226,7 @@ def cold_items(data: Dataset, share: float = 0.2, seed: int = 0) -> Split:
     if not 0 < share < 1:
         raise SplitEmpty(what="train on", why=f"the items held out are a share of {share:g}")
     with_events = np.flatnonzero(data.item_counts)
-    held = np.random.default_rng(seed).permutation(with_events)[: max(1, round(share * len(with_events)))]
+    held = np.random.default_rng(seed).permutation(with_events)[: max(1, round(share_of(share, len(with_events))))]
     cold = np.isin(data.events["item"].to_numpy(), held)
     known = data.where(~cold | (_from_end(data) == 0))
     alone = known.events.select(pl.len().over("user"))["len"].to_numpy() == 1
@@ -283,12 +285,19 @@ def _from_end(data: Dataset) -> np.ndarray:
     return data.events.select((pl.len() - 1 - pl.int_range(pl.len())).over("user")).to_series().to_numpy()
 
 
-def _moment(cut: float | str | dt.datetime, ordered: np.ndarray, share: float) -> int:
-    if isinstance(cut, float | int):
-        if not 0 < share < 1:
-            raise SplitEmpty(what="train on", why=f"the windows take a share of {share:g} of the log")
-        return int(ordered[int(len(ordered) * (1 - share))])
-    return int(read_time(pl.Series([cut]))[0][0])
+def _window_start(data: Dataset, cut: object, ordered: np.ndarray, end: Fraction) -> tuple[int, Fraction]:
+    """The first moment of a window that ends before event ``end`` of the log, and how many events are before it."""
+    cut = as_python(cut)
+    if isinstance(cut, float | int) and (isinstance(cut, bool) or not 1 < cut < float("inf")):  # a share
+        start = end - share_of(cut, len(ordered)) if cut == cut and abs(cut) <= 1 else Fraction(0)
+        if not 0 < start < len(ordered):
+            raise SplitEmpty(what="train on", why=f"a window takes a share of {cut:g} of the log")
+        return int(ordered[math.floor(start)]), start
+    moment, clock = read_moment(cut, data.time_zone)
+    if moment is None or clock != data.clock:
+        known = {"time": "times", "order": "an order"}[data.clock]
+        raise SplitEmpty(what="train on", why=f"the cut {str(cut)!r} is no moment of this log, which counts {known}")
+    return moment, Fraction(int(np.searchsorted(ordered, moment)))
 
 
 def _refuse_leak(train: Dataset, holdout: Holdout, across_users: bool) -> None:

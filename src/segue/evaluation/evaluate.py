@@ -16,6 +16,7 @@ from segue.errors import ActionUnknown, BadK, ColumnMissing, NoTargets, nearest
 from segue.evaluation import beyond
 from segue.evaluation.report import Report
 from segue.evaluation.slices import by_slice
+from segue.numeric import as_python
 from segue.ranking.metrics import Hits, auc
 from segue.recommenders.base import Recommender
 from segue.recommenders.kinds import rarely_again, repeats
@@ -53,7 +54,8 @@ def evaluate(
         NoTargets: nothing is held out.
         NotFitted, BadK, ActionUnknown.
     """
-    ks = list(k) if isinstance(k, Sequence) and not isinstance(k, str) else [k]
+    plain = as_python(k)
+    ks = [as_python(each) for each in plain] if isinstance(plain, Sequence) and not isinstance(plain, str) else [plain]
     if not ks or any(isinstance(each, bool) or not isinstance(each, int) or each < 1 for each in ks):
         raise BadK(value=k)
     if not isinstance(test, Holdout) or not len(test.users):

@@ -15,6 +15,7 @@ import polars as pl
 
 from segue.cautions import ColdUsers, RequestBeforeHistory, UnknownItemsInHistory
 from segue.data import frames, schema
+from segue.data.cleaning import first_of_copies
 from segue.data.dataset import encode_actions
 from segue.data.histories import UNKNOWN_TIME, Histories
 from segue.data.vocabulary import Vocabulary
@@ -139,17 +140,13 @@ def _moment(model: Recommender, value: Any) -> int:
         if not np.isfinite(float(value)) or abs(float(value)) >= 2**63:
             raise MomentUnreadable(value=value, reason="is no place in an order")
         return int(value)
-    if isinstance(value, np.datetime64):
-        value = value.astype("datetime64[us]").item()
-    if isinstance(value, dt.datetime) and value.tzinfo is not None:
-        value = value.astimezone(dt.UTC)
     try:
-        stamps, clock = schema.read_time(pl.Series([value]), model.time_zone)
-    except (DataError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        stamp, clock = schema.read_moment(value, model.time_zone)
+    except DataError:
         raise MomentUnreadable(value=value, reason="cannot be read as a moment") from None
-    if clock == "order" or stamps[0] is None:
+    if clock == "order" or stamp is None:
         raise MomentUnreadable(value=value, reason="cannot be read as a moment")
-    return int(stamps[0])
+    return int(stamp)
 
 
 def length(k: Any) -> int:
@@ -272,6 +269,8 @@ def _frame(model: Recommender, histories: Any) -> Asked:
     table = schema.rename(table, None, required, "histories")
     if "timestamp" in table.columns:
         table, clock = schema.normalise_events(table, model.time_zone)
+        # Without a time an item twice may be two events; with one it is what training removes too.
+        table = table.filter(first_of_copies(table) | pl.col("timestamp").is_null())
         table = table.sort("timestamp", maintain_order=True)
         if clock != model.clock:  # an order among times, or times among an order, tells the order alone
             table = table.drop("timestamp")
