@@ -28,5 +28,5 @@ def share_of(share: float, count: int) -> Fraction:
     A float of a share is off by its rounding, so a product that close to a whole number is that number.
     Raises ``ValueError`` where the share is not finite.
     """
-    product = Fraction(str(as_python(share))) * int(count)
+    product = Fraction(str(float(as_python(share)))) * int(count)
     return Fraction(round(product)) if abs(product - round(product)) <= abs(product) * _ROUNDING else product

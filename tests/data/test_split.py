@@ -440,3 +440,72 @@ def test_a_holdout_about_a_kind_keeps_what_is_known_and_those_targets_alone() ->
     assert about.context is test.context
     assert len(about.all) == len(data)
     assert len(test.about("nothing").users) == 0
+
+
+def parts(split: Split) -> tuple[int, int, int]:
+    assert split.validation is not None
+    return len(split.train), len(split.validation.targets), len(split.test.targets)
+
+
+HUNDRED = pl.DataFrame(
+    {
+        "user_id": ["a", "b"] * 50,
+        "item_id": [f"i{number % 20}" for number in range(100)],
+        "timestamp": range(SECOND, SECOND + 6_000, 60),
+    }
+)
+
+
+def test_shares_of_the_log_are_exact_numbers_of_events() -> None:
+    data = Dataset.from_frames(HUNDRED)
+    assert parts(segue.split.by_time(data, test=0.3, validation=0.25)) == (45, 25, 30)
+    for test in range(1, 60):
+        split = segue.split.by_time(data, test=test / 100, validation=0.35)
+        assert parts(split) == (65 - test, 35, test)
+    exact = parts(segue.split.by_time(data, test=0.1, validation=0.1))
+    assert parts(segue.split.by_time(data, test=np.float32(0.1), validation=np.float32(0.1))) == exact
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.0, True, float("nan"), 0.95])
+def test_a_share_that_leaves_nothing_is_refused(share: Any) -> None:
+    with pytest.raises(SplitEmpty):
+        segue.split.by_time(Dataset.from_frames(HUNDRED), test=share)
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        "2024-03-01",
+        dt.date(2024, 3, 1),
+        dt.datetime(2024, 3, 1),
+        dt.datetime(2024, 3, 1, 8, tzinfo=dt.UTC),
+        np.datetime64("2024-03-01"),
+        np.datetime64("2024-03-01T00:00:00", "ns"),
+        pd.Timestamp("2024-03-01"),
+        pd.Timestamp("2024-03-01", tz="America/Los_Angeles"),
+        1_709_280_000,
+        np.int64(1_709_280_000),
+        1_709_280_000_000,
+    ],
+    ids=lambda cut: f"{type(cut).__name__}-{cut}",
+)
+def test_a_cut_without_a_zone_is_in_the_zone_of_the_log(cut: Any) -> None:
+    hours = [dt.datetime(2024, 2, 1) + dt.timedelta(hours=hour) for hour in range(24 * 35)]
+    frame = pl.DataFrame(
+        {
+            "user_id": [f"u{hour % 7}" for hour in range(len(hours))],
+            "item_id": [f"i{hour % 11}" for hour in range(len(hours))],
+            "timestamp": hours,
+        }
+    )
+    data = Dataset.from_frames(frame, time_zone="America/Los_Angeles")
+    split = segue.split.by_time(data, validation=0.1, test=cut)
+    first = split.test.targets.events["timestamp"].min()
+    assert first == dt.datetime(2024, 3, 1, 8, tzinfo=dt.UTC).timestamp() * 1e6
+
+
+def test_a_cut_of_a_log_of_an_order_is_a_number_of_that_order() -> None:
+    data = Dataset.from_frames(HUNDRED.with_columns(timestamp=pl.int_range(100)))
+    assert parts(segue.split.by_time(data, validation=60, test=np.int64(80))) == (60, 20, 20)
+    with pytest.raises(SplitEmpty, match="no moment of this log"):
+        segue.split.by_time(data, test="2024-03-01")

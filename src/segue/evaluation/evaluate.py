@@ -104,7 +104,7 @@ def _report(
     return Report(
         name=type(model).__name__,
         protocol=protocol,
-        hits=Hits.of(lists, targets),
+        hits=Hits.of(lists, targets).graded(lists, targets).surprising(lists, counts),
         beyond={name: value for each in ks for name, value in _beyond(lists[:, :each], each, test, contexts).items()},
         slices=by_slice(lists, contexts, targets, counts, short, among_cold),
         examples=_examples(model, test, contexts, targets, lists),

@@ -226,24 +226,12 @@ def _known_users(model: Recommender, users: Any) -> Asked:
     if cold:
         message = f"{cold} of {len(codes)} users are not in the log; they get what suits an empty history."
         warnings.warn(message, ColdUsers, stacklevel=4)
-    names = values if isinstance(values, pl.Series) else _names(model, values, codes)
+    names = values if isinstance(values, pl.Series) else model.user_vocabulary.names(values, codes)
     # A cold user may be asked for by any name; then the known ones are text beside it.
     uuids = model.user_vocabulary.is_uuid and all(
         code > 0 or isinstance(value, uuid.UUID) for value, code in zip(values, codes, strict=True)
     )
     return Asked(names, model.histories.take(codes), model.frame_kind, uuids)
-
-
-def _names(model: Recommender, values: list[Any], codes: np.ndarray) -> pl.Series:
-    """User ids of the answer: the log's own form for known users, what was asked for others."""
-    dtype = model.user_vocabulary.ids.dtype
-    if (codes > 0).all():
-        return model.user_vocabulary.decode(codes)
-    values = [str(value) if isinstance(value, uuid.UUID) else value for value in values]
-    try:
-        return pl.Series(values, dtype=dtype)
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-        return pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
 
 
 def _lists(model: Recommender, histories: Any) -> Asked:
