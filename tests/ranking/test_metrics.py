@@ -95,7 +95,8 @@ def test_a_metric_lies_between_nothing_and_all(name: str, case: tuple[list[list[
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("hit_rate", 1), ("recall", 2 / 3), ("precision", 0.5), ("mrr", 0.5), ("map", (1 / 2 + 2 / 4) / 3), ("r_precision", 1 / 3),
+    [("hit_rate", 1), ("recall", 2 / 3), ("precision", 0.5), ("mrr", 0.5), ("map", (1 / 2 + 2 / 4) / 3),
+     ("r_precision", 1 / 3),
      ("ndcg", (1 / math.log2(3) + 1 / math.log2(5)) / (1 + 1 / math.log2(3) + 0.5))],
 )  # fmt: skip
 def test_a_worked_example(name: str, value: float) -> None:

@@ -2,7 +2,8 @@
 
 ``Hits`` marks once which places of the lists are targets; every metric is a few array operations on it. Definitions
 follow Järvelin and Kekäläinen (2002) for NDCG with binary gains, and Manning et al., "Introduction to
-Information Retrieval", ch. 8, for the rest; ``docs/evaluation.md`` has the formulas. Averages, intervals and reports are left to ``evaluation``.
+Information Retrieval", ch. 8, for the rest; ``docs/evaluation.md`` has the formulas.
+Averages, intervals and reports are left to ``evaluation``.
 """
 
 from __future__ import annotations
@@ -124,7 +125,8 @@ def r_precision(hits: Hits, k: int) -> np.ndarray:
 
 def graded_ndcg(hits: Hits, k: int) -> np.ndarray:
     """NDCG whose gains are the targets' values; 0 for users whose targets have no gain."""
-    assert hits.gains is not None and hits.ideal is not None
+    assert hits.gains is not None
+    assert hits.ideal is not None
     discount = 1 / np.log2(np.arange(2, hits.gains[:, :k].shape[1] + 2))
     ideal = hits.ideal[:, :k] @ discount
     return np.asarray(hits.gains[:, :k] @ discount / np.where(ideal > 0, ideal, 1.0))
