@@ -1,4 +1,4 @@
-"""Splits that measure what they say: leave-last-out, global time, k-shot, cold items, or your own frames.
+"""Splits: leave-last-out, last n, a share of each user, global time, k-shot, cold items, or your own frames.
 
 A :class:`Split` is a training set and two holdouts. A :class:`Holdout` is what is known when the question is
 asked (``context``) and what happened then (``targets``). Every split is checked before it is handed out: one that
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -120,18 +120,7 @@ def leave_last_out(data: Dataset, action: str | None = None) -> Split:
     """
     if action is not None:
         return _leave_last_of_kind_out(data, action)
-    from_end = _from_end(data)
-    length = data.events.select(pl.len().over("user"))["len"].to_numpy()
-    test = (from_end == 0) & (length >= 2)
-    validation = (from_end == 1) & (length >= 3)
-    if not test.any():
-        raise SplitEmpty(what="test on", why="no user has two events")
-    return Split(
-        data.where(~test & ~validation),
-        Holdout(data.where(~test & ~validation), data.where(validation)) if validation.any() else None,
-        Holdout(data.where(~test), data.where(test)),
-        "leave-last-out",
-    )
+    return _newest_out(data, lambda events: (1, 2), "leave-last-out")
 
 
 def _leave_last_of_kind_out(data: Dataset, action: str) -> Split:
@@ -150,6 +139,53 @@ def _leave_last_of_kind_out(data: Dataset, action: str) -> Split:
     context, train = data.where(known), data.where(known & (((still >= 2) & ~validation) | (most <= 1)))
     validated = Holdout(train, data.where(validation), until=context) if validation.any() else None
     return Split(train, validated, Holdout(context, data.where(test)), "leave-last-out")
+
+
+def last_n(data: Dataset, n: int = 1) -> Split:
+    """The last ``n`` events of each user are the test, the ``n`` before them the validation, the rest the training set.
+
+    Each user keeps one event to be asked with: of ``m`` events at most ``m - 1`` are held out, for the test first. With
+    ``n=1`` it is :func:`leave_last_out`. Raises ``SplitEmpty`` when ``n`` is no whole number from 1 or no user has two
+    events.
+    """
+    n = as_python(n)
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise SplitEmpty(what="test on", why=f"{n!r} is no whole number of events from 1")
+    return _newest_out(data, lambda events: (n, 2 * n), "last-n")
+
+
+def user_share(data: Dataset, test: float = 0.1, validation: float = 0.1) -> Split:
+    """The newest share of each user's events is the test, the share before it the validation, the rest training.
+
+    Args:
+        test, validation: shares of each user's events, rounded up: of 12 events and two tenths 2 are the test and 1
+            is the validation, since both together are 2.4. One event of each user is always in training.
+
+    Raises:
+        SplitEmpty: the shares leave nothing, or no user has two events.
+    """
+    test, validation = as_python(test), as_python(validation)
+    if not (0 < test < 1 and 0 <= validation < 1 and test + validation < 1):
+        raise SplitEmpty(what="train on", why=f"the shares of each user are {test:g} and {validation:g}")
+
+    def sizes(events: int) -> tuple[int, int]:
+        return math.ceil(share_of(test, events)), math.ceil(share_of(test + validation, events))
+
+    return _newest_out(data, sizes, "user-share")
+
+
+def _newest_out(data: Dataset, sizes: Callable[[int], tuple[int, int]], kind: str) -> Split:
+    """Hold out newest events: of a user with so many events, ``sizes`` says how many for the test and for both."""
+    from_end = _from_end(data)
+    length = data.events.select(pl.len().over("user"))["len"].to_numpy()
+    known, place = np.unique(length, return_inverse=True)
+    bounds = np.minimum(np.array([sizes(int(each)) for each in known]).reshape(-1, 2), known[:, None] - 1)[place]
+    test, validation = from_end < bounds[:, 0], (from_end >= bounds[:, 0]) & (from_end < bounds[:, 1])
+    if not test.any():
+        raise SplitEmpty(what="test on", why="no user has two events")
+    train = data.where(~test & ~validation)
+    validated = Holdout(train, data.where(validation)) if validation.any() else None
+    return Split(train, validated, Holdout(data.where(~test), data.where(test)), kind)
 
 
 def by_time(
