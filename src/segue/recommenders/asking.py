@@ -29,6 +29,7 @@ from segue.errors import (
     NothingAsked,
     nearest,
 )
+from segue.numeric import as_python
 
 if TYPE_CHECKING:
     from segue.recommenders.base import Recommender
@@ -151,9 +152,10 @@ def _moment(model: Recommender, value: Any) -> int:
 
 def length(k: Any) -> int:
     """Of a list, where it is a whole number from 1; raises ``BadK``."""
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+    number = as_python(k)
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise BadK(value=k)
-    return int(k)
+    return number
 
 
 def answer(
