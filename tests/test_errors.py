@@ -33,6 +33,7 @@ CODES = {
     "D011": "FileChanged",
     "D012": "FrameNotReadable",
     "D013": "ColumnUnreadable",
+    "D016": "SplitUnknown",
     "P001": "SplitLeak",
     "P002": "SplitEmpty",
     "C001": "ConfigUnknown",

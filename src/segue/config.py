@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segue.arguments import require_mapping
 from segue.errors import ConfigFile, ConfigSet, ConfigUnknown, ConfigValue, nearest
+from segue.numeric import as_python
 
 
 class Config(BaseModel):
@@ -35,7 +36,7 @@ class Config(BaseModel):
         owner = owner or cls.__name__.removesuffix("Config")
         require_mapping(settings, owner, "settings", "{'name': value}")
         try:
-            return cls.model_validate({str(name): value for name, value in settings.items()})
+            return cls.model_validate({str(name): _plain(value) for name, value in settings.items()})
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0]) if first["loc"] else "(all)"
@@ -44,6 +45,15 @@ class Config(BaseModel):
                 raise ConfigUnknown(name=name, owner=owner, hint=nearest(name, known), known=", ".join(known)) from None
             reason = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
             raise ConfigValue(name=name, owner=owner, value=first["input"], reason=reason) from None
+
+
+def _plain(value: Any) -> Any:
+    """A setting with Python's numbers in place of numpy's, however deep they lie."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+    return as_python(value)
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

@@ -323,3 +323,15 @@ def test_too_many_itemsets_stop_the_count(monkeypatch: pytest.MonkeyPatch) -> No
     log = pl.DataFrame({"user_id": [1] * 40, "item_id": range(40), "timestamp": [0] * 40})
     with pytest.raises(errors.TooManyItemsets):
         rules(log, max_length=10, **EVERYTHING)
+
+
+def test_a_confidence_as_a_numpy_number_is_the_same_confidence() -> None:
+    baskets = [["a", "b"]] * 3 + [["a", "c"]] * 2
+    log = pl.DataFrame(
+        [(f"u{number}", item, 1) for number, basket in enumerate(baskets) for item in basket],
+        schema=["user_id", "item_id", "timestamp"],
+        orient="row",
+    )
+    found = rules(log, min_support=2, min_confidence=0.6, progress=False)
+    assert found.filter(pl.col("confidence") == 0.6).height == 1
+    assert rules(log, min_support=np.int64(2), min_confidence=np.float32(0.6), progress=False).equals(found)

@@ -25,7 +25,7 @@ def compare_tuning(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, again and again.", show_default=False)
     ] = None,
-    split: Annotated[SplitKind, typer.Option(help="What to hold out.")] = SplitKind.leave_last_out,
+    split: SplitKind = "leave-last-out",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     columns: Columns = None,
     time_zone: TimeZone = None,

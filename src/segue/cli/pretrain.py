@@ -44,7 +44,7 @@ def pretrain(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, again and again.", show_default=False)
     ] = None,
-    split: Annotated[SplitKind, typer.Option(help="What is left out, as for segue train.")] = SplitKind.leave_last_out,
+    split: SplitKind = "leave-last-out",
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default=False)] = None,
     columns: Columns = None,
     time_zone: TimeZone = None,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from rich.table import Table
 from segue.data.dataset import Dataset
 from segue.data.schema import OPTIONAL, REQUIRED, zone_of
 from segue.data.split import Holdout, Split
-from segue.errors import ConfigSet
+from segue.errors import ConfigSet, SplitUnknown, nearest
 
 console = Console()
 
@@ -50,13 +50,9 @@ TimeZone = Annotated[
 Model = Annotated[Path, typer.Argument(help="Directory that segue train wrote.", show_default=False)]
 
 
-class SplitKind(StrEnum):
-    """What to hold out."""
-
-    leave_last_out = "leave-last-out"
-    by_time = "by-time"
-    cold_items = "cold-items"
-    none = "none"
+SPLITS = "leave-last-out, by-time[:SHARE or DATE], last-n[:N], user-share[:SHARE], cold-items[:SHARE] or none"
+"""What ``--split`` takes."""
+SplitKind = Annotated[str, typer.Option("--split", metavar="KIND[:VALUE]", help=f"What to hold out: {SPLITS}.")]
 
 
 def column_map(text: str | None) -> dict[str, str] | None:
@@ -105,23 +101,31 @@ def _present(items: Path | None, mapping: dict[str, str] | None) -> dict[str, st
     return mapping if mapping["item_id"] in names else None
 
 
-def split_data(
-    data: Dataset, kind: SplitKind, target: str | None = None
-) -> tuple[Dataset, Holdout | None, Holdout | None]:
+def split_data(data: Dataset, kind: str, target: str | None = None) -> tuple[Dataset, Holdout | None, Holdout | None]:
     """Train, validation and test; ``target`` is the kind of action to hold out. Raises ``SplitEmpty``."""
-    if kind is SplitKind.none:
+    if kind == "none":
         return data, None, None
     made = split_of(data, kind, target)
     return made.train, made.validation, made.test
 
 
-def split_of(data: Dataset, kind: SplitKind, target: str | None = None) -> Split:
-    """As :func:`split_data`, whole; without a kind it is leave-last-out."""
+def split_of(data: Dataset, kind: str, target: str | None = None) -> Split:
+    """As :func:`split_data`, whole; ``none`` is leave-last-out. Raises ``SplitUnknown``."""
     from segue.data import split as splits
 
-    if kind is SplitKind.cold_items:
-        return splits.cold_items(data)
-    return splits.by_time(data) if kind is SplitKind.by_time else splits.leave_last_out(data, target)
+    name, colon, value = kind.partition(":")
+    number: int | float | None = None
+    with contextlib.suppress(ValueError):
+        number = int(value) if value.isdigit() else float(value)
+    if name in ("leave-last-out", "none") and not colon:
+        return splits.leave_last_out(data, target)
+    if name == "by-time" and (value or not colon):
+        return splits.by_time(data, test=value if number is None else number) if colon else splits.by_time(data)
+    numbered = {"last-n": splits.last_n, "user-share": splits.user_share, "cold-items": splits.cold_items}
+    if name not in numbered or (colon and number is None):
+        raise SplitUnknown(value=kind, hint=nearest(name, ["leave-last-out", "by-time", *numbered, "none"]))
+    made: Split = numbered[name](data, number) if number is not None else numbered[name](data)  # type: ignore[operator]
+    return made
 
 
 def tell_data(data: Dataset) -> None:

@@ -41,7 +41,7 @@ def train(
     recommender: Annotated[
         str | None, typer.Option(help="Class, such as EASE.  [default: SequenceRecommender]", show_default=False)
     ] = None,
-    split: Annotated[SplitKind, typer.Option(help="What to hold out for the test.")] = SplitKind.leave_last_out,
+    split: SplitKind = "leave-last-out",
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default=False)] = None,
     columns: Columns = None,
     time_zone: TimeZone = None,

@@ -44,9 +44,7 @@ def tune(
     metric: Annotated[
         str | None, typer.Option(help="What to search for.  [default: ndcg@10]", show_default=False)
     ] = None,
-    split: Annotated[SplitKind, typer.Option(help="What to hold out; the test is not used.")] = (
-        SplitKind.leave_last_out
-    ),
+    split: SplitKind = "leave-last-out",
     timeout: Annotated[
         float | None, typer.Option(help="Seconds after which no trial begins.", show_default=False)
     ] = None,

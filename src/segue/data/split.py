@@ -1,4 +1,4 @@
-"""Splits that measure what they say: leave-last-out, global time, k-shot, cold items, or your own frames.
+"""Splits: leave-last-out, last n, a share of each user, global time, k-shot, cold items, or your own frames.
 
 A :class:`Split` is a training set and two holdouts. A :class:`Holdout` is what is known when the question is
 asked (``context``) and what happened then (``targets``). Every split is checked before it is handed out: one that
@@ -8,8 +8,10 @@ leaks raises ``SplitLeak``. Ties keep the log's order. Metrics live in ``evaluat
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
 
@@ -20,9 +22,10 @@ from segue.arguments import refusal, require, require_mapping, require_whole
 from segue.data.dataset import Dataset, as_dataset, uuid_columns
 from segue.data.frames import is_frame
 from segue.data.histories import Histories
-from segue.data.schema import read_time
+from segue.data.schema import read_moment
 from segue.data.vocabulary import Vocabulary
 from segue.errors import ActionUnknown, FrameNotReadable, SplitEmpty, SplitLeak, nearest
+from segue.numeric import as_python, share_of
 
 _PART = "__part__"  # which of the frames an event came in
 
@@ -129,18 +132,7 @@ def leave_last_out(data: Dataset, action: str | None = None) -> Split:
     data = as_dataset(data, owner="leave_last_out")
     if action is not None:
         return _leave_last_of_kind_out(data, action)
-    from_end = _from_end(data)
-    length = data.events.select(pl.len().over("user"))["len"].to_numpy()
-    test = (from_end == 0) & (length >= 2)
-    validation = (from_end == 1) & (length >= 3)
-    if not test.any():
-        raise SplitEmpty(what="test on", why="no user has two events")
-    return Split(
-        data.where(~test & ~validation),
-        Holdout(data.where(~test & ~validation), data.where(validation)) if validation.any() else None,
-        Holdout(data.where(~test), data.where(test)),
-        "leave-last-out",
-    )
+    return _newest_out(data, lambda events: (1, 2), "leave-last-out")
 
 
 def _leave_last_of_kind_out(data: Dataset, action: str) -> Split:
@@ -161,23 +153,72 @@ def _leave_last_of_kind_out(data: Dataset, action: str) -> Split:
     return Split(train, validated, Holdout(context, data.where(test)), "leave-last-out")
 
 
+def last_n(data: Dataset, n: int = 1) -> Split:
+    """The last ``n`` events of each user are the test, the ``n`` before them the validation, the rest the training set.
+
+    Each user keeps one event to be asked with: of ``m`` events at most ``m - 1`` are held out, for the test first. With
+    ``n=1`` it is :func:`leave_last_out`. Raises ``SplitEmpty`` when ``n`` is no whole number from 1 or no user has two
+    events.
+    """
+    n = as_python(n)
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise SplitEmpty(what="test on", why=f"{n!r} is no whole number of events from 1")
+    return _newest_out(data, lambda events: (n, 2 * n), "last-n")
+
+
+def user_share(data: Dataset, test: float = 0.1, validation: float = 0.1) -> Split:
+    """The newest share of each user's events is the test, the share before it the validation, the rest training.
+
+    Args:
+        test, validation: shares of each user's events, rounded up: of 12 events and two tenths 2 are the test and 1
+            is the validation, since both together are 2.4. One event of each user is always in training.
+
+    Raises:
+        SplitEmpty: the shares leave nothing, or no user has two events.
+    """
+    test, validation = as_python(test), as_python(validation)
+    if not (0 < test < 1 and 0 <= validation < 1 and test + validation < 1):
+        raise SplitEmpty(what="train on", why=f"the shares of each user are {test:g} and {validation:g}")
+
+    def sizes(events: int) -> tuple[int, int]:
+        return math.ceil(share_of(test, events)), math.ceil(share_of(test + validation, events))
+
+    return _newest_out(data, sizes, "user-share")
+
+
+def _newest_out(data: Dataset, sizes: Callable[[int], tuple[int, int]], kind: str) -> Split:
+    """Hold out newest events: of a user with so many events, ``sizes`` says how many for the test and for both."""
+    from_end = _from_end(data)
+    length = data.events.select(pl.len().over("user"))["len"].to_numpy()
+    known, place = np.unique(length, return_inverse=True)
+    bounds = np.minimum(np.array([sizes(int(each)) for each in known]).reshape(-1, 2), known[:, None] - 1)[place]
+    test, validation = from_end < bounds[:, 0], (from_end >= bounds[:, 0]) & (from_end < bounds[:, 1])
+    if not test.any():
+        raise SplitEmpty(what="test on", why="no user has two events")
+    train = data.where(~test & ~validation)
+    validated = Holdout(train, data.where(validation)) if validation.any() else None
+    return Split(train, validated, Holdout(data.where(~test), data.where(test)), kind)
+
+
 def by_time(
     data: Dataset,
     *,
-    validation: float | str | dt.datetime = 0.1,
-    test: float | str | dt.datetime = 0.1,
+    validation: float | str | dt.date = 0.1,
+    test: float | str | dt.date = 0.1,
     targets: Literal["all", "first"] = "all",
     cold_users: bool = False,
 ) -> Split:
     """A global cut in time: everything before the cut is known, everything after is to be predicted.
 
     Args:
-        validation, test: a share of the events (the newest), or the moment the window begins.
+        validation, test: a share of the events (the newest; 0.25 of 100 events are 25), or the moment the window
+            begins, as text, a date, or a number above 1. Without a zone it is in the log's.
         targets: all events of a user in the window, or the first only.
         cold_users: whether users with no event before the window are asked about too.
 
     Raises:
-        SplitEmpty: a window holds nothing that can be asked.
+        SplitEmpty: a window holds nothing that can be asked, or a cut does not lie inside the log.
+        TimestampUnreadable: a cut cannot be read as a moment.
     """
     data = as_dataset(data, owner="by_time")
     for name, cut in (("validation", validation), ("test", test)):
@@ -187,11 +228,8 @@ def by_time(
         raise refusal(targets, "by_time", "targets", "'all' or 'first'", "For example targets='first'.")
     stamps = data.events["timestamp"]
     ordered = np.sort(stamps.to_numpy())
-    test_from = _moment(test, ordered, float(test) if isinstance(test, float | int) else 0.0)
-    share = (float(test) if isinstance(test, float | int) else float((ordered >= test_from).mean())) + (
-        float(validation) if isinstance(validation, float | int) else 0.0
-    )
-    validation_from = _moment(validation, ordered, share)
+    test_from, before = _window_start(data, test, ordered, Fraction(len(ordered)))
+    validation_from, _ = _window_start(data, validation, ordered, before)
     if not ordered[0] < validation_from < test_from <= ordered[-1]:
         raise SplitEmpty(
             what="train, validate and test on", why="the cut points do not lie inside the log, one after the other"
@@ -246,7 +284,7 @@ def cold_items(data: Dataset, share: float = 0.2, seed: int = 0) -> Split:
     if not 0 < share < 1:
         raise SplitEmpty(what="train on", why=f"the items held out are a share of {share:g}")
     with_events = np.flatnonzero(data.item_counts)
-    held = np.random.default_rng(seed).permutation(with_events)[: max(1, round(share * len(with_events)))]
+    held = np.random.default_rng(seed).permutation(with_events)[: max(1, round(share_of(share, len(with_events))))]
     cold = np.isin(data.events["item"].to_numpy(), held)
     known = data.where(~cold | (_from_end(data) == 0))
     alone = known.events.select(pl.len().over("user"))["len"].to_numpy() == 1
@@ -340,12 +378,19 @@ def _from_end(data: Dataset) -> np.ndarray:
     return data.events.select((pl.len() - 1 - pl.int_range(pl.len())).over("user")).to_series().to_numpy()
 
 
-def _moment(cut: float | str | dt.datetime, ordered: np.ndarray, share: float) -> int:
-    if isinstance(cut, float | int):
-        if not 0 < share < 1:
-            raise SplitEmpty(what="train on", why=f"the windows take a share of {share:g} of the log")
-        return int(ordered[int(len(ordered) * (1 - share))])
-    return int(read_time(pl.Series([cut]))[0][0])
+def _window_start(data: Dataset, cut: object, ordered: np.ndarray, end: Fraction) -> tuple[int, Fraction]:
+    """The first moment of a window that ends before event ``end`` of the log, and how many events are before it."""
+    cut = as_python(cut)
+    if isinstance(cut, float | int) and (isinstance(cut, bool) or not 1 < cut < float("inf")):  # a share
+        start = end - share_of(cut, len(ordered)) if cut == cut and abs(cut) <= 1 else Fraction(0)
+        if not 0 < start < len(ordered):
+            raise SplitEmpty(what="train on", why=f"a window takes a share of {cut:g} of the log")
+        return int(ordered[math.floor(start)]), start
+    moment, clock = read_moment(cut, data.time_zone)
+    if moment is None or clock != data.clock:
+        known = {"time": "times", "order": "an order"}[data.clock]
+        raise SplitEmpty(what="train on", why=f"the cut {str(cut)!r} is no moment of this log, which counts {known}")
+    return moment, Fraction(int(np.searchsorted(ordered, moment)))
 
 
 def _refuse_leak(train: Dataset, holdout: Holdout, across_users: bool) -> None:

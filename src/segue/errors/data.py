@@ -105,6 +105,12 @@ class SplitError(DataError):
     """A split that cannot be made, or must not be used."""
 
 
+class SplitUnknown(SplitError):
+    code = "D016"
+    template = "--split {value!r} names no split.{hint}"
+    remedy = "Use leave-last-out, by-time[:SHARE or DATE], last-n[:N], user-share[:SHARE], cold-items[:SHARE] or none."
+
+
 class SplitLeak(SplitError):
     code = "P001"
     template = "This split leaks: {what} ({count} times, for example user {user!r}, item {item!r})."

@@ -43,7 +43,7 @@ def comparison_table(reports: Sequence[Report], metric: str = "ndcg@10") -> pl.D
     for report in reports:
         row: dict[str, object] = {"recommender": report.name}
         row |= {name: report[name] for name in dict.fromkeys((metric, f"hit_rate@{k}", f"mrr@{k}"))}
-        row["coverage"] = report[f"coverage@{max(report.protocol['k'])}"]
+        row |= {name: report.beyond[name] for name in (f"coverage@{k}",) if name in report.beyond}
         if report is not first:
             test = compare(report, first, metric)
             row |= {"difference": test.difference, "p": test.p_value}

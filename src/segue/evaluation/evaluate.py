@@ -17,6 +17,7 @@ from segue.errors import ActionUnknown, BadK, ColumnMissing, NoTargets, nearest
 from segue.evaluation import beyond
 from segue.evaluation.report import Report
 from segue.evaluation.slices import by_slice
+from segue.numeric import as_python
 from segue.ranking.metrics import Hits, auc
 from segue.recommenders.base import Recommender
 from segue.recommenders.kinds import rarely_again, repeats
@@ -54,7 +55,8 @@ def evaluate(
         NoTargets: nothing is held out.
         NotFitted, BadK, ActionUnknown, ArgumentKind.
     """
-    ks = list(k) if isinstance(k, Sequence) and not isinstance(k, str) else [k]
+    plain = as_python(k)
+    ks = [as_python(each) for each in plain] if isinstance(plain, Sequence) and not isinstance(plain, str) else [plain]
     if not ks or any(isinstance(each, bool) or not isinstance(each, int) or each < 1 for each in ks):
         raise BadK(value=k)
     test = test.test if isinstance(test, Split) else test
@@ -111,7 +113,7 @@ def _report(
     return Report(
         name=type(model).__name__,
         protocol=protocol,
-        hits=Hits.of(lists, targets),
+        hits=Hits.of(lists, targets).graded(lists, targets).surprising(lists, counts),
         beyond={name: value for each in ks for name, value in _beyond(lists[:, :each], each, test, contexts).items()},
         slices=by_slice(lists, contexts, targets, counts, short, among_cold),
         examples=_examples(model, test, contexts, targets, lists),

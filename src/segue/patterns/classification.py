@@ -299,8 +299,8 @@ class SequenceClassifier:
         if cold := int((codes == 0).sum()):
             message = f"{cold} of {len(codes)} users are not in the log; they get what suits an empty history."
             warnings.warn(message, ColdUsers, stacklevel=4)
-            return pl.Series("user_id", [str(value) for value in values]), codes
-        return self._data.user_vocabulary.decode(codes).alias("user_id"), codes
+        names = values if isinstance(values, pl.Series) else self._data.user_vocabulary.names(values, codes)
+        return names.alias("user_id"), codes
 
     def _given(self, histories: Any) -> tuple[Dataset, pl.Series, FrameKind]:
         """Histories from outside as a log of their own, with our catalogue; its items are told by their text."""

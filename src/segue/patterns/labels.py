@@ -17,7 +17,7 @@ from segue.arguments import is_scalar
 from segue.cautions import LabelsSkipped
 from segue.data.dataset import Dataset
 from segue.data.frames import to_polars
-from segue.data.schema import in_words, read_time, rename
+from segue.data.schema import in_words, read_moment, rename
 from segue.errors import (
     ActionUnknown,
     ClassTooSmall,
@@ -92,12 +92,12 @@ def moment(value: Any, data: Dataset) -> int:
     if not is_scalar(value):
         raise MomentUnreadable(value=value, reason="is no moment")
     try:
-        stamps, clock = read_time(pl.Series([value]), data.time_zone)
-    except (DataError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        stamp, clock = read_moment(value, data.time_zone)
+    except DataError:
         raise MomentUnreadable(value=value, reason="cannot be read as a moment") from None
-    if clock != data.clock or stamps[0] is None:
+    if clock != data.clock or stamp is None:
         raise MomentUnreadable(value=value, reason=f"is not on the log's clock, which is {data.clock}")
-    return int(stamps[0])
+    return int(stamp)
 
 
 def newest(data: Dataset) -> int:

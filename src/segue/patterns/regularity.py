@@ -14,6 +14,7 @@ import polars as pl
 from segue.data.dataset import Dataset, as_dataset
 from segue.data.frames import from_polars
 from segue.errors import NoClock, NumberUnusable
+from segue.numeric import as_python
 from segue.patterns.counting import need_action, need_whole, symbol_columns
 from segue.patterns.sequences import sequences
 from segue.patterns.spans import DAY, Span, microseconds, read_moment
@@ -103,6 +104,7 @@ def due(
         SymbolsMissing, ActionUnknown, SpanUnreadable, CountUnusable, NumberUnusable: a value that cannot be used.
     """
     need_whole("min_users", min_users), need_whole("min_repeats", min_repeats)
+    lapsed = as_python(lapsed)
     if isinstance(lapsed, bool) or not isinstance(lapsed, int | float) or not lapsed >= 0:
         raise NumberUnusable(name="lapsed", value=lapsed, wanted="a number of intervals from 0")
     soon = microseconds(ahead) / DAY

@@ -26,6 +26,7 @@ from segue.errors import (
     SpanUnreadable,
     SupportUnusable,
 )
+from segue.numeric import as_python
 from segue.patterns.baskets import baskets_of
 from segue.patterns.chance import CORRECTIONS, adjusted, fisher
 from segue.patterns.counting import need_choice
@@ -98,6 +99,7 @@ def rules(
     Raises:
         MiningError: something asked for does not exist, is out of range, or needs a clock; too much is frequent.
     """
+    min_confidence, level_of_significance = as_python(min_confidence), as_python(level_of_significance)
     asked = _Asked(
         order, min_support, min_confidence, max_length, max_consequent, significance, correction, level_of_significance
     )

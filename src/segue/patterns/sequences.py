@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from segue.data.attribute_columns import entries_of, find_separator, text_of
+from segue.data.attribute_columns import category_entries
 from segue.data.dataset import Dataset
 from segue.data.frames import FrameKind
 from segue.data.histories import Histories
@@ -146,7 +146,7 @@ def _with_categories(made: Sequences, data: Dataset, of: str, level: int | None)
         reason = "there is no catalogue" if data.items is None else "the catalogue has no such column"
         raise SymbolsMissing(of=of, reason=reason, hint=nearest(of, known))
     column = data.items[of]
-    entries = entries_of(column, separator_of(column))
+    entries = category_entries(column)
     values = entries["value"]
     if level is not None:
         parts = values.str.split(PATH).list.head(level).list.eval(pl.element().str.strip_chars())
@@ -169,11 +169,3 @@ def _with_categories(made: Sequences, data: Dataset, of: str, level: int | None)
         frame_kind=made.frame_kind,
         of=made.of,
     )
-
-
-def separator_of(column: pl.Series) -> str | None:
-    """What stands between several categories of one item; the sign between levels is none."""
-    if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
-        return None
-    found = find_separator(text_of(column))
-    return None if found == PATH else found

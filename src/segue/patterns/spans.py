@@ -13,11 +13,10 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from segue.arguments import is_scalar
+from segue.data import schema
 from segue.data.dataset import Dataset
-from segue.data.schema import read_time
 from segue.errors import DateUnreadable, SpanUnreadable, TimestampUnreadable
 
 Span = dt.timedelta | str | float
@@ -72,12 +71,12 @@ def read_moment(data: Dataset, moment: Any, name: str) -> int:
     if not is_scalar(moment):
         raise DateUnreadable(name=name, value=moment, wanted=wanted)
     try:
-        read, clock = read_time(pl.Series([moment]), data.time_zone)
-    except (TimestampUnreadable, pl.exceptions.PolarsError, TypeError, OverflowError):
+        read, clock = schema.read_moment(moment, data.time_zone)
+    except TimestampUnreadable:
         raise DateUnreadable(name=name, value=moment, wanted=wanted) from None
-    if read[0] is None or clock != data.clock or isinstance(moment, bool):
+    if read is None or clock != data.clock:
         raise DateUnreadable(name=name, value=moment, wanted=wanted)
-    return int(read[0])
+    return int(read)
 
 
 def _read(span: object) -> Fraction | int | None:

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 
 from segue.arguments import kind_of
-from segue.data.attribute_columns import entries_of
+from segue.data.attribute_columns import category_entries
 from segue.data.dataset import Dataset
 from segue.errors import ConfigValue, ConstraintsContradict, SymbolsMissing, SymbolsUnknown, nearest
 from segue.patterns.mining import PatternTree
-from segue.patterns.sequences import Sequences, separator_of
+from segue.patterns.sequences import Sequences
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ def _of_catalogue(named: Mapping[Any, Any], name: str, made: Sequences, data: Da
             raise SymbolsMissing(of=column, reason=reason, hint=nearest(str(column), known))
         several = [values] if isinstance(values, str) or not hasattr(values, "__iter__") else list(values)
         texts = {str(value) for value in several}
-        entries = entries_of(data.items[column], separator_of(data.items[column]))
+        entries = category_entries(data.items[column])
         if missing := texts - set(entries["value"].unique()):
             hint = nearest(min(missing), entries["value"].unique().head(10_000))
             raise SymbolsUnknown(count=len(missing), name=f"{name}[{column!r}]", example=min(missing), hint=hint)

@@ -17,6 +17,7 @@ import polars as pl
 from segue.arguments import refusal
 from segue.cautions import ColdUsers, RequestBeforeHistory, UnknownItemsInHistory
 from segue.data import frames, schema
+from segue.data.cleaning import first_of_copies
 from segue.data.dataset import encode_actions
 from segue.data.histories import UNKNOWN_TIME, Histories
 from segue.data.vocabulary import Vocabulary
@@ -30,6 +31,7 @@ from segue.errors import (
     NothingAsked,
     nearest,
 )
+from segue.numeric import as_python
 from segue.recommenders import explanations
 
 _ID = (str, bytes, int, float, np.generic, uuid.UUID, dt.date, decimal.Decimal)
@@ -146,24 +148,21 @@ def _moment(model: Recommender, value: Any) -> int:
         return int(value)
     if not isinstance(value, _ID):
         raise MomentUnreadable(value=value, reason="is no moment")
-    if isinstance(value, np.datetime64):
-        value = value.astype("datetime64[us]").item()
-    if isinstance(value, dt.datetime) and value.tzinfo is not None:
-        value = value.astimezone(dt.UTC)
     try:
-        stamps, clock = schema.read_time(pl.Series([value]), model.time_zone)
-    except (DataError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        stamp, clock = schema.read_moment(value, model.time_zone)
+    except DataError:
         raise MomentUnreadable(value=value, reason="cannot be read as a moment") from None
-    if clock == "order" or stamps[0] is None:
+    if clock == "order" or stamp is None:
         raise MomentUnreadable(value=value, reason="cannot be read as a moment")
-    return int(stamps[0])
+    return int(stamp)
 
 
 def length(k: Any) -> int:
     """Of a list, where it is a whole number from 1; raises ``BadK``."""
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+    number = as_python(k)
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise BadK(value=k)
-    return int(k)
+    return number
 
 
 def answer(
@@ -290,24 +289,12 @@ def _known_users(model: Recommender, users: Any) -> Asked:
     if cold:
         message = f"{cold} of {len(codes)} users are not in the log; they get what suits an empty history."
         warnings.warn(message, ColdUsers, stacklevel=4)
-    names = values if isinstance(values, pl.Series) else _names(model, values, codes)
+    names = values if isinstance(values, pl.Series) else model.user_vocabulary.names(values, codes)
     # A cold user may be asked for by any name; then the known ones are text beside it.
     uuids = model.user_vocabulary.is_uuid and all(
         code > 0 or isinstance(value, uuid.UUID) for value, code in zip(values, codes, strict=True)
     )
     return Asked(names, model.histories.take(codes), model.frame_kind, uuids)
-
-
-def _names(model: Recommender, values: list[Any], codes: np.ndarray) -> pl.Series:
-    """User ids of the answer: the log's own form for known users, what was asked for others."""
-    dtype = model.user_vocabulary.ids.dtype
-    if (codes > 0).all():
-        return model.user_vocabulary.decode(codes)
-    values = [str(value) if isinstance(value, uuid.UUID) else value for value in values]
-    try:
-        return pl.Series(values, dtype=dtype)
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-        return pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
 
 
 def _lists(model: Recommender, histories: Any) -> Asked:
@@ -333,6 +320,8 @@ def _frame(model: Recommender, histories: Any) -> Asked:
     table = schema.rename(table, None, required, "histories")
     if "timestamp" in table.columns:
         table, clock = schema.normalise_events(table, model.time_zone)
+        # Without a time an item twice may be two events; with one it is what training removes too.
+        table = table.filter(first_of_copies(table) | pl.col("timestamp").is_null())
         table = table.sort("timestamp", maintain_order=True)
         if clock != model.clock:  # an order among times, or times among an order, tells the order alone
             table = table.drop("timestamp")

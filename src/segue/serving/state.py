@@ -69,7 +69,7 @@ class State:
         self._store, self._newest, self._without = store, newest, tuple(without)
 
     def of(self, served: Serves, user_id: str, at: int | None = None) -> Known:
-        """The newest events of a person, each (item, moment, action) once.
+        """The newest events of a person, each (item, moment, action, value) once.
 
         Args:
             served: whose log, catalogue and actions they are read with.
@@ -130,21 +130,12 @@ def _merged(log: Histories, events: Histories) -> tuple[Histories, np.ndarray]:
     }
     from_log = np.arange(len(items)) < len(log.items)
     moments = np.where(from_log, -1, 0) if columns["timestamps"] is None else columns["timestamps"]
-    actions = np.zeros(len(items), np.int64) if columns["actions"] is None else columns["actions"]
-    again = _again(items, moments, actions) & ~from_log
+    compared = columns | {"timestamps": moments}
+    again = Histories(np.array([0, len(items)]), items, **compared).repeats() & ~from_log
     order = np.argsort(moments, kind="stable")
     order = order[~again[order]]
     taken = {name: None if column is None else column[order] for name, column in columns.items()}
     return Histories(np.array([0, len(order)]), items[order], **taken), from_log[order]
-
-
-def _again(*columns: np.ndarray) -> np.ndarray:
-    """Which entries agree in all columns with an earlier one."""
-    order = np.lexsort(columns)  # stable, so the first of equals stays first
-    same = np.logical_and.reduce([column[order[1:]] == column[order[:-1]] for column in columns])
-    again = np.zeros(len(order), dtype=bool)
-    again[order[1:]] = same
-    return again
 
 
 def _moments(histories: Histories) -> np.ndarray:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segue.numeric import share_of
+
 Source = Literal["mixed", "uniform", "popular", "in_batch", "in_batch_mixed", "hard"]
 
 _POOL = 4  # candidates per negative that is kept
@@ -52,7 +54,7 @@ class NegativeSampler:
         self.count, self.catalogue, self.source = count, catalogue, source
         drawn = count * _POOL if source == "hard" else count - count // 2 if source == "in_batch_mixed" else count
         share = {"uniform": 0.0, "popular": 1.0, "in_batch_mixed": 0.0}.get(source, share)
-        self.popular = round(drawn * share) if item_counts.sum() else 0
+        self.popular = round(share_of(share, drawn)) if item_counts.sum() else 0
         self.uniform = drawn - self.popular
         cumulative = np.cumsum(popularity)
         self._cumulative = torch.from_numpy(cumulative / max(cumulative[-1], 1e-12))

@@ -14,6 +14,7 @@ from pydantic import model_validator
 
 from segue.config import Config
 from segue.errors import ConfigUnknown, ConfigValue, NothingToTune, nearest
+from segue.numeric import as_python
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -84,6 +85,7 @@ class Range(Config):
         return [self.low, self.high]
 
     def __contains__(self, value: object) -> bool:
+        value = as_python(value)
         number = isinstance(value, int | float) and not isinstance(value, bool)
         whole = not self.whole or isinstance(value, int)
         return number and whole and self.low <= value <= self.high  # type: ignore[operator]

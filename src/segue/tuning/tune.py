@@ -16,6 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segue.arguments import refusal, require, require_mapping, require_text, require_whole
 from segue.data.dataset import Dataset
 from segue.data.frames import is_frame
@@ -92,7 +94,7 @@ def tune(
     seed = require_whole(seed, "tune", "seed", 0)
     fixed = dict(settings or {})
     for name, value in (("trials", trials), ("jobs", jobs)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ConfigValue(name=name, owner="tune", value=value, reason="a whole number of at least 1 is needed")
     config = cls.Settings.parse(fixed, owner=cls.__name__)
     if metric is not None and "validation_metric" in cls.Settings.model_fields:

@@ -492,3 +492,11 @@ def test_a_catalogue_that_grew_is_seen(shop: segue.Dataset) -> None:
     assert not answers.recommend(cheap).items
     model.add_items(pl.DataFrame({"item_id": ["i900"], "title": ["New"], "price": [2000.0]}))
     assert ids(answers.recommend(cheap)) == ["i900"]
+
+
+def test_events_that_came_twice_count_once_in_a_question(habits: Recommender) -> None:
+    items, stamps = ("i1", "i2", "i1"), (1_600_000_000, 1_600_000_000, 1_600_000_060)
+    once = answers_of(habits).recommend(Question(items=items, timestamps=stamps))
+    twice = answers_of(habits).recommend(Question(items=items * 2, timestamps=stamps * 2))
+    assert twice.history_length == once.history_length == 3
+    assert [(each.item_id, each.score) for each in twice.items] == [(each.item_id, each.score) for each in once.items]

@@ -2,8 +2,9 @@
 
 Which columns say what is told by their names:
 
-- categories: ``categories``, ``category``, ``genres``, ``genre``; lists, or text with a separator. All that are there
-  count together, and capital letters do not matter.
+- categories: ``categories``, ``category``, ``genres``, ``genre``, as ``data.attribute_columns.category_entries`` reads
+  them, each level of a path for itself. All that are there count together, and capital letters do not matter. A filter
+  also finds the whole text of a column, and the parts of a name between ``, ``.
 - price: ``price``. Text is read where it holds a number.
 - stock: ``in_stock`` or ``available`` (true or false), else ``stock`` or ``quantity`` (in stock above 0).
 """
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from segue.data.attribute_columns import entries_of, find_separator, numbers_of, text_of
+from segue.data.attribute_columns import category_entries, entries_of, numbers_of, text_of
 from segue.errors import FilterUnavailable
 from segue.ranking.topk import top_k
 from segue.serving.answers.questions import Filters, Id
@@ -139,28 +140,37 @@ class Catalogue:
     @cached_property
     def _categories(self) -> tuple[pl.Series, np.ndarray, np.ndarray] | None:
         """Names in small letters, and for each item and category once the item's code and the name's place."""
-        found = []
-        for column in self._columns(_CATEGORIES):
-            several = isinstance(column.dtype, pl.List | pl.Array | pl.Struct) or column.dtype == pl.Object
-            entries = entries_of(column, None if several else find_separator(text_of(column)))
-            codes = self._codes[entries["row"].to_numpy().astype(np.int64)]
-            lower = entries["value"].str.to_lowercase()
-            found.append(pl.DataFrame({"item": codes, "value": lower}))
-        if not found:
+        columns = self._columns(_CATEGORIES)
+        if not columns:
             return None
-        table = pl.concat(found).filter(pl.col("item") > 0).unique(maintain_order=True).sort("value", "item")
+        table = self._by_item([category_entries(column, levels=True) for column in columns])
         names = table["value"].unique(maintain_order=True)
         places = table["value"].rle_id().to_numpy().astype(np.int64)
         return names, table["item"].to_numpy(), places
 
+    @cached_property
+    def _filter_names(self) -> pl.DataFrame:
+        """``item`` and ``value``: every name in small letters that a filter finds an item by."""
+        parts = []
+        for column in self._columns(_CATEGORIES):
+            names = category_entries(column, levels=True)
+            shorter = names.with_columns(pl.col("value").str.split(", ")).explode("value")
+            parts += [names, shorter, entries_of(column, None)]
+        return self._by_item(parts)
+
+    def _by_item(self, entries: list[pl.DataFrame]) -> pl.DataFrame:
+        """``item`` codes and ``value`` in small letters of entries by row, each pair once, by value and item."""
+        table = pl.concat(entries).with_columns(pl.col("value").str.strip_chars().str.to_lowercase())
+        codes = self._codes[table["row"].to_numpy().astype(np.int64)]
+        table = table.select("value").with_columns(item=codes)
+        return table.filter(pl.col("item") > 0).unique(maintain_order=True).sort("value", "item")
+
     def _in_any(self, wanted: tuple[str, ...]) -> np.ndarray:
         if self._categories is None:
             raise FilterUnavailable(name="categories", wanted="a column 'categories' or 'genres'", found=self.columns())
-        names, items, places = self._categories
-        asked = pl.Series([each.strip().lower() for each in wanted], dtype=pl.String)
-        chosen = names.is_in(asked.implode()).to_numpy()
+        names = pl.Series([each.strip().lower() for each in wanted], dtype=pl.String)
         mask = np.zeros(self.size, dtype=bool)
-        mask[items[chosen[places]]] = True
+        mask[self._filter_names.filter(pl.col("value").is_in(names.implode()))["item"].to_numpy()] = True
         return mask
 
     @cached_property

@@ -103,7 +103,9 @@ def _given(model: Recommender, question: Question) -> Histories:
     def ordered(column: np.ndarray | None) -> np.ndarray | None:
         return None if column is None else column[order]
 
-    return Histories(offsets, codes[order], stamps[order], ordered(actions), ordered(values))
+    histories = Histories(offsets, codes[order], stamps[order], ordered(actions), ordered(values))
+    # An event that was sent twice is one event, as in training and in the store; unknown items are counted each.
+    return histories.keep(~histories.repeats() | (histories.items == 0))
 
 
 def _timestamps(model: Recommender, given: Sequence[Any] | None) -> np.ndarray | None:
