@@ -86,7 +86,16 @@ def serve(
         service.draining = True
 
     open_to_all = service.keys.open
-    code = run(app, host, port, read.connections, open_to_all=open_to_all, on_ready=ready, on_drain=drain)
+    code = run(
+        app,
+        host,
+        port,
+        read.connections,
+        admission=service.admission,
+        open_to_all=open_to_all,
+        on_ready=ready,
+        on_drain=drain,
+    )
     raise typer.Exit(code)
 
 

@@ -13,6 +13,7 @@ from fastapi.responses import RedirectResponse
 
 from segue import __version__
 from segue.serving.api import routes
+from segue.serving.guard.admission import AliveMiddleware
 from segue.serving.guard.guarding import guard
 from segue.serving.guard.scopes import needs
 from segue.serving.service import Service
@@ -66,7 +67,9 @@ def create_app(service: Service) -> FastAPI:
             limits=settings.body,
             logs=settings.logs,
             connections=settings.connections,
+            admission=service.admission,
         )
+    app.add_middleware(AliveMiddleware)
     if service.watch is not None:
         # The outermost, so that refusals count; routing leaves the template of the path in the scope that all share.
         app.add_middleware(Latency, metrics=service.watch.metrics)

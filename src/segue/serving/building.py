@@ -10,6 +10,7 @@ from pathlib import Path
 from segue.serving.answers.answers import Answers
 from segue.serving.answers.exploration import Explorer
 from segue.serving.erasing import follow
+from segue.serving.guard.admission import Admission
 from segue.serving.guard.gate import Gate
 from segue.serving.guard.keys import Keys
 from segue.serving.learning.online import Online
@@ -73,6 +74,7 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceConfig,
     state = State(store, settings.state.newest, shown)
     explorer = Explorer(settings.explore) if settings.explore.on else None
     answers = Answers(models, state, writer.log, online=online, explorer=explorer, config=settings.answers)
+    gate = Gate.of(settings.gate)
     service = Service(
         settings,
         store=store,
@@ -81,9 +83,10 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceConfig,
         state=state,
         models=models,
         answers=answers,
-        gate=Gate.of(settings.gate),
+        gate=gate,
         changes=Gate(capacity=2, queue=16, deadline_seconds=60.0),
         keys=keys,
+        admission=Admission(gate, keys, watch.metrics.refused_unread),
         watch=watch,
         online=online,
         steering=steering,

@@ -106,6 +106,7 @@ class Metrics:
             registry=self.registry,
         )
         self.refused = counter("segue_refused", "Requests refused because too many waited (429).")
+        self._refused_seconds = self.requests.labels(OTHER, "429")
         self.late = counter("segue_deadline_passed", "Requests whose deadline passed (504).")
         self._errors = counter("segue_errors", "Requests that ended in an error, by its code.", "code")
         self._events = counter("segue_events", "Events acknowledged by this process: stored now, or known.", "outcome")
@@ -128,6 +129,12 @@ class Metrics:
     def error(self, code: str) -> None:
         """A request ended in an error with this code."""
         self._errors.labels(self._codes(code)).inc()
+
+    def refused_unread(self, code: str, seconds: float) -> None:
+        """A request was refused (429) as soon as its head was parsed."""
+        self.refused.inc()
+        self.error(code)
+        self._refused_seconds.observe(seconds)
 
     def stored(self, stored: int, known: int) -> None:
         """Events were acknowledged."""
