@@ -20,6 +20,7 @@ from segue.serving.models.models import Models
 from segue.serving.service import Service
 from segue.serving.settings import ServiceConfig
 from segue.serving.state import State
+from segue.serving.store.breaker import Breaker
 from segue.serving.store import Follower, Pruner, Store, Writer
 from segue.serving.watching.watch import Watch
 
@@ -71,7 +72,12 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceConfig,
         steering = Steering(online, models, store)
         follower.subscribe(online.feed)
         follower.subscribe_models(steering.follow)
-    state = State(store, settings.state.newest, shown)
+    # A file is read within the process; a server may hang, and its reads get a time limit.
+    limit = None if store.address.startswith("sqlite") else kept.read_seconds
+    breaker = Breaker(store.address, limit, kept.retry_seconds)
+    state = State(store, settings.state.newest, shown, breaker)
+    state.note_erasures(store.erasures_after(0))
+    follower.subscribe_erasures(state.note_erasures)
     explorer = Explorer(settings.explore) if settings.explore.on else None
     answers = Answers(models, state, writer.log, online=online, explorer=explorer, config=settings.answers)
     gate = Gate.of(settings.gate)

@@ -27,7 +27,7 @@ from segue.serving.answers.journal import Journal, Sink
 from segue.serving.answers.questions import Answer, Id, Listed, Question
 from segue.serving.answers.reading import Asked, asked, learnt_of
 from segue.serving.answers.reasons import reasons
-from segue.serving.answers.settings import AnswersConfig
+from segue.serving.answers.settings import EXPLAINED, AnswersConfig
 from segue.serving.answers.shadows import Shadows
 from segue.serving.store.rows import ServedList
 
@@ -267,7 +267,10 @@ class Answers:
 
     def _told(self, question: Question, served: Any, read: Asked, ranked: Ranked, name: str) -> Answer:
         model: Recommender = served.recommender
-        why = reasons(model, read.histories, ranked.codes) if question.explain else None
+        why: list[Any] | None = None
+        if question.explain:
+            why = reasons(model, read.histories, ranked.codes[:EXPLAINED])
+            why += [None] * (len(ranked.codes) - len(why))
         names = model.item_vocabulary.listed
         ids = [names[code - 1] for code in ranked.codes.tolist()]
         titles = model.titles
@@ -289,6 +292,8 @@ class Answers:
             history_length=len(read.histories.items),
             unknown_items=read.unknown,
             cold=not learnt_of(model, read.histories.items),
+            history_source="model" if read.from_model else None,
+            explained=EXPLAINED if question.explain and len(ids) > EXPLAINED else None,
         )
 
     # -- behind the back -----------------------------------------------------------------------------------------

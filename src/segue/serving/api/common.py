@@ -135,8 +135,8 @@ def sent(document: Any, status: int = 200) -> Response:
 
 
 def told(answer: Answer) -> dict[str, Any]:
-    """An answer as its JSON."""
-    return {
+    """An answer as its JSON; ``history_source`` and ``explained`` where they say something."""
+    document = {
         "recommendation_id": answer.recommendation_id,
         "model": answer.model,
         "user_id": answer.user_id,
@@ -146,6 +146,10 @@ def told(answer: Answer) -> dict[str, Any]:
         "unknown_items": answer.unknown_items,
         "items": [listed(each) for each in answer.items],
     }
+    for name in ("history_source", "explained"):
+        if (value := getattr(answer, name)) is not None:
+            document[name] = value
+    return document
 
 
 def listed(item: Listed) -> dict[str, Any]:

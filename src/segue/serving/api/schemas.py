@@ -6,7 +6,7 @@ whole numbers, as in the log and the catalogue.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
@@ -258,3 +258,7 @@ class AnswerOut(BaseModel):
     """Events that were skipped, for the catalogue lacks their items."""
     items: list[ListedOut]
     """Best first; of a sequence in its order."""
+    history_source: Literal["model"] | None = None
+    """``model`` where the store did not answer: the history is that of the model's own log, without later events."""
+    explained: int | None = None
+    """How many items have reasons, where the list is longer than what is explained."""
