@@ -190,7 +190,7 @@ def flood(port: int, requests: Sequence[bytes], clients: int, seconds: float, pr
     """A closed loop over plain sockets: so many clients that ask again at once, also after a refusal.
 
     A coroutine for each client would cost more than a refusal does; one loop over ``epoll`` leaves the machine to the
-    server. ``probe`` is sent on a connection of its own, twenty times a second. What is answered in the first ``warm``
+    server. ``probe`` is sent on a connection of its own, twenty times a second. What was sent in the first ``warm``
     seconds does not count.
     """
     poll, found = select.epoll(), Flood()
@@ -238,7 +238,7 @@ def flood(port: int, requests: Sequence[bytes], clients: int, seconds: float, pr
                 if now > begun:
                     found.probes.append(took)
                 continue
-            if now > begun:
+            if sent_at[place] > begun:
                 found.seconds.setdefault(status, []).append(took)
             send(place, requests[number % len(requests)])
             number += 1

@@ -57,6 +57,7 @@ class Admission:
     def __init__(self, gate: Gate, keys: Keys, observe: Callable[[str, float], None] | None = None) -> None:
         self.gate, self.keys, self.observe = gate, keys, observe
         self._usage: dict[str, _Usage] = {}
+        self._places = 0  # costly requests between their head and the end of their answer
         self._prefix, self._numbers = secrets.token_hex(4), itertools.count()
         self._paused: list[Callable[[], None]] = []
         self._recent = 0
@@ -73,11 +74,28 @@ class Admission:
             return None
         error = self._key_refusal(headers)
         if error is None:
-            if not self.gate.full() or not url.startswith(COSTLY):
+            if not url.startswith(COSTLY) or not self._full():
                 return None
             error = self.gate.refuse()
         self._note(error)
         return self._response(error)
+
+    def _full(self) -> bool:
+        return self._places >= self.gate.capacity + self.gate.queue or self.gate.full()
+
+    def reserve(self, url: bytes) -> bool:
+        """Take a place for a request that goes on; whether there is one to give back by :meth:`release`.
+
+        Many heads are parsed before the first of their requests comes to the gate: without the reservation one free
+        place would let all of them pass, each to be refused at full cost.
+        """
+        costly = url.startswith(COSTLY)
+        self._places += costly
+        return costly
+
+    def release(self) -> None:
+        """Give a reserved place back."""
+        self._places -= 1
 
     def pauses(self) -> bool:
         """Whether so many are refused now that a refused connection is read again only after a pause."""

@@ -150,7 +150,29 @@ class GuardedProtocol(HttpToolsProtocol):
             if refusal is not None:
                 self._turn_away(refusal)
                 return
+            if self.admission.reserve(self.url):
+                self._start_reserved(self.admission)
+                return
         super().on_headers_complete()
+
+    def _start_reserved(self, admission: Admission) -> None:
+        """Start the request with an application that gives its place back at the end."""
+        app = self.app
+
+        async def releasing(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await app(scope, receive, send)
+            finally:
+                admission.release()
+
+        self.app = releasing  # type: ignore[assignment]
+        try:
+            super().on_headers_complete()
+        except BaseException:
+            admission.release()
+            raise
+        finally:
+            self.app = app
 
     def on_message_complete(self) -> None:
         """The body is whole."""
