@@ -47,7 +47,7 @@ class GateConfig(Config):
     """From admission to the answer; then 504."""
     lost: int = Field(8, ge=0)
     """Stalled threads given up and replaced; past this number everything is answered with 503."""
-    heavy_ms: float = Field(100.0, gt=0)
+    heavy_ms: float = Field(25.0, gt=0)
     """Estimated milliseconds from which a request is heavy; one worker never takes a heavy request."""
 
 
@@ -111,7 +111,7 @@ class Gate:
     queue: int = 64
     deadline_seconds: float = 5.0
     lost: int = 8
-    heavy_ms: float = 100.0
+    heavy_ms: float = 25.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _light: _Lane = field(default_factory=_Lane)
     _heavy: _Lane = field(default_factory=_Lane)
@@ -222,8 +222,8 @@ class Gate:
         if self.full():
             raise self.refuse()
         loop = asyncio.get_running_loop()
-        cost_ms *= self._scale
         heavy = cost_ms > self.heavy_ms
+        cost_ms *= self._scale
         lane, workers = (self._heavy, self._heavy_workers) if heavy else (self._light, self.capacity)
         # Work that would wait past its deadline is refused now rather than computed for nobody.
         if lane.cost_ms and (lane.cost_ms + cost_ms) / workers > 1e3 * self.deadline_seconds:
