@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import secrets
 import time
 from collections import Counter
@@ -26,14 +27,15 @@ from segue.serving.guard.refusing import App, Receive, Scope, Send, answer, refu
 
 COSTLY = (b"/v1/recommend", b"/v1/generate", b"/v1/items/")
 """Beginnings of the paths whose routes pass the gate."""
+_LINES = (b"POST /v1/recommend ", b"GET /v1/recommend/", b"POST /v1/generate ", b"GET /v1/items/")
+_FRAMING = re.compile(
+    rb"\r\n(content-length|transfer-encoding|expect|upgrade|connection)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)", re.IGNORECASE
+)
 _FREE = (b"/healthz", b"/readyz")
 PAUSE_SECONDS = 0.03
 """How long the connection of a refused client is not read while many are refused."""
 _MANY = 20
 """Refusals within one pause from which the next connections are paused."""
-
-_REFUSAL_SECONDS = 0.0001
-"""What a refusal takes, for the histogram; to time each would cost as much again."""
 
 
 @dataclass(slots=True)
@@ -51,10 +53,10 @@ class Admission:
     Args:
         gate: where costly requests are computed.
         keys: whose limits count.
-        observe: called with the error's code and its seconds for each refusal that no middleware sees.
+        observe: called once a second with an error's code and the number of refusals that no middleware saw.
     """
 
-    def __init__(self, gate: Gate, keys: Keys, observe: Callable[[str, float], None] | None = None) -> None:
+    def __init__(self, gate: Gate, keys: Keys, observe: Callable[[str, int], None] | None = None) -> None:
         self.gate, self.keys, self.observe = gate, keys, observe
         self._usage: dict[str, _Usage] = {}
         self._places = 0  # costly requests between their head and the end of their answer
@@ -67,6 +69,36 @@ class Admission:
         self._built: tuple[tuple[str, int], bytes] | None = None
 
     # -- before a request is read ------------------------------------------------------------------------------
+
+    def refusal_of(self, data: bytes) -> bytes | None:
+        """A whole response where ``data`` is exactly one plain request that is refused now, else None.
+
+        Whatever is not plain (a body in parts, ``Expect``, an upgrade, a connection that is to be closed) is parsed.
+        """
+        full = self._full()
+        if not (full or self._usage) or not data.startswith(_LINES):
+            return None
+        end = data.find(b"\r\n\r\n")
+        if end < 0 or data.find(b" HTTP/1.1\r\n", 0, end) < 0:
+            return None
+        length = 0
+        for name, value in _FRAMING.findall(data, 0, end + 2):
+            if name.lower() == b"content-length" and value.isdigit():
+                length = int(value)
+            elif name.lower() != b"connection" or value.lower() != b"keep-alive":
+                return None
+        if len(data) != end + 4 + length:
+            return None
+        error: LaterError | None = None
+        if self._usage and (at := data.find(b"segue_", 0, end)) >= 0:
+            key_id = data[at + 6 : at + 14].decode("latin-1")
+            error = self._over(key_id) if key_id in self._usage else None
+        if error is None:
+            if not full:
+                return None
+            error = self.gate.refuse()
+        self._note(error)
+        return self._response(error)
 
     def refusal(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
         """A whole response where a request with this head is refused now, else None."""
@@ -139,8 +171,6 @@ class Admission:
         return self._built[1] % f"{self._prefix}{next(self._numbers):08x}".encode()
 
     def _note(self, error: LaterError) -> None:
-        if self.observe is not None:
-            self.observe(error.code, _REFUSAL_SECONDS)
         self._unlogged[error.code] += 1
         if not self._flushing:
             self._flushing = True
@@ -151,6 +181,8 @@ class Admission:
         counts, self._unlogged, self._flushing = self._unlogged, Counter(), False
         for code, count in counts.items():
             logger.info("requests refused", extra={"fields": {"status": 429, "code": code, "count": count}})
+            if self.observe is not None:
+                self.observe(code, count)
 
     # -- behind authentication ---------------------------------------------------------------------------------
 

@@ -84,6 +84,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _body_began = 0.0
     _body_bytes = 0
+    _refused_at = -1e9
     _parsed = 0
     _refusal: tuple[GuardError, int] | None = None
     # uvicorn's own, which it does not type.
@@ -108,6 +109,13 @@ class GuardedProtocol(HttpToolsProtocol):
         """Count what a head or a body has brought, and parse it."""
         if self.transport.is_closing():
             return
+        if self.admission is not None and self._clock is None and not self._in_body and self.idle:
+            refusal = self.admission.refusal_of(data)
+            if refusal is not None:  # the parser never sees it
+                self._refused_at = time.monotonic()
+                self.transport.write(refusal)
+                self._pause(self.admission)
+                return
         if self._in_body:
             self._body_bytes += len(data)
             if self._body_bytes > DISCARDED and self.cycle.response_complete:
@@ -202,7 +210,12 @@ class GuardedProtocol(HttpToolsProtocol):
             self._slow_reader = None
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing came after the last answer."""
+        """Nothing came after the last answer, except what was refused unparsed."""
+        silent = time.monotonic() - self._refused_at
+        if silent < self.timeout_keep_alive:
+            left = self.timeout_keep_alive - silent
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+            return
         self._cut()
 
     def send_400_response(self, msg: str) -> None:
@@ -263,9 +276,13 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self.transport.write(refusal)
         self.on_response_complete()
-        if self.admission.pauses():
+        self._pause(self.admission)
+
+    def _pause(self, admission: Admission) -> None:
+        """Let a refused client wait a little before its next request is read, where many are refused."""
+        if admission.pauses():
             self.flow.pause_reading()
-            self.admission.resume_later(self.flow.resume_reading)
+            admission.resume_later(self.flow.resume_reading)
 
     def _make_room(self) -> bool:
         """Whether this connection may stay; one that is idle, or long about its head, goes for it."""
