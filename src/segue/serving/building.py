@@ -20,8 +20,8 @@ from segue.serving.models.models import Models
 from segue.serving.service import Service
 from segue.serving.settings import ServiceConfig
 from segue.serving.state import State
-from segue.serving.store.breaker import Breaker
 from segue.serving.store import Follower, Pruner, Store, Writer
+from segue.serving.store.breaker import Breaker
 from segue.serving.watching.watch import Watch
 
 

@@ -17,8 +17,8 @@ from pydantic import Field
 
 from segue.config import Config
 from segue.data.histories import Histories
-from segue.recommenders.base import Recommender
 from segue.errors import StoreUnavailable
+from segue.recommenders.base import Recommender
 from segue.serving.store import Store, UserEvents
 from segue.serving.store.breaker import Breaker
 from segue.serving.store.tombstones import Erasure, hash_of
@@ -115,9 +115,7 @@ class State:
 
     def _erased_since(self, user_id: str, created: int) -> bool:
         """Whether the user was erased after a model of that age was registered."""
-        return any(
-            moments.get(hash_of(user_id, key), -1) >= created for key, moments in list(self._erased.items())
-        )
+        return any(moments.get(hash_of(user_id, key), -1) >= created for key, moments in list(self._erased.items()))
 
     def _with_store(self, model: Recommender, log: Histories, user_id: str, at: int | None) -> Known:
         # One more than wanted tells whether the oldest that was read is older than all that are kept.

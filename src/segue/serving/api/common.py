@@ -96,9 +96,7 @@ async def answered(
     return sent(told(answer))
 
 
-async def timed(
-    service: Any, call: Callable[[], T], cost_ms: float = 1.0, key: str | None = None
-) -> tuple[T, float]:
+async def timed(service: Any, call: Callable[[], T], cost_ms: float = 1.0, key: str | None = None) -> tuple[T, float]:
     """What a call returns, made in a thread of the gate, and the seconds it took there."""
 
     def clocked() -> tuple[T, float]:

@@ -12,7 +12,7 @@ import itertools
 import re
 import secrets
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,9 +29,11 @@ COSTLY = (b"/v1/recommend", b"/v1/generate", b"/v1/items/")
 """Beginnings of the paths whose routes pass the gate."""
 _LINES = (b"POST /v1/recommend ", b"GET /v1/recommend/", b"POST /v1/generate ", b"GET /v1/items/")
 _FRAMING = re.compile(
-    rb"\r\n(content-length|transfer-encoding|expect|upgrade|connection)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)", re.IGNORECASE
+    rb"\r\n(content-length|transfer-encoding|expect|upgrade|connection)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)",
+    re.IGNORECASE,
 )
 _FREE = (b"/healthz", b"/readyz")
+_TICK_SECONDS = 0.01
 PAUSE_SECONDS = 0.03
 """How long the connection of a refused client is not read while many are refused."""
 _MANY = 20
@@ -61,7 +63,7 @@ class Admission:
         self._usage: dict[str, _Usage] = {}
         self._places = 0  # costly requests between their head and the end of their answer
         self._prefix, self._numbers = secrets.token_hex(4), itertools.count()
-        self._paused: list[Callable[[], None]] = []
+        self._paused: deque[tuple[float, Callable[[], None]]] = deque()
         self._recent = 0
         self._recent_since = 0.0
         self._unlogged: Counter[str] = Counter()
@@ -138,15 +140,17 @@ class Admission:
         return self._recent > _MANY
 
     def resume_later(self, resume: Callable[[], None]) -> None:
-        """Call ``resume`` at the end of the present pause, together with all others."""
+        """Call ``resume`` after a pause; a few at a time, so that other requests come between them."""
         if not self._paused:
-            asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._resume)
-        self._paused.append(resume)
+            asyncio.get_running_loop().call_later(_TICK_SECONDS, self._resume)
+        self._paused.append((time.monotonic() + PAUSE_SECONDS, resume))
 
     def _resume(self) -> None:
-        paused, self._paused = self._paused, []
-        for resume in paused:
-            resume()
+        now = time.monotonic()
+        while self._paused and self._paused[0][0] <= now:
+            self._paused.popleft()[1]()
+        if self._paused:
+            asyncio.get_running_loop().call_later(_TICK_SECONDS, self._resume)
 
     def _key_refusal(self, headers: Sequence[tuple[bytes, bytes]]) -> LaterError | None:
         """The key of a head is not checked here: a false one is refused as little as the true one would be."""
