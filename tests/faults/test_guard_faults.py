@@ -238,7 +238,7 @@ def test_its_twin_reads_what_it_refuses(tmp_path: Path) -> None:
 
 
 def overloaded(folder: Path) -> tuple[Flood, Flood]:
-    """A closed loop that fills the queue, and one of four times as many clients, which take no refusal for an answer."""
+    """A closed loop that fills the queue, and one of four times as many clients, which ask again after a refusal."""
     with guarded(folder, "gate.capacity=2", "gate.queue=10", "gate.deadline_seconds=2") as server:
         body = json.dumps({"stall": 0.01, "history": ["a"] * 50}).encode()
         client = Client(server.port)

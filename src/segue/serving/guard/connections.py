@@ -173,7 +173,7 @@ class GuardedProtocol(HttpToolsProtocol):
             finally:
                 admission.release()
 
-        self.app = releasing  # type: ignore[assignment]
+        self.app = releasing
         try:
             super().on_headers_complete()
         except BaseException:
