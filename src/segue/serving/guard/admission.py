@@ -15,6 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from segue.errors import KeyBusy, KeyTooFast
@@ -265,6 +266,9 @@ class AdmissionMiddleware:
             self.admission.leave(key_id)
 
 
+_HEALTH = SimpleNamespace(path="/healthz")
+
+
 class AliveMiddleware:
     """ASGI middleware: answers ``/healthz`` before all other middlewares, whatever waits behind them."""
 
@@ -284,6 +288,7 @@ class AliveMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on."""
         if scope["type"] == "http" and scope["path"] == "/healthz" and scope["method"] in ("GET", "HEAD"):
+            scope["route"] = _HEALTH  # the label of its metrics
             await send(dict(self._start))
             await send(dict(self._body))
             return

@@ -107,7 +107,6 @@ class Metrics:
             registry=self.registry,
         )
         self.refused = counter("segue_refused", "Requests refused because too many waited (429).")
-        self._refused_seconds = self.requests.labels(OTHER, "429")
         self.late = counter("segue_deadline_passed", "Requests whose deadline passed (504).")
         self._errors = counter("segue_errors", "Requests that ended in an error, by its code.", "code")
         self._events = counter("segue_events", "Events acknowledged by this process: stored now, or known.", "outcome")
@@ -135,8 +134,9 @@ class Metrics:
         """Requests were refused (429) before they were read; each took less than the smallest bucket."""
         self.refused.inc(count)
         self._errors.labels(self._codes(code)).inc(count)
+        series = self.requests.labels(OTHER, "429")
         for _ in range(count):
-            self._refused_seconds.observe(_UNREAD_SECONDS)
+            series.observe(_UNREAD_SECONDS)
 
     def stored(self, stored: int, known: int) -> None:
         """Events were acknowledged."""
