@@ -237,6 +237,29 @@ def test_its_twin_reads_what_it_refuses(tmp_path: Path) -> None:
     assert refused_unread(tmp_path, "refuses_in_the_application")
 
 
+def test_clients_that_leave_while_they_are_paused_keep_no_other_waiting(tmp_path: Path) -> None:
+    with guarded(tmp_path, "gate.capacity=1", "gate.queue=1", "gate.deadline_seconds=30") as server:
+        held = [threading.Thread(target=server.ask, args=("POST", "/v1/recommend", {"hold": True})) for _ in range(2)]
+        for each in held:
+            each.start()
+        until(lambda: server.ask("GET", "/healthz").json["waiting"] == 1)
+        request = Client(server.port).request("POST", "/v1/recommend", b"{}")
+        sockets = [socket.create_connection(("127.0.0.1", server.port), timeout=5) for _ in range(80)]
+        for turn in range(3):
+            for each in sockets:
+                each.sendall(request)
+            for each in sockets:
+                assert each.recv(10_000).startswith(b"HTTP/1.1 429 "), turn
+            for each in sockets[::2] if turn == 1 else []:
+                each.close()
+            sockets = sockets[1::2] if turn == 1 else sockets
+        server.ask("POST", "/release")
+        for each in held:
+            each.join()
+        for each in sockets:
+            each.close()
+
+
 def overloaded(folder: Path) -> tuple[Flood, Flood]:
     """A closed loop that fills the queue, and one of four times as many clients, which ask again after a refusal."""
     with guarded(folder, "gate.capacity=2", "gate.queue=10", "gate.deadline_seconds=2") as server:

@@ -269,8 +269,8 @@ class Answers:
         model: Recommender = served.recommender
         why: list[Any] | None = None
         if question.explain:
-            why = reasons(model, read.histories, ranked.codes[:EXPLAINED])
-            why += [None] * (len(ranked.codes) - len(why))
+            explained = reasons(model, read.histories, ranked.codes[:EXPLAINED])
+            why = [*explained, *[None] * (len(ranked.codes) - len(explained))]
         names = model.item_vocabulary.listed
         ids = [names[code - 1] for code in ranked.codes.tolist()]
         titles = model.titles

@@ -282,7 +282,11 @@ class GuardedProtocol(HttpToolsProtocol):
         """Let a refused client wait a little before its next request is read, where many are refused."""
         if admission.pauses():
             self.flow.pause_reading()
-            admission.resume_later(self.flow.resume_reading)
+            admission.resume_later(self._read_again)
+
+    def _read_again(self) -> None:
+        if not self.transport.is_closing():  # the client may have left meanwhile
+            self.flow.resume_reading()
 
     def _make_room(self) -> bool:
         """Whether this connection may stay; one that is idle, or long about its head, goes for it."""
