@@ -240,8 +240,8 @@ def test_its_twin_reads_what_it_refuses(tmp_path: Path) -> None:
 def test_clients_that_leave_while_they_are_paused_keep_no_other_waiting(tmp_path: Path) -> None:
     with guarded(tmp_path, "gate.capacity=1", "gate.queue=1", "gate.deadline_seconds=30") as server:
         held = [threading.Thread(target=server.ask, args=("POST", "/v1/recommend", {"hold": True})) for _ in range(2)]
-        for each in held:
-            each.start()
+        for thread in held:
+            thread.start()
         until(lambda: server.ask("GET", "/healthz").json["waiting"] == 1)
         request = Client(server.port).request("POST", "/v1/recommend", b"{}")
         sockets = [socket.create_connection(("127.0.0.1", server.port), timeout=5) for _ in range(80)]
@@ -254,8 +254,8 @@ def test_clients_that_leave_while_they_are_paused_keep_no_other_waiting(tmp_path
                 each.close()
             sockets = sockets[1::2] if turn == 1 else sockets
         server.ask("POST", "/release")
-        for each in held:
-            each.join()
+        for thread in held:
+            thread.join()
         for each in sockets:
             each.close()
 
