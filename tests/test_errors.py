@@ -111,6 +111,8 @@ CODES = {
     "V057": "AddressTaken",
     "V058": "Unforeseen",
     "V059": "RouteUnknown",
+    "V110": "KeyBusy",
+    "V111": "KeyTooFast",
     "V060": "ModelNotThere",
     "V061": "ModelNameTaken",
     "V062": "NoModelServes",

@@ -118,8 +118,16 @@ def serve(
         service.draining = True
 
     open_to_all = service.keys.open
-    listen = read.listen
-    code = run(app, listen.host, listen.port, read.connections, open_to_all=open_to_all, on_ready=ready, on_drain=drain)
+    code = run(
+        app,
+        read.listen.host,
+        read.listen.port,
+        read.connections,
+        admission=service.admission,
+        open_to_all=open_to_all,
+        on_ready=ready,
+        on_drain=drain,
+    )
     raise typer.Exit(code)
 
 

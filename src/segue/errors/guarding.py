@@ -30,6 +30,20 @@ class Busy(LaterError):
     remedy = "Ask again after {seconds} s."
 
 
+class KeyBusy(LaterError):
+    code = "V110"
+    status: ClassVar[int] = 429
+    template = "The key {key_id} has {limit} requests in flight, as many as it may have."
+    remedy = "Ask again after {seconds} s; segue keys create --concurrency N makes a key that may have more."
+
+
+class KeyTooFast(LaterError):
+    code = "V111"
+    status: ClassVar[int] = 429
+    template = "The key {key_id} sends more than {limit} requests a second."
+    remedy = "Ask again after {seconds} s; segue keys create --rate N makes a key that may send more."
+
+
 class DeadlinePassed(GuardError):
     code = "V041"
     status: ClassVar[int] = 504

@@ -13,6 +13,7 @@ from fastapi.responses import RedirectResponse
 
 from segue import __version__
 from segue.serving.api import openapi, routes
+from segue.serving.guard.admission import AliveMiddleware
 from segue.serving.guard.guarding import guard
 from segue.serving.guard.head import HeadAsGet
 from segue.serving.guard.scopes import needs
@@ -68,8 +69,10 @@ def create_app(service: Service) -> FastAPI:
             limits=settings.body,
             logs=settings.logs,
             connections=settings.connections,
+            admission=service.admission,
         )
     app.add_middleware(HeadAsGet)
+    app.add_middleware(AliveMiddleware)
     if service.watch is not None:
         # The outermost, so that refusals count; routing leaves the template of the path in the scope that all share.
         app.add_middleware(Latency, metrics=service.watch.metrics)

@@ -125,3 +125,15 @@ def test_ids_may_be_numbers(shop: segue.Dataset, service: Service) -> None:
         known = client.get("/v1/recommend/1").json()
     assert ids(answer) == [10, 20]
     assert (answer["history_length"], known["history_length"]) == (2, 2)
+
+
+def test_the_first_hundred_items_are_explained_and_a_longer_list_says_so(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segue.serving.answers.answers.EXPLAINED", 3)
+    body = {"history": ["i1", "i2"], "k": 5, "explain": True}
+    answer = client.post("/v1/recommend", json=body).json()
+    assert answer["explained"] == 3
+    assert ["reasons" in each for each in answer["items"]] == [True] * 3 + [False] * 2
+    assert "explained" not in client.post("/v1/recommend", json={**body, "k": 3}).json()
+    assert "explained" not in client.post("/v1/recommend", json={**body, "explain": False}).json()

@@ -28,7 +28,7 @@ from segue.serving.answers.journal import Journal, Sink
 from segue.serving.answers.questions import Answer, Id, Listed, Question
 from segue.serving.answers.reading import Asked, asked, learnt_of
 from segue.serving.answers.reasons import reasons
-from segue.serving.answers.settings import AnswersConfig
+from segue.serving.answers.settings import EXPLAINED, AnswersConfig
 from segue.serving.answers.shadows import Shadows
 from segue.serving.store.rows import ServedList
 
@@ -280,9 +280,10 @@ class Answers:
 
     def _told(self, question: Question, served: Any, read: Asked, ranked: Ranked, name: str) -> Answer:
         model: Recommender = served.recommender
-        why = None
+        why: list[Any] | None = None
         if question.explain:
-            why = self._reasons(served, read.histories, ranked) if ranked.reasons is None else ranked.reasons
+            explained = self._reasons(served, read.histories, ranked) if ranked.reasons is None else ranked.reasons
+            why = [*explained, *[None] * (len(ranked.codes) - len(explained))]
         names = model.item_vocabulary.listed
         ids = [names[code - 1] for code in ranked.codes.tolist()]
         titles = model.titles
@@ -304,18 +305,20 @@ class Answers:
             history_length=len(read.histories.items),
             unknown_items=read.unknown,
             cold=not learnt_of(model, read.histories.items),
+            history_source="model" if read.from_model else None,
+            explained=EXPLAINED if question.explain and len(ids) > EXPLAINED else None,
         )
 
     def _reasons(self, served: Any, histories: Histories, ranked: Ranked) -> list[tuple[Reason, ...]]:
-        """Why each item is listed, by the history that it was ranked from."""
+        """Why each of the first ``EXPLAINED`` items is listed, by the history that it was ranked from."""
         return reasons(
             served.recommender,
             histories,
-            ranked.codes,
+            ranked.codes[:EXPLAINED],
             None if self.online is None else self.online.correction(served.name, histories),
             policy=getattr(self.explorer, "config", None),
-            by_chance=ranked.by_chance,
-            propensities=ranked.propensities,
+            by_chance=None if ranked.by_chance is None else ranked.by_chance[:EXPLAINED],
+            propensities=None if ranked.propensities is None else ranked.propensities[:EXPLAINED],
         )
 
     # -- behind the back -----------------------------------------------------------------------------------------

@@ -95,6 +95,8 @@ class Answer:
         history_length: events that were read, of items in the catalogue.
         unknown_items: events that were skipped, for the catalogue lacks their items.
         cold: nothing was known of who asked: no event was of an item that the model has learnt of.
+        history_source: ``"model"`` where the store did not answer and the history is that of the model's own log.
+        explained: how many items have reasons, where fewer than all were explained.
     """
 
     recommendation_id: str
@@ -106,3 +108,5 @@ class Answer:
     history_length: int
     unknown_items: int
     cold: bool
+    history_source: str | None = None
+    explained: int | None = None

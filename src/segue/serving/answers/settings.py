@@ -9,6 +9,8 @@ from segue.serving.answers.reading import Unsaid
 
 K, HISTORY, BATCH, TEXT, STEPS = 1_000, 10_000, 1_000, 1_000, 100
 """The most that the interface takes; settings may lower it."""
+EXPLAINED = 100
+"""Items of a list that are explained at most: the first ones. A reason costs as much as several items."""
 
 
 class LimitsConfig(Config):

@@ -80,9 +80,14 @@ def within(place: str, value: int, limit: int, setting: str) -> None:
         raise OverLimit(place=place, value=value, limit=limit, setting=setting)
 
 
-async def answered(request: Request, service: Any, kind: str, call: Callable[[], Answer]) -> Response:
-    """An answer made in a thread of the gate, as JSON; the log and the metrics hear of it."""
-    answer, seconds = await timed(service, call)
+async def answered(
+    request: Request, service: Any, kind: str, call: Callable[[], Answer], cost_ms: float = 1.0
+) -> Response:
+    """An answer made in a thread of the gate, as JSON; the log and the metrics hear of it.
+
+    ``cost_ms`` is what it is estimated to take; the gate is fair between the keys by it.
+    """
+    answer, seconds = await timed(service, call, cost_ms, getattr(request.state, "key", None))
     request.state.model = answer.model
     if answer.user_id is not None:
         request.state.user_id = answer.user_id
@@ -91,14 +96,17 @@ async def answered(request: Request, service: Any, kind: str, call: Callable[[],
     return sent(told(answer))
 
 
-async def timed(service: Any, call: Callable[[], T]) -> tuple[T, float]:
+async def timed(service: Any, call: Callable[[], T], cost_ms: float = 1.0, key: str | None = None) -> tuple[T, float]:
     """What a call returns, made in a thread of the gate, and the seconds it took there."""
 
     def clocked() -> tuple[T, float]:
         began = time.perf_counter()
         return call(), time.perf_counter() - began
 
-    return await through_gate(service, clocked)
+    if service.gate is None:
+        return await asyncio.to_thread(clocked)
+    admitted: Awaitable[tuple[T, float]] = service.gate.run(clocked, cost_ms=cost_ms, key=key)
+    return await admitted
 
 
 async def through_gate(service: Any, call: Callable[[], T]) -> T:
@@ -135,8 +143,8 @@ def sent(document: Any, status: int = 200) -> Response:
 
 
 def told(answer: Answer) -> dict[str, Any]:
-    """An answer as its JSON."""
-    return {
+    """An answer as its JSON; ``history_source`` and ``explained`` where they say something."""
+    document = {
         "recommendation_id": answer.recommendation_id,
         "model": answer.model,
         "user_id": answer.user_id,
@@ -146,6 +154,10 @@ def told(answer: Answer) -> dict[str, Any]:
         "unknown_items": answer.unknown_items,
         "items": [listed(each) for each in answer.items],
     }
+    for name in ("history_source", "explained"):
+        if (value := getattr(answer, name)) is not None:
+            document[name] = value
+    return document
 
 
 def listed(item: Listed) -> dict[str, Any]:

@@ -273,3 +273,7 @@ class AnswerOut(BaseModel):
     """Events that were skipped, for the catalogue lacks their items."""
     items: list[ListedOut]
     """Best first; of a sequence in its order."""
+    history_source: Literal["model"] | None = None
+    """``model`` where the store did not answer: the history is that of the model's own log, without later events."""
+    explained: int | None = None
+    """How many items have reasons, where the list is longer than what is explained."""
