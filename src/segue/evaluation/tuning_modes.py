@@ -72,6 +72,8 @@ def compare_tuning(
             if mode != "frozen":
                 _go_on_from(home / "frozen", home / mode)
             given = {**(settings or {}), "tuning": mode, "refit": False}
+            unread = SequenceConfig.parse(given).unread()  # settings of the other modes
+            given = {name: value for name, value in given.items() if name not in unread}
             options = {**run, "resume": True, "checkpoint": home / mode}
             rows[mode] = _apart(split, given, options) if apart else _measured(split, given, options)
     metric = SequenceConfig.parse(settings or {}, owner="SequenceRecommender").validation_metric
