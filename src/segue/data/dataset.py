@@ -76,6 +76,7 @@ class Dataset:
         """
         if not isinstance(cleaning, CleaningConfig):
             cleaning = CleaningConfig.parse(cleaning or {})
+        cleaning.warn_unread("cleaning")
         uuids = uuid_columns(events, columns)
         raw, kind = frames.to_polars(events, "events")
         raw = schema.rename(raw, columns, schema.REQUIRED, "event log")

@@ -82,7 +82,8 @@ class Search:
             text = wanted_model(config.text, items, worth=is_sparse(histories, n_items))
             features = [] if items is None else [name for name in items.columns if name != "item_id"]
             config = plan_for(config, histories, n_items, features, text)
-        return config
+        decided: Config = config
+        return decided
 
     def first(self) -> dict[str, Any]:
         """The settings a user would have without a search, where the space holds them."""
