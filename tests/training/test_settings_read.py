@@ -20,7 +20,7 @@ BASE: dict[str, Any] = {"embedding_size": 8, "blocks": 1, "epochs": 2, "batch_to
 
 OTHER: dict[str, Any] = {
     "encoder": "gru", "block": "plain", "embedding_size": 12, "blocks": 2, "heads": 4, "expansion": 2,
-    "time": ["gaps"], "behaviour": ["values"], "pattern_prior": True, "mask_share": 0.5, "features": [],
+    "time": ["gaps"], "behaviour": ["values"], "pattern_prior": True, "mask_share": 0.5,
     "text_columns": ["title"], "text_pooling": "cls", "text_prompt": "a ", "text_max_tokens": 5,
     "text_precision": "bf16", "text_normalise": False, "text_whiten": False, "text_projection": "mlp",
     "text_likeness": 4, "tuning": "lora", "tuning_layers": 1, "tuning_rank": 3, "tuning_learning_rate": 0.1,
@@ -35,6 +35,7 @@ OTHER: dict[str, Any] = {
     "patience": 3, "validation_metric": "recall@3", "validation_users": 5, "refit": False, "seed": 1,
 }  # fmt: skip
 ELSEWHERE = {
+    "features": "needs a catalogue: tests/recommenders/test_sequence.py",
     "long_history": "read by answers to histories longer than max_length: tests/data/test_long.py",
     "precision": "what differs depends on the processor: tests/recommenders/test_sequence.py",
     "text": "needs a language model: tests/recommenders/test_sequence_text.py",
