@@ -7,6 +7,10 @@ class SegueWarning(UserWarning):
     """Base of warnings a user should act on."""
 
 
+class SettingUnread(SegueWarning):
+    """A setting changes nothing here, since what it belongs to is not in use."""
+
+
 class ColdUsers(SegueWarning):
     """Some of the users asked for are not in the log; they get what suits an empty history."""
 

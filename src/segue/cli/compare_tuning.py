@@ -11,7 +11,17 @@ import polars as pl
 import typer
 from rich.markup import escape
 
-from segue.cli.shared import Columns, Quiet, SplitKind, TimeZone, console, print_frame, read_data, split_of
+from segue.cli.shared import (
+    Columns,
+    Quiet,
+    SplitKind,
+    TimeZone,
+    begin_or_resume,
+    console,
+    print_frame,
+    read_data,
+    split_of,
+)
 
 
 def compare_tuning(
@@ -41,16 +51,15 @@ def compare_tuning(
     """
     from segue import artefacts
     from segue.config import parse_assignments
-    from segue.errors import FileNotReadable
+    from segue.errors import FormatNotWritten
     from segue.evaluation.tuning_modes import compare_tuning as compared
 
     if out is not None and out.suffix not in (".json", ".md"):
-        raise FileNotReadable(path=out, reason=f"{out.suffix or 'no ending'} is not .json or .md")
+        raise FormatNotWritten(path=out, found=out.suffix or "no ending", known=".json, .md")
     given: dict[str, Any] = {"text": text, "tuning_epochs": epochs, "seed": seed, **parse_assignments(settings or [])}
     made = split_of(read_data(events, items, columns, None, time_zone), split)
     home = None if out is None else out.parent / f".{out.name}.tuning"
-    if home is not None and not resume:
-        shutil.rmtree(home, ignore_errors=True)
+    begin_or_resume(home, resume)
     wanted = [mode.strip() for mode in modes.split(",")]
     table = compared(made, given, wanted, checkpoint=home, progress=not quiet)
     print_frame(_narrow(table))

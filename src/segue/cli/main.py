@@ -86,8 +86,11 @@ def run() -> None:
     """Entry point: a user's mistake ends in one message and exit code 2, Ctrl-C in 130."""
     errors = Console(stderr=True)
 
+    shown: set[str] = set()  # a model that is fitted twice warns twice
+
     def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-        if issubclass(category, SegueWarning):
+        if issubclass(category, SegueWarning) and str(message) not in shown:
+            shown.add(str(message))
             errors.print(f"[yellow]note[/yellow]: {message}", highlight=False, soft_wrap=True)
 
     warnings.simplefilter("ignore")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,6 +55,34 @@ Model = Annotated[Path, typer.Argument(help="Directory that segue train wrote.",
 SPLITS = "leave-last-out, by-time[:SHARE or DATE], last-n[:N], user-share[:SHARE], cold-items[:SHARE] or none"
 """What ``--split`` takes."""
 SplitKind = Annotated[str, typer.Option("--split", metavar="KIND[:VALUE]", help=f"What to hold out: {SPLITS}.")]
+
+
+def begin_or_resume(checkpoint: Path | None, resume: bool) -> None:
+    """Remove what an interrupted run left, or say that there is nothing to resume."""
+    if not resume:
+        if checkpoint is not None:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+    elif checkpoint is None:
+        raise typer.BadParameter("without --out there is nothing to resume from", param_hint="'--resume'")
+    elif not checkpoint.exists():
+        note = (
+            f"Nothing to resume: {checkpoint} is not there, since no run to this --out was interrupted. It begins anew."
+        )
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_next(verb: str, *arguments: object, **options: object) -> None:
+    """Print a command that does the next step as it stands; options that are None are left out.
+
+    Args:
+        arguments: in their order.
+        options: by their names; ``set_`` is ``--set``.
+    """
+    words = ["segue", verb, *(str(each) for each in arguments)]
+    for name, value in options.items():
+        if value is not None:
+            words += [f"--{name.strip('_').replace('_', '-')}", str(value)]
+    console.print(f"Next: {shlex.join(words)}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def column_map(text: str | None) -> dict[str, str] | None:

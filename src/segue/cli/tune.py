@@ -15,6 +15,7 @@ from segue.cli.shared import (
     SplitKind,
     console,
     print_frame,
+    print_next,
     read_data,
     split_data,
     tell_data,
@@ -108,8 +109,5 @@ def tune(
     if report is not None:
         result.to_html(report)
         console.print(f"Wrote {escape(str(report))}", highlight=False, soft_wrap=True)
-    console.print(
-        f"Wrote {escape(str(out))}. Next: segue train {escape(events)} --config {escape(str(out))} --out models/best",
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print(f"Wrote {escape(str(out))}", highlight=False, soft_wrap=True)
+    print_next("train", events, items=items, columns=columns, split=split.value, config=out, out="models/best")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import polars as pl
 from pydantic import Field
 
-from segue.config import Config
+from segue.config import Config, ReadWhere
 from segue.data.schema import Clock
 from segue.errors import EmptyLog
 
@@ -24,6 +24,9 @@ _DAY = 86_400_000_000  # microseconds
 class CleaningConfig(Config):
     """What to remove from a log. The defaults remove only what cannot be right."""
 
+    read_where = (
+        ReadWhere(("bot_events", "bot_gap_seconds"), "bots is true", lambda config: config.bots, on=("bots",)),
+    )
     duplicates: bool = True
     """Keep the first of events that agree in all columns."""
     min_user_events: int = Field(1, ge=1)

@@ -83,6 +83,7 @@ class Dataset:
                 require_mapping(mapping, "Dataset", name, "{'user_id': 'your name'}")
         if time_zone is not None:
             require_text(time_zone, "Dataset", "time_zone", "Europe/Rome")
+        cleaning.warn_unread("cleaning")
         uuids = uuid_columns(events, columns)
         raw, kind = frames.to_polars(events, "events")
         raw = schema.rename(raw, columns, schema.REQUIRED, "event log")

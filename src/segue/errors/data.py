@@ -15,6 +15,12 @@ class FileNotReadable(DataError):
     remedy = "Give a Parquet, CSV, TSV or JSON-lines file, or a directory of Parquet files."
 
 
+class FormatNotWritten(DataError):
+    code = "C012"
+    template = "Cannot write {path}: {found} is no ending of a file that can be written here."
+    remedy = "Give a name that ends in one of: {known}."
+
+
 class EmptyLog(DataError):
     code = "D002"
     template = "The {what} has no rows{why}."

@@ -110,7 +110,9 @@ def _settings_of(mode: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     unread = set(_OF_THE_LANGUAGE_MODEL if mode in _BASELINES else ())
     unread |= {"tuning_epochs"} if mode == "frozen" else set()
     own = {name: value for name, value in settings.items() if name not in unread}
-    return {**own, "tuning": mode, "refit": False} | ({} if mode == "frozen" else {"tuning_fallback": False})
+    given = {**own, "tuning": mode, "refit": False} | ({} if mode == "frozen" else {"tuning_fallback": False})
+    of_other_modes = SequenceConfig.parse(given, owner="SequenceRecommender").unread()
+    return {name: value for name, value in given.items() if name not in of_other_modes}
 
 
 def _halves(holdout: Holdout, seed: int) -> tuple[Holdout, Holdout]:

@@ -22,7 +22,7 @@ from scipy import sparse
 from segue import artefacts, progress
 from segue.arguments import require_mapping
 from segue.cautions import ColdUsers
-from segue.config import Config
+from segue.config import Config, ReadWhere
 from segue.data.dataset import Dataset, as_dataset
 from segue.data.frames import FrameKind, from_polars, to_polars
 from segue.data.schema import rename
@@ -49,6 +49,42 @@ from segue.patterns.spans import DAY, microseconds
 class SequenceClassifierConfig(Config):
     """Settings of :class:`SequenceClassifier`."""
 
+    read_where = (
+        ReadWhere(
+            ("horizon", "cutoff", "active"),
+            "target names what to predict",
+            lambda config: config.target is not None,
+            on=("target",),
+        ),
+        ReadWhere(
+            (
+                "max_length",
+                "of",
+                "level",
+                "min_support",
+                "candidates",
+                "false_discoveries",
+                "max_gap_time",
+                "max_span_time",
+            ),
+            "patterns is above 0",
+            lambda config: config.patterns > 0,
+            on=("patterns",),
+        ),
+        ReadWhere(("categories",), "plain is true", lambda config: config.plain, on=("plain",)),
+        ReadWhere(
+            ("trees",),
+            "classifier is forest or lightgbm",
+            lambda config: config.classifier != "logistic",
+            on=("classifier",),
+        ),
+        ReadWhere(
+            ("regularisation",),
+            "classifier is logistic or lightgbm",
+            lambda config: config.classifier != "forest",
+            on=("classifier",),
+        ),
+    )
     target: str | None = None
     """``"will_leave"`` (no event in the horizon) or ``"will_do:ACTION"``; None where labels are given."""
     classifier: Literal["logistic", "forest", "lightgbm"] = "logistic"
@@ -148,6 +184,7 @@ class SequenceClassifier:
             NothingFrequent: no pattern is frequent.
             SymbolsMissing, NoClock, MomentUnreadable, ExtraMissing.
         """
+        self.config.warn_unread(type(self).__name__)
         self._reading = None
         self._data = as_dataset(data)
         self._labelled = labelled(self._data, labels, self.config)

@@ -149,6 +149,7 @@ class Recommender(ABC):
             DataError, SplitLeak: see ``Dataset.from_frames`` and ``segue.split.from_frames``.
         """
         data, validation = training_parts(data, validation, type(self).__name__)
+        self._warn_settings()
         known = data if validation is None else validation.all
         # Until it has learnt everything anew it can answer nothing: half of two fits would be wrong silently.
         self._fitted = False
@@ -157,6 +158,10 @@ class Recommender(ABC):
         self._fit(data, validation, run)
         self._fitted = True
         return self
+
+    def _warn_settings(self) -> None:
+        """Name the settings that are not read (``SettingUnread``); one whose fit decides more does so itself."""
+        self.config.warn_unread(type(self).__name__)
 
     def _know(self, data: Dataset, known: Dataset) -> None:
         """Take the vocabularies and the catalogue of a log, and the histories of what is ``known`` of it."""

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from segue import artefacts, progress
 from segue.arguments import require
-from segue.config import Config
+from segue.config import Config, ReadWhere
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
@@ -34,6 +34,14 @@ _LEARNING_SCORES = 4_000_000  # floats of one member's scores alive at once whil
 class HybridConfig(Config):
     """Settings of :class:`Hybrid`."""
 
+    read_where = (
+        ReadWhere(
+            ("candidates", "users"),
+            "blend is logistic or lambdamart",
+            lambda config: config.blend in ("logistic", "lambdamart"),
+            on=("blend",),
+        ),
+    )
     members: list[MemberSpec] = Field(
         default_factory=lambda: [
             MemberSpec(recommender=name) for name in ("SequenceRecommender", "PatternRecommender", "ItemNeighbours")

@@ -10,7 +10,7 @@ from pydantic import Field
 from scipy import sparse
 
 from segue import artefacts, progress
-from segue.config import Config
+from segue.config import Config, ReadWhere
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
@@ -24,6 +24,7 @@ _BLOCK = 1_000  # items whose neighbours are found at a time
 class ItemNeighboursConfig(Config):
     """Settings of :class:`ItemNeighbours`."""
 
+    read_where = (ReadWhere(("decay",), "last is above 1", lambda config: config.last > 1, on=("last",)),)
     neighbours: int = Field(200, ge=1)
     """Nearest items kept per item."""
     shrink: float = Field(10.0, ge=0)

@@ -17,7 +17,7 @@ from pydantic import Field
 from scipy import sparse
 
 from segue import artefacts
-from segue.config import Config
+from segue.config import Config, ReadWhere
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
@@ -39,6 +39,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class PatternConfig(Config):
     """Settings of :class:`PatternRecommender`. What is ``"auto"`` is chosen on held-out events."""
 
+    read_where = (
+        ReadWhere(("decay",), "last is above 1", lambda config: config.last > 1, on=("last",)),
+        ReadWhere(
+            ("longer", "min_support"), "max_length is above 2", lambda config: config.max_length > 2, on=("max_length",)
+        ),
+    )
     max_length: int = Field(3, ge=2)
     """Items of the longest habit, the one that follows among them: X, then Y, then Z."""
     window: int = Field(10, ge=1)

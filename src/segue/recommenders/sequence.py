@@ -42,7 +42,7 @@ from segue.training.fit import TrainingData, fit
 from segue.training.growth import grown_model, grown_text
 from segue.training.held import Held
 from segue.training.plan import Plan, SequenceConfig, is_sparse, plan_for
-from segue.training.targets import kind_weights, target_weights
+from segue.training.targets import kind_weights, refuse_no_targets, target_weights
 from segue.training.text_tuning import detached
 from segue.training.trend import TrendWeights
 from segue.training.trend_fit import fit_trend
@@ -148,6 +148,7 @@ class SequenceRecommender(SequenceScores):
         language = wanted_model(self.config.text, self.items, worth=sparse)
         plan = plan_for(self.config, histories, len(self.item_vocabulary), names, language)
         self.plan = plan = plan if source is None else source.plan(self.config, plan)
+        self._warn_unread(plan, histories, validation is not None)
         text, texts = self._text(plan, options.progress)
         self.log = LogShape.of(histories, len(self.item_vocabulary), len(self.action_names), features, text)
         self.log = self.log if source is None else source.shaped(self.log)
@@ -155,6 +156,7 @@ class SequenceRecommender(SequenceScores):
         common |= {"log": self.log, "time_zone": self.time_zone, "distillation": self.distillation}
         checked = self._validation(validation, plan)
         counted = target_weights(kinds, histories)
+        refuse_no_targets(histories, counted)
         search = TrainingData(histories, data.item_counts, validation=checked, weights=counted, **common)
         everything = None
         if validation is not None:
@@ -190,6 +192,20 @@ class SequenceRecommender(SequenceScores):
         self.report["features"] = [{**each, "worth": drop} for each, drop in zip(described, worth, strict=True)]
         self.report["training"] = training
         self.report["training"]["weights_sha256"] = self.weights_sha256()
+
+    def _warn_settings(self) -> None:
+        """Nothing yet: the plan of a fit decides what is read."""
+
+    def _warn_unread(self, plan: Plan, histories: Histories, validated: bool) -> None:
+        """Name the settings that this fit does not read."""
+        facts = {
+            "clock": self.clock == "time",
+            "validation": validated,
+            "actions": bool(self.action_names) and histories.actions is not None,
+            "values": histories.values is not None,
+        }
+        owner = type(self).__name__
+        self.config.warn_unread(owner, plan, [name for name, is_so in facts.items() if is_so])
 
     def _text(self, plan: Plan, show: bool) -> tuple[TextVectors | None, tuple[str, ...] | None]:
         """What the language model of the plan says of the items, and their texts; None where it has none."""

@@ -12,8 +12,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from segue.config import Config, parse_assignments, read_toml
-from segue.errors import ConfigSet, nearest
+from segue.config import Config, merged, parse_assignments, read_toml
+from segue.errors import ConfigSet, ConfigValue, nearest
 from segue.serving.answers.exploration import ExploreConfig
 from segue.serving.answers.settings import AnswersConfig, LimitsConfig
 from segue.serving.guard.connections import ConnectionsConfig
@@ -89,7 +89,12 @@ class ServiceConfig(Config):
     @model_validator(mode="after")
     def _one_word_for_what_was_shown(self) -> Self:
         if "impressions" in self.online.feedback.model_fields_set:
-            raise ValueError("what an impression is called is said once, by feedback.impression")
+            raise ConfigValue(
+                name="online.feedback.impressions",
+                owner="the service",
+                value=self.online.feedback.impressions,
+                reason="what an impression is called is said once, by feedback.impression",
+            )
         return self
 
     @classmethod
@@ -115,12 +120,11 @@ class ServiceConfig(Config):
         """
         groups: dict[str, Any] = {} if path is None else read_toml(path)
         groups = _with_variables(groups, environment or {}, _variables(cls))
-        for dotted, value in parse_assignments(assignments).items():
-            group, dot, name = dotted.partition(".")
-            if not dot:
-                raise ConfigSet(text=f"{dotted}={value}", form="group.name=value", example="--set gate.capacity=2")
-            groups[group] = {**groups.get(group, {}), name: value}
-        return cls.grouped(groups)
+        over = parse_assignments(assignments)
+        for group, values in over.items():
+            if not isinstance(values, dict):
+                raise ConfigSet(text=f"{group}={values}", form="group.name=value", example="--set gate.capacity=2")
+        return cls.grouped(merged(groups, over))
 
     @classmethod
     def grouped(cls, groups: Mapping[str, Any]) -> Self:
