@@ -54,18 +54,15 @@ def serve(
     Then  curl -X POST localhost:8000/v1/recommend -H 'content-type: application/json' -d '{"history": ["i1", "i2"]}'
     and the page at  http://localhost:8000/ui
     """
-    from segue.errors import ExtraMissing
     from segue.serving.collecting import paused
 
     with paused():
-        try:
-            from segue.serving.app import create_app
-            from segue.serving.building import build
-            from segue.serving.guard.logs import write_lines
-            from segue.serving.run import serve as run
-            from segue.serving.settings import ServiceConfig
-        except ModuleNotFoundError as error:
-            raise ExtraMissing(what="segue serve", package=error.name, extra="serve") from None
+        from segue.serving.app import create_app
+        from segue.serving.building import build
+        from segue.serving.guard.logs import write_lines
+        from segue.serving.run import serve as run
+        from segue.serving.settings import ServiceConfig
+
         write_lines()  # before anything can fail
         assignments = [*(settings or []), *([] if store is None else [f"store.url={json.dumps(store)}"])]
         read = ServiceConfig.read(config, assignments)
