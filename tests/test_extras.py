@@ -55,7 +55,7 @@ COMMANDS = [
     ("train", ["recommend", "model", "--users", "u1"]),
     ("train", ["compare", "model", "ease"]),
     ("train", ["export", "model"]),
-    ("train", ["add-items", "model", "events.parquet"]),
+    ("train", ["add-items", "model", "events.parquet", "--out", "m"]),
     ("train", ["pretrain", "events.parquet", "--out", "p"]),
     ("train", ["tune", "events.parquet", "--out", "t"]),
     ("train", ["compare-tuning", "events.parquet"]),
