@@ -154,6 +154,14 @@ def speed_rows() -> list[str]:
     if loss := read("softmax"):
         figure = f"{loss['fp32_milliseconds']:.0f} ms, {loss['bf16_milliseconds']:.0f} ms with bf16 products (gradient moves by {loss['gradient_difference']:.1e})"
         rows.append(f"| full softmax, {loss['tokens']:,} positions over {loss['items']:,} items | {figure} |")
+    if bare := read("bare-machine"):
+        demo, test = bare["demo"], bare["test"]
+        size = bare["demo_environment_megabytes"]
+        title = "on a Debian with nothing but Python, venv, make, git and certificates"
+        rows.append(
+            f"| `make demo` {title} | {demo['seconds']} s, {demo['install_seconds']} s of them installing {size:,} MB |"
+        )
+        rows.append(f"| `make test` there | {test['seconds']} s: {test['last_line'].strip()} |")
     if start := read("import"):
         rows.append(f"| `import segue` | {start['seconds']:.2f} s, no torch loaded |")
     return rows

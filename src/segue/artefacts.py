@@ -41,6 +41,13 @@ _CONTENT_NAME = re.compile(r"^[a-z0-9_-]+\.([0-9a-f]{16})\.(safetensors|parquet|
 _LIBRARIES = ("segue", "numpy", "polars", "torch", "lightning")
 
 
+def cache_directory() -> Path:
+    """Fetched data, weights and compiled kernels: ``$SEGUE_CACHE``, ``$XDG_CACHE_HOME/segue`` or ``~/.cache/segue``."""
+    if own := os.environ.get("SEGUE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segue"
+
+
 class Writer:
     """Collects the parts of an artefact; handed out by :func:`writing`."""
 

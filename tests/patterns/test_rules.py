@@ -272,7 +272,7 @@ def test_the_frame_that_comes_back_is_of_the_kind_that_came(kind: Any, log: pl.D
 def test_rules_are_the_same_with_any_number_of_threads(data: segue.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {"order": "before", "within": 4, "min_support": 0.1, "progress": False}
     one = rules(data, **asked)
-    monkeypatch.setattr("segue.patterns.itemsets.numba.config.NUMBA_NUM_THREADS", 4)
+    monkeypatch.setattr("segue.patterns.itemsets.n_threads", lambda: 4)
     assert rules(data, **asked).equals(one)
     assert one["lift"].is_sorted(descending=True)
 

@@ -32,7 +32,7 @@ from segue.cli import (
     tune,
     update,
 )
-from segue.errors import SegueError
+from segue.errors import SegueError, extras_named
 
 app = typer.Typer(
     name="segue",
@@ -97,7 +97,8 @@ def run() -> None:
     warnings.simplefilter("always", SegueWarning)
     warnings.showwarning = show
     try:
-        app()
+        with extras_named(f"segue {next(iter(sys.argv[1:]), '')}".rstrip()):
+            app()
     except SegueError as error:
         errors.print(f"[bold red]error {error.code}[/bold red]: ", end="")
         errors.print(error.message, markup=False, highlight=False, soft_wrap=True)

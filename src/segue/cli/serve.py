@@ -84,18 +84,15 @@ def serve(
     Then  curl -X POST localhost:8000/v1/recommend -H 'content-type: application/json' -d '{"history": ["i1", "i2"]}'
     and the page at  http://localhost:8000/ui
     """
-    from segue.errors import ExtraMissing
     from segue.serving.collecting import paused
 
     with paused():
-        try:
-            from segue.serving.app import create_app
-            from segue.serving.building import build
-            from segue.serving.guard.logs import write_lines
-            from segue.serving.run import serve as run
-            from segue.serving.settings import ServiceConfig
-        except ModuleNotFoundError as error:
-            raise ExtraMissing(what="segue serve", package=error.name, extra="serve") from None
+        from segue.serving.app import create_app
+        from segue.serving.building import build
+        from segue.serving.guard.logs import write_lines
+        from segue.serving.run import serve as run
+        from segue.serving.settings import ServiceConfig
+
         write_lines()  # before anything can fail
         flags = {"store.url": store, "listen.host": host, "listen.port": port, "listen.log_level": log_level}
         given = [f"{name}={json.dumps(value)}" for name, value in flags.items() if value is not None]

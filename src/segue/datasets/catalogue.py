@@ -5,12 +5,12 @@ The data's own terms forbid redistribution, so nothing of it is in the repositor
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from segue.artefacts import cache_directory
 from segue.data.dataset import Dataset
 from segue.data.frames import read_file
 from segue.errors import DatasetUnknown, NotFetched, nearest
@@ -101,13 +101,6 @@ SOURCES = {
         ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "checksums.json"),
     ),
 }
-
-
-def cache_directory() -> Path:
-    """Where fetched things live: ``$SEGUE_CACHE``, else ``$XDG_CACHE_HOME/segue``, else ``~/.cache/segue``."""
-    if own := os.environ.get("SEGUE_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segue"
 
 
 def source(name: str) -> Source:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from segue.errors.base import SegueError
 
 
@@ -37,6 +40,38 @@ class ExtraMissing(RecommenderError):
     code = "R005"
     template = "{what} needs the package {package!r}, which is not installed."
     remedy = "Install it with: pip install 'segue[{extra}]'."
+
+
+EXTRAS = {
+    "train": ("torch", "lightning", "tensorboard"),
+    "mine": ("numba",),
+    "tune": ("optuna",),
+    "tracking": ("wandb", "mlflow"),
+    "language": ("transformers", "peft", "gguf", "huggingface_hub"),
+    "als": ("implicit", "threadpoolctl"),
+    "classify": ("sklearn",),
+    "boosting": ("lightgbm",),
+    "frames": ("pandas", "pyarrow"),
+    "export": ("onnx",),
+    "serve": (
+        *("alembic", "fastapi", "httptools", "nicegui", "onnxruntime", "orjson", "prometheus_client", "psycopg"),
+        *("sqlalchemy", "starlette", "tokenizers", "usearch", "uvicorn"),
+    ),
+}
+"""Optional packages, by the extra of ``pyproject.toml`` that installs them."""
+
+
+@contextlib.contextmanager
+def extras_named(what: str) -> Iterator[None]:
+    """Raise ``ExtraMissing`` of ``what`` in place of Python's own error where an optional package is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
+        if extra is None:
+            raise
+        raise ExtraMissing(what=what, package=package, extra=extra) from None
 
 
 class ResumeRefused(RecommenderError):

@@ -15,7 +15,7 @@ import polars as pl
 from segue.cautions import PatternsCut
 from segue.data.dataset import as_dataset
 from segue.data.frames import from_polars
-from segue.data.jit import numba
+from segue.data.jit import kernel
 from segue.errors import NoClock
 from segue.patterns.chance import CORRECTIONS, adjusted, fisher_two_sided
 from segue.patterns.counting import by_label, need_choice, need_whole, pattern_column
@@ -137,7 +137,7 @@ def supports(made: Sequences, codes: np.ndarray, span: int | None = None) -> np.
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _count(offsets, symbols, places, times, first, holders, codes, lengths, rarest, span, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     endless = span == np.iinfo(np.int64).max
     for number in range(codes.shape[0]):

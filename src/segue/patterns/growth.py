@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from segue.data.jit import numba
+from segue.data.jit import kernel
 
 RUNNING, STOPPED = 0, 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def supports(offsets, symbols, size):  # type: ignore[no-untyped-def]
     """(size,) rows that hold each symbol."""
     count = np.zeros(size, np.int64)
@@ -31,7 +31,7 @@ def supports(offsets, symbols, size):  # type: ignore[no-untyped-def]
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def links(offsets, symbols, places, size):  # type: ignore[no-untyped-def]
     """Per entry: where the next place begins, the row's end, and where its symbol stood before in the row (or -1)."""
     entries = len(symbols)
@@ -54,11 +54,13 @@ def links(offsets, symbols, places, size):  # type: ignore[no-untyped-def]
     return later, ends, before
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def first_places(offsets, symbols, size):  # type: ignore[no-untyped-def]
     """For each symbol the entries where it stands first in a row: flat, with offsets (size + 1,)."""
     starts = np.zeros(size + 1, np.int64)
-    starts[1:] = np.cumsum(supports(offsets, symbols, size))
+    count = supports(offsets, symbols, size)
+    for symbol in range(size):
+        starts[symbol + 1] = starts[symbol] + count[symbol]
     place = starts[:-1].copy()
     entries = np.empty(starts[size], np.int32)
     last = np.full(size, -1, np.int64)
@@ -72,17 +74,18 @@ def first_places(offsets, symbols, size):  # type: ignore[no-untyped-def]
     return starts, entries
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def longer(array, least):  # type: ignore[no-untyped-def]
     """The array, with room for at least so many values."""
     if least <= len(array):
         return array
     made = np.empty(max(least, 2 * len(array)), array.dtype)
-    made[: len(array)] = array
+    for i in range(len(array)):  # a slice would compile the texts of its errors too
+        made[i] = array[i]
     return made
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def rows_ended(offsets, symbols, places, size):  # type: ignore[no-untyped-def]
     """The rows one after the other, each ended by a 0: symbols, places, and where a symbol stood before (or -1).
 
@@ -93,7 +96,9 @@ def rows_ended(offsets, symbols, places, size):  # type: ignore[no-untyped-def]
     place = np.full(len(word), -1, np.int32)
     before = np.full(len(word), -1, np.int32)
     starts = np.zeros(size + 1, np.int64)
-    starts[1:] = np.cumsum(supports(offsets, symbols, size))
+    count = supports(offsets, symbols, size)
+    for symbol in range(size):
+        starts[symbol + 1] = starts[symbol] + count[symbol]
     free = starts[:-1].copy()
     firsts = np.empty(starts[size], np.int32)
     last = np.full(size, -1, np.int32)
@@ -110,7 +115,7 @@ def rows_ended(offsets, symbols, places, size):  # type: ignore[no-untyped-def]
     return word, place, before, starts, firsts
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _counted(word, place, before, shared, ends, count, met):  # type: ignore[no-untyped-def]
     """Count in how many rows each symbol follows a match that ``ends`` there; which, and the entries read."""
     several, read = 0, 0
@@ -131,7 +136,7 @@ def _counted(word, place, before, shared, ends, count, met):  # type: ignore[no-
     return several, read
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _followed(word, place, before, shared, ends, count, free, last, words, places_, befores, projected, top):  # type: ignore[no-untyped-def]
     """Copy what follows to the end of ``words``, frequent symbols alone, and note where each first matches."""
     for k in range(len(ends)):
@@ -162,7 +167,7 @@ def _followed(word, place, before, shared, ends, count, free, last, words, place
     return top
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def grow(word, place, before, shared, starts, firsts, roots, least, longest, room, space, state):  # type: ignore[no-untyped-def]
     """All frequent patterns that begin with one of the ``roots``, with no bound on gaps.
 
@@ -263,7 +268,7 @@ def grow(word, place, before, shared, starts, firsts, roots, least, longest, roo
     return parents[:found].copy(), codes[:found].copy(), counts[:found].copy(), len(roots)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def grow_bounded(  # type: ignore[no-untyped-def]
     symbols, rows, later, ends, places, times, starts, firsts, roots, least, longest, bounds, room, space, state
 ):

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from segue.data.jit import numba
+from segue.data.jit import kernel
 from segue.patterns.growth import STOPPED, grow, grow_bounded, links, rows_ended, supports
 from segue.patterns.sequences import Sequences
 
@@ -264,7 +264,7 @@ def _searched(
     return results, stopped
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _lengths(parents):  # type: ignore[no-untyped-def]
     lengths = np.ones(len(parents), np.int32)
     for node in range(len(parents)):
@@ -273,7 +273,7 @@ def _lengths(parents):  # type: ignore[no-untyped-def]
     return lengths
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _spelt(parents, codes, chosen, offsets):  # type: ignore[no-untyped-def]
     symbols = np.empty(offsets[-1], np.int32)
     for number in range(len(chosen)):

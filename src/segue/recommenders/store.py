@@ -12,7 +12,7 @@ from pydantic import Field
 from segue import artefacts, progress
 from segue.config import Config, merged
 from segue.data.split import Holdout
-from segue.errors import ArtefactForeign, ConfigUnknown, NoTargets, nearest
+from segue.errors import ArtefactForeign, ConfigUnknown, NoTargets, extras_named, nearest
 from segue.recommenders.base import Recommender
 
 # Class to module: an artefact chooses among these and nothing else.
@@ -65,9 +65,10 @@ def settings_of(
 
 
 def recommender_class(name: str) -> type[Recommender]:
-    """A recommender's class by its name; raises ``ConfigUnknown`` with the nearest."""
+    """A recommender's class by its name; raises ``ConfigUnknown`` with the nearest, and ``ExtraMissing``."""
     if name in CLASSES:
-        import_module(f"segue.recommenders.{CLASSES[name]}")
+        with extras_named(f"The recommender {name}"):
+            import_module(f"segue.recommenders.{CLASSES[name]}")
     if name not in Recommender.registry:
         raise ConfigUnknown(name=name, owner="recommender", hint=nearest(name, CLASSES), known=", ".join(CLASSES))
     return Recommender.registry[name]
