@@ -79,6 +79,7 @@ CODES = {
     "V012": "ContentTypeRefused",
     "V020": "StoreUrlBad",
     "V021": "StoreUnavailable",
+    "V105": "ErasureIncomplete",
     "V022": "StoreFull",
     "V023": "StoreTooNew",
     "V024": "StoreForeign",
