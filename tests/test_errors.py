@@ -80,6 +80,7 @@ CODES = {
     "V020": "StoreUrlBad",
     "V021": "StoreUnavailable",
     "V105": "ErasureIncomplete",
+    "V106": "ProxyWithoutKey",
     "V022": "StoreFull",
     "V023": "StoreTooNew",
     "V024": "StoreForeign",

@@ -39,6 +39,14 @@ def serve(
     ] = False,
     host: Annotated[str, typer.Option(help="Address to listen on; others than loopback need a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 for any free one.")] = 8000,
+    open_: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Without a key, answer requests that come through a proxy or under any host name too: whoever "
+            "reaches the proxy may ask, change and erase.",
+        ),
+    ] = False,
     config: Annotated[
         Path | None, typer.Option(help="Settings, a TOML file with a table for each group.", show_default=False)
     ] = None,
@@ -68,6 +76,7 @@ def serve(
             raise ExtraMissing(what="segue serve", package=error.name, extra="serve") from None
         write_lines()  # before anything can fail
         assignments = [*(settings or []), *([] if store is None else [f"store.url={json.dumps(store)}"])]
+        assignments += ["connections.open=true"] if open_ else []
         read = ServiceConfig.read(config, assignments)
         service = build(model, read, activate=activate)
         app = create_app(service)
@@ -80,7 +89,7 @@ def serve(
         if read.page.on:
             console.print(f"The page: {address}/ui", **_AS_IT_IS)
         if service.keys.open:
-            console.print("No key is needed, from this machine alone; segue keys create makes one.", **_AS_IT_IS)
+            console.print(_OPEN if read.connections.open else _CLOSED, **_AS_IT_IS)
 
     def drain() -> None:
         service.draining = True
@@ -90,4 +99,9 @@ def serve(
     raise typer.Exit(code)
 
 
+_CLOSED = (
+    "No key is needed, from this machine alone: requests through a proxy or under another host name are refused. "
+    "segue keys create makes a key."
+)
+_OPEN = "No key is needed, and --open lets requests through a proxy in: whoever reaches it may ask, change and erase."
 _AS_IT_IS: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False}
