@@ -64,7 +64,7 @@ class Doorman:
 
     def _admit(self, scope: Scope) -> None:
         state = scope.setdefault("state", {})
-        route = self.table.find(scope.get("method"), scope["path"])
+        route = self.table.find(scope)
         if route is None:
             raise RouteUnknown()
         state["route"] = route.template
