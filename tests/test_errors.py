@@ -84,6 +84,8 @@ CODES = {
     "V012": "ContentTypeRefused",
     "V020": "StoreUrlBad",
     "V021": "StoreUnavailable",
+    "V105": "ErasureIncomplete",
+    "V106": "ProxyWithoutKey",
     "V022": "StoreFull",
     "V023": "StoreTooNew",
     "V024": "StoreForeign",

@@ -37,7 +37,7 @@ from segue.errors import ArtefactCorrupt, ArtefactInTheWay, ArtefactNotFound, Ar
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-_CONTENT_NAME = re.compile(r"^[a-z0-9_-]+\.([0-9a-f]{16})\.(safetensors|parquet|json|onnx|usearch)$")
+_CONTENT_NAME = re.compile(r"[a-z0-9_-]+\.([0-9a-f]{16})\.(safetensors|parquet|json|onnx|usearch)")
 _LIBRARIES = ("segue", "numpy", "polars", "torch", "lightning")
 
 
@@ -259,7 +259,7 @@ def _publish(staging: Path, target: Path, files: set[str]) -> None:
         os.replace(staging / MANIFEST, target / MANIFEST)
         _sync_directory(target)
         for stale in target.iterdir():
-            if _CONTENT_NAME.match(stale.name) and stale.name not in files:
+            if _CONTENT_NAME.fullmatch(stale.name) and stale.name not in files:
                 stale.unlink(missing_ok=True)
     else:
         os.replace(staging, target)
@@ -272,7 +272,7 @@ def _read_once(target: Path) -> Reader:
     listed = {MANIFEST}
     for name, entry in manifest["files"].items():
         file = str(entry["file"])
-        if not _CONTENT_NAME.match(file) or (target / file).is_symlink():
+        if not _CONTENT_NAME.fullmatch(file) or (target / file).is_symlink():
             raise ArtefactCorrupt(path=target, reason=f"{file!r} is not a file name that segue writes")
         try:
             content = _read_plain(target / file)
@@ -295,7 +295,7 @@ def _read_manifest(target: Path) -> dict[str, Any]:
     try:
         content = _read_plain(target / MANIFEST)
     except OSError:
-        if any(_CONTENT_NAME.match(file.name) for file in target.iterdir()):
+        if any(_CONTENT_NAME.fullmatch(file.name) for file in target.iterdir()):
             raise ArtefactCorrupt(path=target, reason=f"{MANIFEST} is missing") from None
         raise ArtefactNotFound(path=target, reason=f"it has no {MANIFEST}") from None
     damaged = ArtefactCorrupt(path=target, reason=f"{MANIFEST} is not what was saved")
@@ -323,7 +323,7 @@ def _is_ours(target: Path) -> bool:
     names = {file.name for file in target.iterdir()}
     if MANIFEST not in names:
         return not names
-    if any(_CONTENT_NAME.match(name) for name in names):
+    if any(_CONTENT_NAME.fullmatch(name) for name in names):
         return True
     # Other programs write a manifest.json too; an artefact without parts shows by its keys.
     try:
@@ -335,7 +335,7 @@ def _is_ours(target: Path) -> bool:
 
 def _is_leftover(file: Path) -> bool:
     """A whole file of another save of ours, left by a crash after the manifest was replaced."""
-    match = _CONTENT_NAME.match(file.name)
+    match = _CONTENT_NAME.fullmatch(file.name)
     try:
         return match is not None and sha256(_read_plain(file))[:16] == match.group(1)
     except FileNotFoundError:  # the save that replaced it has just removed it

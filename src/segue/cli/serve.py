@@ -62,6 +62,14 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    open_: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Without a key, answer requests that come through a proxy or under any host name too: whoever "
+            "reaches the proxy may ask, change and erase.",
+        ),
+    ] = False,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -95,6 +103,7 @@ def serve(
 
         write_lines()  # before anything can fail
         flags = {"store.url": store, "listen.host": host, "listen.port": port, "listen.log_level": log_level}
+        flags["connections.open"] = open_ or None
         given = [f"{name}={json.dumps(value)}" for name, value in flags.items() if value is not None]
         read = ServiceConfig.read(config, [*given, *(settings or [])], os.environ)
         write_lines(level=getattr(logging, read.listen.log_level.upper()))
@@ -109,7 +118,7 @@ def serve(
         if read.page.on:
             console.print(f"The page: {address}/ui", **_AS_IT_IS)
         if service.keys.open:
-            console.print("No key is needed, from this machine alone; segue keys create makes one.", **_AS_IT_IS)
+            console.print(_OPEN if read.connections.open else _CLOSED, **_AS_IT_IS)
 
     def drain() -> None:
         service.draining = True
@@ -128,4 +137,9 @@ def serve(
     raise typer.Exit(code)
 
 
+_CLOSED = (
+    "No key is needed, from this machine alone: requests through a proxy or under another host name are refused. "
+    "segue keys create makes a key."
+)
+_OPEN = "No key is needed, and --open lets requests through a proxy in: whoever reaches it may ask, change and erase."
 _AS_IT_IS: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False}

@@ -164,6 +164,18 @@ class OpenToOthers(GuardError):
     remedy = "Make a key first (segue keys create --store URL --scope admin), or leave --host at 127.0.0.1."
 
 
+class ProxyWithoutKey(GuardError):
+    code = "V106"
+    status: ClassVar[int] = 403
+    template = (
+        "Without a key this service answers its own machine alone, and this request came through a proxy ({sign})."
+    )
+    remedy = (
+        "Make a key (segue keys create --store URL --scope recommend) and send it as 'Authorization: Bearer KEY'; "
+        "or start the service with segue serve --open, which answers everybody whom the proxy lets through."
+    )
+
+
 class AddressTaken(GuardError):
     code = "V057"
     template = "Cannot listen on {host}:{port}: {reason}."

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, TypeVar
 
 import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from starlette.routing import Match
 
 from segue.errors import ContentTypeRefused, NotReady, OverLimit, ParameterUnknown, nearest
 from segue.serving.answers import moments, reasons
 from segue.serving.answers.questions import Answer, Listed
 from segue.serving.answers.settings import LimitsConfig
+from segue.serving.guard.paths import PathPattern
 
 T = TypeVar("T")
 
@@ -28,11 +30,23 @@ class QuickRequest(Request):
 
 
 class QuickRoute(APIRoute):
-    """A route whose request is a :class:`QuickRequest`.
+    """A route whose request is a :class:`QuickRequest`, and whose path is matched exactly.
 
     What it would not read is refused: unknown parameters of the query, and a body that does not say that it is JSON
     (which a browser sends to any site without asking).
     """
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._exact = PathPattern(self.path)
+
+    def matches(self, scope: MutableMapping[str, Any]) -> tuple[Match, dict[str, Any]]:
+        """As in the base, of the whole path; routers are included without a further prefix."""
+        params = self._exact.match(scope) if scope["type"] == "http" else None
+        if params is None:
+            return Match.NONE, {}
+        found = Match.FULL if scope["method"] in self.methods else Match.PARTIAL
+        return found, {"endpoint": self.endpoint, "path_params": params, "route": self}
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """As in the base."""

@@ -53,6 +53,8 @@ class ConnectionsConfig(Config):
     """Addresses (separated by commas) of proxies whose X-Forwarded-For is believed."""
     hosts: tuple[str, ...] = ()
     """Further names under which the service may be called on loopback."""
+    open: bool = False
+    """Whether a service without a key answers requests that come through a proxy, or under any name."""
     linger_seconds: float = Field(0.5, ge=0)
     """After the signal to end: how long new requests are still taken, while /readyz says 503."""
     drain_seconds: float = Field(8.0, gt=0)

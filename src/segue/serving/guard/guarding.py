@@ -49,8 +49,9 @@ def guard(
     app.add_middleware(BodyLimit, settings=limits)
     if admission is not None:
         app.add_middleware(AdmissionMiddleware, admission=admission)
-    app.add_middleware(Doorman, keys=keys, table=table)
-    app.add_middleware(SameSite, hosts=(connections or ConnectionsConfig()).hosts)
+    settings = connections or ConnectionsConfig()
+    app.add_middleware(Doorman, keys=keys, table=table, open_to_proxies=settings.open)
+    app.add_middleware(SameSite, hosts=("*",) if settings.open else settings.hosts)
     app.add_middleware(AccessLog, pseudonyms=Pseudonyms(logs))
     app.add_middleware(SecurityHeaders, pages=pages)
     return table
