@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from segue.data.attribute_columns import entries_of, find_separator, numbers_of, text_of
+from segue.data.attribute_columns import numbers_of, text_of
+from segue.data.item_categories import ItemCategories
 from segue.errors import FilterUnavailable
 from segue.ranking.topk import top_k
 from segue.serving.answers.questions import Filters, Id
@@ -24,7 +25,6 @@ from segue.serving.answers.questions import Filters, Id
 if TYPE_CHECKING:
     from segue.recommenders.base import Recommender
 
-_CATEGORIES = ("categories", "category", "genres", "genre")
 _PRICES = ("price",)
 _STOCK = ("in_stock", "available")
 _QUANTITIES = ("stock", "quantity")
@@ -54,6 +54,16 @@ class Catalogue:
         ][0]
         return np.asarray(codes[codes > 0])
 
+    def padded(self, scores: np.ndarray) -> np.ndarray:
+        """Scores of this catalogue's items alone; minus infinity for those that the scores do not reach.
+
+        Items may have come since the model was given to this request.
+        """
+        found = np.full(self.size, -np.inf, dtype=np.float32)
+        known = min(self.size, len(scores))
+        found[:known] = scores[:known]
+        return found
+
     def listable(self, filters: Filters) -> np.ndarray | None:
         """A mask of the items that pass all filters; None: all do.
 
@@ -82,22 +92,13 @@ class Catalogue:
 
     def category_vectors(self, codes: np.ndarray) -> np.ndarray | None:
         """(codes, categories among them) 1 where an item is of a category; None where the catalogue has none."""
-        if self._categories is None:
-            return None
-        _, items, places = self._categories
-        row_of = np.full(self.size, -1)
-        row_of[codes] = np.arange(len(codes))
-        part = row_of[items] >= 0
-        columns, column = np.unique(places[part], return_inverse=True)
-        vectors = np.zeros((len(codes), max(1, len(columns))), dtype=np.float32)
-        vectors[row_of[items[part]], column] = 1
-        return vectors
+        return None if self._categories is None else self._categories.vectors(codes)
 
     def category_names(self, limit: int) -> list[str]:
         """The categories of most items, in small letters and in order of the alphabet; none where there are none."""
         if self._categories is None:
             return []
-        names, _, places = self._categories
+        names, places = self._categories.names, self._categories.places
         most = np.argsort(-np.bincount(places, minlength=len(names)), kind="stable")[:limit]
         return [str(name) for name in names.gather(np.sort(most)).to_list()]
 
@@ -137,26 +138,13 @@ class Catalogue:
         return self.vocabulary.ids.cast(pl.String).str.to_lowercase()
 
     @cached_property
-    def _categories(self) -> tuple[pl.Series, np.ndarray, np.ndarray] | None:
-        """Names in small letters, and for each item and category once the item's code and the name's place."""
-        found = []
-        for column in self._columns(_CATEGORIES):
-            several = isinstance(column.dtype, pl.List | pl.Array | pl.Struct) or column.dtype == pl.Object
-            entries = entries_of(column, None if several else find_separator(text_of(column)))
-            codes = self._codes[entries["row"].to_numpy().astype(np.int64)]
-            lower = entries["value"].str.to_lowercase()
-            found.append(pl.DataFrame({"item": codes, "value": lower}))
-        if not found:
-            return None
-        table = pl.concat(found).filter(pl.col("item") > 0).unique(maintain_order=True).sort("value", "item")
-        names = table["value"].unique(maintain_order=True)
-        places = table["value"].rle_id().to_numpy().astype(np.int64)
-        return names, table["item"].to_numpy(), places
+    def _categories(self) -> ItemCategories | None:
+        return ItemCategories.of(self.items, self.vocabulary)
 
     def _in_any(self, wanted: tuple[str, ...]) -> np.ndarray:
         if self._categories is None:
             raise FilterUnavailable(name="categories", wanted="a column 'categories' or 'genres'", found=self.columns())
-        names, items, places = self._categories
+        names, items, places = self._categories.names, self._categories.items, self._categories.places
         asked = pl.Series([each.strip().lower() for each in wanted], dtype=pl.String)
         chosen = names.is_in(asked.implode()).to_numpy()
         mask = np.zeros(self.size, dtype=bool)
