@@ -55,7 +55,17 @@ OPTIONS = {name for names in _TAKEN.values() for name in names}
 _OURS = {"events", "items", "progress", *OPTIONS}  # what --set does not reach
 _SHOWN = {
     "windows": ("pattern", "count", "support", "lift"),
-    "rules": ("antecedent", "consequent", "support", "confidence", "lift"),
+    "rules": (
+        "antecedent",
+        "consequent",
+        "support",
+        "confidence",
+        "lift",
+        "zhangs_metric",
+        "jaccard",
+        "kulczynski",
+        "certainty",
+    ),
     "contrast": ("pattern", "growth", "adjusted_p_value"),  # and the share of each group
     "refills": ("returning_users", "median_days", "lower_days", "upper_days", "regularity"),
     "clock": ("name", "count", "share", "lift"),

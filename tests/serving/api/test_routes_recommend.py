@@ -33,7 +33,7 @@ def test_a_user_is_answered_by_what_the_log_knows(client: TestClient, ease: segu
 def test_the_library_and_the_service_answer_alike(request: pytest.FixtureRequest, name: str, diversity: float) -> None:
     model = request.getfixturevalue(name)  # with item vectors, and with categories alone
     options: dict[str, Any] = {
-        "at": "2020-09-19T07:20:00Z",
+        "at": "2020-11-01T00:00:00Z",
         "exclude": ["i1", "i7"],
         "diversity": diversity,
         "exclude_seen": True,
