@@ -52,6 +52,7 @@ CODES = {
     "R005": "ExtraMissing",
     "R006": "ResumeRefused",
     "R007": "TrainingDiverged",
+    "M040": "SetsUnsupported",
     "R050": "ItemFilterMalformed",
     "R051": "UnknownUsers",
     "R052": "DiversityUnreadable",

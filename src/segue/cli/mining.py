@@ -43,7 +43,7 @@ _OF = ("of", "level", "top", "min_support")
 _TAKEN = {
     "patterns": (
         *_OF, "min_length", "max_length", "max_gap", "max_span", "max_gap_time", "max_span_time", "min_gap_time",
-        "ties", "only", "excluding", "containing", "keep", "measures", "limit", "memory",
+        "ties", "elements", "only", "excluding", "containing", "keep", "measures", "limit", "memory",
     ),
     "windows": (*_OF, "min_length", "max_length", "max_span_time", "ties"),
     "rules": (*_OF, "max_length", "max_span_time", "ties"),

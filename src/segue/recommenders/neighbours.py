@@ -91,8 +91,8 @@ class ItemNeighbours(Recommender):
         else:
             weights = tfidf_weight(counts.T)
             norms = np.append(0, np.sqrt(np.asarray(weights.multiply(weights).sum(axis=1)).ravel()))
-        padding = sparse.csr_matrix((counts.shape[0], 1), dtype=np.float32)
-        return sparse.csr_matrix(sparse.hstack([padding, weights.T]), dtype=np.float32), norms
+        padding: Any = sparse.coo_matrix(np.zeros((counts.shape[0], 1), dtype=np.float32))
+        return sparse.csr_matrix(sparse.hstack([padding, weights.T])).astype(np.float32), norms
 
     def _score_block(self, histories: Histories) -> np.ndarray:
         weights = recency_matrix(histories, self.config.last, self.config.decay, self._similar.shape[0])
@@ -126,18 +126,18 @@ def count_matrix(histories: Histories, size: int) -> sparse.csr_matrix:
     return matrix
 
 
-def tfidf_weight(counts: sparse.spmatrix) -> sparse.csr_matrix:
+def tfidf_weight(counts: Any) -> sparse.csr_matrix:
     """``sqrt(n) * idf(u)`` of (items, users) counts n, with ``idf(u) = log(items) - log(1 + items of u)``."""
-    found = sparse.coo_matrix(counts, dtype=np.float64)
+    found = sparse.coo_matrix(counts).astype(np.float64)
     return sparse.csr_matrix((np.sqrt(found.data) * _idf(found), (found.row, found.col)), shape=found.shape)
 
 
-def bm25_weight(counts: sparse.spmatrix, k1: float, b: float) -> sparse.csr_matrix:
+def bm25_weight(counts: Any, k1: float, b: float) -> sparse.csr_matrix:
     """``n * (k1 + 1) / (k1 * length(i) + n) * idf(u)`` of (items, users) counts n.
 
     ``length(i) = 1 - b + b * events of i / mean events of an item``; idf as in :func:`tfidf_weight`.
     """
-    found = sparse.coo_matrix(counts, dtype=np.float64)
+    found = sparse.coo_matrix(counts).astype(np.float64)
     events = np.asarray(found.sum(axis=1)).ravel()
     length = (1 - b) + b * events / max(events.mean() if len(events) else 0, 1e-12)
     weights = found.data * (k1 + 1) / (k1 * length[found.row] + found.data) * _idf(found)
