@@ -19,6 +19,10 @@ class UnknownItemsInHistory(SegueWarning):
     """Some items of the histories given are not in the catalogue; they are skipped."""
 
 
+class ItemFilterIncomplete(SegueWarning):
+    """``among=`` or ``exclude=`` names items or users that are not known, or leaves a request without any item."""
+
+
 class RequestBeforeHistory(SegueWarning):
     """Some requests are for a moment before their history begins; they get what suits an empty history."""
 

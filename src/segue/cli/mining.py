@@ -43,7 +43,7 @@ _OF = ("of", "level", "top", "min_support")
 _TAKEN = {
     "patterns": (
         *_OF, "min_length", "max_length", "max_gap", "max_span", "max_gap_time", "max_span_time", "min_gap_time",
-        "ties", "only", "excluding", "containing", "keep", "measures", "limit", "memory",
+        "ties", "elements", "only", "excluding", "containing", "keep", "measures", "limit", "memory",
     ),
     "windows": (*_OF, "min_length", "max_length", "max_span_time", "ties"),
     "rules": (*_OF, "max_length", "max_span_time", "ties"),
@@ -55,7 +55,17 @@ OPTIONS = {name for names in _TAKEN.values() for name in names}
 _OURS = {"events", "items", "progress", *OPTIONS}  # what --set does not reach
 _SHOWN = {
     "windows": ("pattern", "count", "support", "lift"),
-    "rules": ("antecedent", "consequent", "support", "confidence", "lift"),
+    "rules": (
+        "antecedent",
+        "consequent",
+        "support",
+        "confidence",
+        "lift",
+        "zhangs_metric",
+        "jaccard",
+        "kulczynski",
+        "certainty",
+    ),
     "contrast": ("pattern", "growth", "adjusted_p_value"),  # and the share of each group
     "refills": ("returning_users", "median_days", "lower_days", "upper_days", "regularity"),
     "clock": ("name", "count", "share", "lift"),

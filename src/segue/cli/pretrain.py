@@ -86,5 +86,5 @@ def pretrain(
         console.print(note, style="dim", highlight=False, soft_wrap=True)
     place = escape(str(out))
     console.print(f"Saved [bold]{escape(model)}[/bold], pretrained, to {place}", highlight=False, soft_wrap=True)
-    reading = {"items": items, "columns": columns, "time_zone": time_zone, "split": split.value}
+    reading = {"items": items, "columns": columns, "time_zone": time_zone, "split": split}
     print_next("train", events, **reading, set_=f"text={out}", out="models/shop")

@@ -20,6 +20,7 @@ from segue.data.split import Holdout, Split
 from segue.errors import ConfigSet, SplitUnknown, nearest
 
 console = Console()
+_FILES = (".parquet", ".pq", ".csv", ".tsv", ".jsonl", ".ndjson")  # endings that make a text a file, also a missing one
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 Impressions = Annotated[
@@ -42,6 +43,15 @@ Action = Annotated[
 ExcludeSeen = Annotated[
     bool | None, typer.Option(help="Leave out items seen before.  [default: what suits the log]", show_default=False)
 ]
+Among = Annotated[
+    str | None,
+    typer.Option(
+        help="The only items to list: ids by commas, or a file of item_id and, for each user, user_id.",
+        show_default=False,
+    ),
+]
+Exclude = Annotated[str | None, typer.Option(help="Items not to list, told as for --among.", show_default=False)]
+Diversity = Annotated[float, typer.Option(help="From 0, the best items, to 1, items that are least alike.")]
 TimeZone = Annotated[
     str | None,
     typer.Option(
@@ -156,6 +166,39 @@ def split_of(data: Dataset, kind: str, target: str | None = None) -> Split:
         raise SplitUnknown(value=kind, hint=nearest(name, ["leave-last-out", "by-time", *numbered, "none"]))
     made: Split = numbered[name](data, number) if number is not None else numbered[name](data)  # type: ignore[operator]
     return made
+
+
+def filter_of(text: str | None, name: str) -> Any:
+    """``--among`` or ``--exclude``: the frame of a file, or a list of ids; None where it is not given."""
+    from segue.data.frames import read_file
+
+    if text is None:
+        return None
+    if Path(text).suffix.lower() in _FILES or Path(text).is_file():
+        return read_file(text, name)
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def ids_of(text: str, name: str, column: str) -> Any:
+    """Ids by commas, or the column of a file. Raises ``ColumnMissing``, ``FileNotReadable``."""
+    from segue.data.schema import rename
+
+    found = filter_of(text, name)
+    return rename(found, None, (column,), f"file of {name}")[column] if isinstance(found, pl.DataFrame) else found
+
+
+def print_or_write(frame: pl.DataFrame, out: Path | None) -> None:
+    """A frame as a table, or into a file."""
+    from rich.markup import escape
+
+    from segue import artefacts
+    from segue.data.frames import write_file
+
+    if out is None:
+        print_frame(frame)
+        return
+    artefacts.write_atomically(out, write_file(frame, out))
+    console.print(f"Wrote {frame.height:,} rows to {escape(str(out))}", highlight=False, soft_wrap=True)
 
 
 def tell_data(data: Dataset) -> None:

@@ -110,4 +110,4 @@ def tune(
         result.to_html(report)
         console.print(f"Wrote {escape(str(report))}", highlight=False, soft_wrap=True)
     console.print(f"Wrote {escape(str(out))}", highlight=False, soft_wrap=True)
-    print_next("train", events, items=items, columns=columns, split=split.value, config=out, out="models/best")
+    print_next("train", events, items=items, columns=columns, split=split, config=out, out="models/best")

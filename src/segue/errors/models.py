@@ -140,6 +140,24 @@ class AnswerRefused(RecommenderError):
     remedy = "{advice}"
 
 
+class ItemFilterMalformed(RecommenderError):
+    code = "R050"
+    template = "{name}= takes item ids, not {kind}."
+    remedy = "Give a list of item ids, a frame with item_id (and user_id), or a mapping from user id to item ids."
+
+
+class UnknownUsers(RecommenderError):
+    code = "R051"
+    template = "{count} of the users asked for are not in the log or have no event, for example {example!r}.{hint}"
+    remedy = "Ask for users with events in the log that the model was trained on."
+
+
+class DiversityUnreadable(RecommenderError):
+    code = "R052"
+    template = "diversity must be a number from 0 to 1, not {value!r}."
+    remedy = "For example diversity=0.3; 0 lists the best items, 1 those that are least alike."
+
+
 class LanguageError(SegueError):
     """A language model that is not there, or that does not fit."""
 

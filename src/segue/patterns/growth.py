@@ -15,6 +15,7 @@ import numpy as np
 from segue.data.jit import kernel
 
 RUNNING, STOPPED = 0, 1
+_FAR = np.iinfo(np.int64).max // 8  # bounds above are none
 
 
 @kernel()
@@ -270,7 +271,7 @@ def grow(word, place, before, shared, starts, firsts, roots, least, longest, roo
 
 @kernel()
 def grow_bounded(  # type: ignore[no-untyped-def]
-    symbols, rows, later, ends, places, times, starts, firsts, roots, least, longest, bounds, room, space, state
+    symbols, rows, later, ends, places, times, starts, firsts, roots, least, longest, bounds, sets, room, space, state
 ):
     """As :func:`grow` with bounds on gaps and spans.
 
@@ -283,15 +284,24 @@ def grow_bounded(  # type: ignore[no-untyped-def]
         starts, firsts: all entries of each symbol, row by row.
         bounds: (5,) at most: places between neighbours, places from first to last, time between neighbours, time from
             first to last; at least: time between neighbours.
+        sets: whether symbols of one place form one element (itemsets as elements: GSP, Srikant and Agrawal, EDBT 1996).
+            Entries of one place have rising codes then. A code found at ``size`` or above is that of a symbol, plus
+            ``size``, in the element of the symbol before it.
     """
     size = len(starts) - 1
+    entries = len(symbols)
+    codes_ = 2 * size if sets else size
     gap, span, gap_time, span_time, least_time = bounds
-    count = np.zeros(size, np.int32)
-    ending = np.zeros(size, np.int64)
-    last = np.full(size, -1, np.int32)
-    place = np.zeros(size, np.int64)
-    met = np.empty(size, np.int32)
-    latest = np.full(len(symbols), -1, np.int32)  # the latest beginning of a match that ends at an entry
+    count = np.zeros(codes_, np.int32)
+    ending = np.zeros(codes_, np.int64)
+    last = np.full(codes_, -1, np.int32)
+    place = np.zeros(codes_, np.int64)
+    met = np.empty(codes_, np.int32)
+    free = least_time <= 0
+    for k in range(4):
+        free = free and bounds[k] >= _FAR
+    # The latest beginning of a match that ends at an entry; behind them, of one that grew within its last element.
+    latest = np.full(2 * entries if sets else entries, -1, np.int32)
     parents = np.empty(1024, np.int32)
     codes = np.empty(1024, np.int32)
     counts = np.empty(1024, np.int32)
@@ -326,10 +336,11 @@ def grow_bounded(  # type: ignore[no-untyped-def]
             k = a
             while k < b:
                 row = rows[stop[k]]
-                first = some
+                first, k_first = some, k
                 while k < b and rows[stop[k]] == row:
                     e, s = stop[k], begin[k]
-                    for i in range(later[e], ends[e]):
+                    # Without bounds whatever follows a later match follows the first one of the row.
+                    for i in range(later[e], ends[e] if k == k_first or not free else later[e]):
                         if places[i] - places[e] > gap or places[i] - places[s] > span:
                             break
                         if times[i] - times[e] > gap_time or times[i] - times[s] > span_time:
@@ -343,13 +354,23 @@ def grow_bounded(  # type: ignore[no-untyped-def]
                             latest[i] = s
                         elif s > latest[i]:
                             latest[i] = s
+                    if sets:
+                        for j in range(e + 1, later[e]):
+                            i = entries + j
+                            if latest[i] < 0:
+                                reached = longer(reached, some + 1)
+                                reached[some] = i
+                                some += 1
+                                latest[i] = s
+                            elif s > latest[i]:
+                                latest[i] = s
                     k += 1
                 began = longer(began, some)
                 for m in range(first, some):
                     i = reached[m]
                     began[m] = latest[i]
                     latest[i] = -1
-                    x = symbols[i]
+                    x = symbols[i] if i < entries else symbols[i - entries] + size
                     if ending[x] == 0:
                         met[several] = x
                         several += 1
@@ -389,9 +410,10 @@ def grow_bounded(  # type: ignore[no-untyped-def]
                     end += ending[x]
                     top += 1
                 for m in range(some):
-                    x = symbols[reached[m]]
+                    i = reached[m] if reached[m] < entries else reached[m] - entries
+                    x = symbols[i] if i == reached[m] else symbols[i] + size
                     if count[x]:
-                        stop[place[x]], begin[place[x]] = reached[m], began[m]
+                        stop[place[x]], begin[place[x]] = i, began[m]
                         place[x] += 1
             for x in children:
                 count[x], ending[x] = 0, 0

@@ -37,6 +37,7 @@ class Sequences:
             ``item_id`` where both together are a symbol.
         frame_kind: the kind of frame that results go back as.
         of: what a symbol is, as the user said it.
+        sets: whether the symbols of one place form one element of a pattern; see :meth:`with_sets`.
     """
 
     offsets: np.ndarray
@@ -46,6 +47,7 @@ class Sequences:
     labels: pl.Series
     frame_kind: FrameKind = "polars"
     of: str = "item"
+    sets: bool = False
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -71,6 +73,17 @@ class Sequences:
         offsets = np.concatenate([[0], np.cumsum(entries)])[self.offsets]
         times = None if self.times is None else self.times[entries]
         return replace(self, offsets=offsets, symbols=self.symbols[entries], places=self.places[entries], times=times)
+
+    def with_sets(self) -> Sequences:
+        """The same with itemsets as elements: symbols of one place in the order of their codes, each once."""
+        rows = self.rows()
+        order = np.lexsort((self.symbols, self.places, rows))
+        keys = np.stack([rows[order], self.places[order], self.symbols[order]])
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = (keys[:, 1:] != keys[:, :-1]).any(0)
+        times = None if self.times is None else self.times[order]
+        ordered = replace(self, symbols=self.symbols[order], places=self.places[order], times=times, sets=True)
+        return ordered.keep(first)
 
     def take(self, rows: np.ndarray) -> Sequences:
         """Some rows, in the order given."""

@@ -26,6 +26,7 @@ from segue.errors import (
     ActionUnknown,
     BadK,
     DataError,
+    DiversityUnreadable,
     HistoryMalformed,
     MomentUnreadable,
     NothingAsked,
@@ -165,6 +166,13 @@ def length(k: Any) -> int:
     return number
 
 
+def diversity_of(value: Any) -> float:
+    """A number from 0 to 1; raises ``DiversityUnreadable``."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+        raise DiversityUnreadable(value=value)
+    return float(value)
+
+
 def answer(
     model: Recommender, asked: Asked, codes: np.ndarray, scores: np.ndarray, ranked: bool = True, score: str = "score"
 ) -> Any:
@@ -226,27 +234,38 @@ def outward(frame: pl.DataFrame, asked: Asked, model: Recommender) -> Any:
     return _outward(frame, asked.frame_kind, vocabularies)
 
 
-def titles_frame(model: Recommender, frame: pl.DataFrame) -> pl.DataFrame:
-    """Add a ``title`` column to a result frame where the catalogue has titles."""
+def titles_frame(model: Recommender, frame: pl.DataFrame, items: str = "item_id") -> pl.DataFrame:
+    """Add a ``title`` column to a result frame where the catalogue has titles; ``items`` is the column of ids."""
     if not model.titles:
         return frame
-    titles = [model.titles.get(item, "") for item in frame["item_id"]]
+    titles = [model.titles.get(item, "") for item in frame[items]]
     return frame.with_columns(pl.Series("title", titles, dtype=pl.String))
 
 
 def answer_similar(model: Recommender, items: np.ndarray, codes: np.ndarray, scores: np.ndarray) -> Any:
     """``item_id, similar_item_id, score, rank``."""
+    return _similar(model, "item_id", model.item_vocabulary, items, codes, scores)
+
+
+def answer_similar_users(model: Recommender, users: np.ndarray, codes: np.ndarray, scores: np.ndarray) -> Any:
+    """``user_id, similar_user_id, score, rank``."""
+    return _similar(model, "user_id", model.user_vocabulary, users, codes, scores)
+
+
+def _similar(
+    model: Recommender, name: str, vocabulary: Vocabulary, subjects: np.ndarray, codes: np.ndarray, scores: np.ndarray
+) -> Any:
     kept = codes > 0
     ranks = np.broadcast_to(np.arange(1, codes.shape[1] + 1), codes.shape)[kept]
     frame = pl.DataFrame(
         {
-            "item_id": model.item_vocabulary.decode(np.repeat(items, kept.sum(1))),
-            "similar_item_id": model.item_vocabulary.decode(codes[kept]),
+            name: vocabulary.decode(np.repeat(subjects, kept.sum(1))),
+            f"similar_{name}": vocabulary.decode(codes[kept]),
             "score": pl.Series(scores[kept], dtype=pl.Float32),
             "rank": pl.Series(ranks, dtype=pl.Int64),
         }
     )
-    return _outward(frame, model.frame_kind, dict.fromkeys(("item_id", "similar_item_id"), model.item_vocabulary))
+    return _outward(frame, model.frame_kind, dict.fromkeys((name, f"similar_{name}"), vocabulary))
 
 
 def _outward(frame: pl.DataFrame, kind: frames.FrameKind, vocabularies: dict[str, Vocabulary]) -> Any:

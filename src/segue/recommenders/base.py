@@ -8,7 +8,7 @@ once. Evaluation and serving are left to other rooms.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,11 +21,15 @@ from segue.arguments import refusal, require_flag
 from segue.config import Config
 from segue.data.dataset import Dataset, titles_of
 from segue.data.histories import Histories
+from segue.data.item_categories import ItemCategories
 from segue.data.split import Holdout, training_parts
-from segue.errors import ArtefactCorrupt, ItemsNotTaken, NotFitted, UnknownItems, nearest
+from segue.errors import ArtefactCorrupt, DiversityUnavailable, ItemsNotTaken, NotFitted, UnknownItems, nearest
+from segue.ranking.diversity import pool_size, spread
 from segue.ranking.topk import top_k
 from segue.recommenders import asking, explanations, growing, keeping, kinds
+from segue.recommenders.generation import generate
 from segue.recommenders.growing import AddedItems, Growth
+from segue.recommenders.item_filter import ItemFilter, item_filter
 
 # What every recommender knows of the log besides what it learnt.
 _KNOWN = (
@@ -199,7 +203,7 @@ class Recommender(ABC):
 
     def _forget_answers(self) -> None:
         """Drop what was derived from the log and the catalogue."""
-        for name in ("titles", "_popularity", "_rarely_again"):
+        for name in ("titles", "_popularity", "_rarely_again", "_categories"):
             self.__dict__.pop(name, None)
 
     def know_as(self, other: Recommender) -> None:
@@ -218,6 +222,9 @@ class Recommender(ABC):
         at: Any = None,
         action: str | Sequence[str] | None = None,
         exclude_seen: bool | None = None,
+        among: Any = None,
+        exclude: Any = None,
+        diversity: float = 0.0,
         progress: bool = True,
     ) -> Any:
         """The best ``k`` items for known users, or for anyone with a history.
@@ -234,20 +241,97 @@ class Recommender(ABC):
                 or the one that the model was trained to tell.
             exclude_seen: leave out items of the history, where a kind of action is asked for those of its events of
                 that kind; None does what suits this log (``model.exclude_seen``) and this kind.
+            among: the only items that may be listed: item ids, or a frame with ``item_id``; or for each user a mapping
+                from user id to item ids, or a frame with ``user_id`` and ``item_id`` (for lists of histories the user
+                id is their place). The answer is the whole ranking without all other items. A user whom a mapping or
+                such a frame does not name gets an empty list (with a warning).
+            exclude: items that may not be listed, in the same forms. Ids that are not known count for nothing (with a
+                warning), here and in ``among``.
+            diversity: from 0, the best items, to 1, items that are least alike: maximal marginal relevance (Carbonell
+                and Goldstein, SIGIR 1998) among the best ``max(5 * k, 100)``; see ``segue.ranking.diversity``.
 
         Returns:
             A frame of the kind that the recommender was trained with: ``user_id, item_id, score, rank`` (rank from
-            1). For lists of histories ``user_id`` is their place, from 0.
+            1). For lists of histories ``user_id`` is their place, from 0. With ``diversity`` scores need not fall.
 
         Raises:
             NotFitted, NothingAsked, BadK, HistoryMalformed, MomentUnreadable, ActionUnknown, ActionNotLearnt.
+            ItemFilterMalformed, ColumnMissing, DiversityUnreadable.
+            DiversityUnavailable: the model has no item vectors and the catalogue no categories.
         """
         self._require_fitted()
         if exclude_seen is not None:
             require_flag(exclude_seen, "recommend", "exclude_seen")
-        k = asking.length(k)
+        k, diversity = asking.length(k), asking.diversity_of(diversity)
         asked = asking.about(self, asking.resolve(self, users, histories), at, action)
-        codes, scores = self.recommend_codes(asked.histories, k, exclude_seen=exclude_seen, progress=progress)
+        size = min(pool_size(k, diversity), len(self.item_vocabulary))
+        codes, scores = self.recommend_codes(
+            asked.histories,
+            size,
+            exclude_seen=exclude_seen,
+            among=item_filter(self, asked, among, exclude),
+            progress=progress,
+        )
+        if diversity:
+            codes, scores = self._diverse(codes, scores, k, diversity)
+        return asking.answer(self, asked, codes, scores)
+
+    def generate(
+        self,
+        users: Sequence[Any] | Any | None = None,
+        n: int = 10,
+        *,
+        histories: Any = None,
+        at: Any = None,
+        action: str | Sequence[str] | None = None,
+        exclude_seen: bool | None = None,
+        among: Any = None,
+        exclude: Any = None,
+        diversity: float = 0.0,
+    ) -> Any:
+        """The next ``n`` items, each chosen as if those before it had been taken; none comes twice.
+
+        Greedy: the best item of each step, or with ``diversity`` the one of largest marginal relevance beside those
+        already chosen. Where the log has a clock, the request time moves on by the median gap of the user's events with
+        each item. Items of the history given are left out or not as in :meth:`recommend`.
+
+        Args:
+            users, histories, at, action, exclude_seen, among, exclude, diversity: as for :meth:`recommend`.
+            n: items of each sequence; shorter only where nothing else may be listed.
+
+        Returns:
+            A frame as of :meth:`recommend`; ``rank`` is the step, and ``score`` that of the item at its own step, so
+            that scores need not fall.
+
+        Raises:
+            As :meth:`recommend`.
+        """
+        self._require_fitted()
+        n, diversity = asking.length(n), asking.diversity_of(diversity)
+        asked = asking.about(self, asking.resolve(self, users, histories), at, action)
+        allowed = item_filter(self, asked, among, exclude)
+        left_out = self.left_out(asked.histories, exclude_seen)
+
+        enough = n + pool_size(1, diversity)
+
+        def scored(rows: Histories, numbers: np.ndarray, exact: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for part, block in self._blocks(rows, show=False, exact=exact):
+                allowed.apply(block, numbers[part])
+                seen = left_out.take(numbers[part])
+                block[seen.rows(), seen.items] = -np.inf
+                block[:, 0] = -np.inf
+                yield part, block
+
+        def blocks(rows: Histories, numbers: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+            if self.approximate and len(rows) <= _FEW_ROWS:
+                found = list(scored(rows, numbers, exact=False))
+                if all((np.isfinite(block).sum(1) >= enough).all() for _, block in found):
+                    return found
+            return scored(rows, numbers, exact=True)
+
+        codes, scores = generate(
+            blocks, asked.histories, n, self.item_counts.astype(np.float32), diversity, self._diversity_vectors
+        )
         return asking.answer(self, asked, codes, scores)
 
     def recommend_codes(
@@ -256,17 +340,19 @@ class Recommender(ABC):
         k: int,
         *,
         exclude_seen: bool | np.ndarray | None,
-        among: np.ndarray | None = None,
+        among: np.ndarray | ItemFilter | None = None,
         exact: bool = False,
         progress: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`recommend` in codes: (rows, k) item codes, 0 where a list ends, and their scores.
 
         Scores stream through a block of fixed size; users x items is never held. ``exclude_seen`` is one for all, one
-        for each row, or None (see :meth:`left_out`); ``among`` is a mask (catalogue + 1,) of items that may be listed;
-        ``exact`` scores all where ``approximate`` would not, as many rows do, and lists that came out short.
+        for each row, or None (see :meth:`left_out`); ``among`` is a mask (catalogue + 1,) of items that may be listed,
+        or an ``ItemFilter`` of these rows; ``exact`` scores all where ``approximate`` would not, as many rows do, and
+        lists that came out short.
         """
         left_out = self.left_out(histories, exclude_seen)
+        allowed = among if isinstance(among, ItemFilter) else ItemFilter(mask=among)
         rows, width = len(histories), len(self.item_vocabulary) + 1
         k = min(k, width - 1)
         codes = np.zeros((rows, k), dtype=np.int64)
@@ -275,8 +361,7 @@ class Recommender(ABC):
         exact = exact or not self.approximate or rows > _FEW_ROWS
         for part, block in self._blocks(histories, progress, exact):
             seen = left_out.take(part)
-            if among is not None:
-                block[:, ~among] = -np.inf
+            allowed.apply(block, part)
             codes[part], scores[part] = top_k(block, k, prior, seen.offsets, seen.items)
         if not exact and not codes.all():
             return self.recommend_codes(histories, k, exclude_seen=exclude_seen, among=among, exact=True)
@@ -297,6 +382,35 @@ class Recommender(ABC):
         if exclude_seen is None:
             exclude_seen = self.exclude_seen if histories.wanted is None else self._rarely_again[histories.wanted]
         return kinds.seen(self._about_target(histories), exclude_seen)
+
+    def _diverse(
+        self, codes: np.ndarray, scores: np.ndarray, k: int, diversity: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Lists of ``k`` by maximal marginal relevance, from (rows, pool) codes (0 where a list ends) and scores."""
+        k = min(k, codes.shape[1])
+        chosen, values = np.zeros((len(codes), k), dtype=np.int64), np.full((len(codes), k), -np.inf, dtype=np.float32)
+        for row, pool in enumerate(codes):
+            pool = pool[pool > 0]
+            places = spread(scores[row, : len(pool)], self._diversity_vectors(pool), k, diversity)
+            chosen[row, : len(places)], values[row, : len(places)] = pool[places], scores[row, places]
+        return chosen, values
+
+    def _diversity_vectors(self, codes: np.ndarray) -> np.ndarray:
+        """(codes, d) vectors by whose cosine items are alike: the model's, else categories."""
+        vectors = self.item_vectors(codes)
+        if vectors is None and self._categories is not None:
+            vectors = self._categories.vectors(codes)
+        if vectors is None:
+            raise DiversityUnavailable(model=type(self).__name__)
+        return vectors
+
+    @cached_property
+    def _categories(self) -> ItemCategories | None:
+        return ItemCategories.of(self.items, self.item_vocabulary)
+
+    def user_vectors(self, histories: Histories) -> np.ndarray | None:
+        """(rows, d) float32 states of histories that are not empty; None where the model has none."""
+        return None
 
     def item_vectors(self, codes: np.ndarray) -> np.ndarray | None:
         """(codes, d) float32: what tells how alike items are, by their cosine; None where the model has none."""
@@ -369,6 +483,22 @@ class Recommender(ABC):
         single = Histories(np.arange(len(codes) + 1), codes)
         found, scores = self.recommend_codes(single, asking.length(k), exclude_seen=True, progress=False)
         return asking.answer_similar(self, codes, found, scores)
+
+    def similar_users(self, users: Sequence[Any], k: int = 10) -> Any:
+        """For each user the users of the log who are most alike; a frame ``user_id, similar_user_id, score, rank``.
+
+        ``score`` is a cosine: of the states of a sequence model (trained or exported), for all other recommenders of
+        the sets of items in the histories, ``shared / sqrt(items * items)``. Ties go to the user who came first in the
+        log. Users without events are alike to nobody. Memory: the states, and a block of similarities of fixed size.
+
+        Raises:
+            NotFitted, BadK.
+            UnknownUsers: a user who is not in the log, or has no event there.
+        """
+        self._require_fitted()
+        from segue.recommenders.similar_users import similar_users  # it imports the recommenders' own modules
+
+        return similar_users(self, users, asking.length(k))
 
     def _blocks(self, histories: Histories, show: bool, exact: bool = True) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Row numbers and their scores, block by block: empty histories first, then by moment and by length.

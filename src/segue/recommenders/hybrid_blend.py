@@ -75,7 +75,7 @@ class LearntBlend:
         """(candidates, signals) float32."""
         popularity = np.log1p(counts[found.items]).astype(np.float32)[:, None]
         length = np.log1p(lengths[found.rows]).astype(np.float32)[:, None]
-        flat = found.signals.reshape(len(found.rows), -1)
+        flat = found.signals.reshape(len(found.rows), int(np.prod(found.signals.shape[1:])))  # also of no candidate
         columns = [flat, popularity, found.signals[:, :, 0] * length]
         return np.concatenate(columns if self.kind == "logistic" else [*columns, length], axis=1)
 

@@ -312,6 +312,10 @@ class SequenceRecommender(SequenceScores):
             products: np.ndarray = (self._encode(histories) @ self._vectors.T).float().numpy()
             return products
 
+    def _states(self, histories: Histories) -> np.ndarray:
+        with torch.inference_mode():
+            return np.asarray(self._encode(histories).float().numpy())
+
     def _encode(self, histories: Histories) -> torch.Tensor:
         """(rows, d), or longer with a likeness: the state of each history; none is empty."""
         states = torch.empty((len(histories), self._vectors.shape[1]))

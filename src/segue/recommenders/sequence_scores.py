@@ -45,6 +45,14 @@ class SequenceScores(Recommender):
         return found
 
     @abstractmethod
+    def _states(self, histories: Histories) -> np.ndarray:
+        """(rows, d) float32 what is held against the item vectors; no row is empty."""
+
+    def user_vectors(self, histories: Histories) -> np.ndarray:
+        """The states of histories."""
+        return self._states(self._about_target(histories))
+
+    @abstractmethod
     def _products(self, histories: Histories) -> np.ndarray:
         """(rows, catalogue + 1) of each history's state with the vector of each item; no row is empty."""
 

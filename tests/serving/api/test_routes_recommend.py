@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 import segue
 from segue.serving.app import create_app
 from segue.serving.service import Service
-from tests.serving.fakes import FakeServed
+from tests.serving.fakes import FakeServed, service_of
 
 
 def ids(answer: dict[str, Any]) -> list[Any]:
@@ -26,6 +26,28 @@ def test_a_user_is_answered_by_what_the_log_knows(client: TestClient, ease: segu
     assert (answer["model"], answer["user_id"], answer["cold"]) == ("model-1", "u3", False)
     assert answer["items"][0]["title"].startswith("Film number")
     assert set(answer["items"][0]) == {"item_id", "title", "score", "rank"}
+
+
+@pytest.mark.parametrize("diversity", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("name", ["ease", "habits"])
+def test_the_library_and_the_service_answer_alike(request: pytest.FixtureRequest, name: str, diversity: float) -> None:
+    model = request.getfixturevalue(name)  # with item vectors, and with categories alone
+    options: dict[str, Any] = {
+        "at": "2020-11-01T00:00:00Z",
+        "exclude": ["i1", "i7"],
+        "diversity": diversity,
+        "exclude_seen": True,
+    }
+    body = {**options, "user_id": "u3", "filters": {"exclude": options["exclude"]}}
+    del body["exclude"]
+    with TestClient(create_app(service_of(model)), "http://localhost") as client:
+        for n in (4, 100):
+            listed = client.post("/v1/recommend", json={**body, "k": n}).json()
+            generated = client.post("/v1/generate", json={**body, "n": n}).json()
+            expected = model.recommend(["u3"], n, **options), model.generate(["u3"], n, **options)
+            for answer, frame in zip((listed, generated), expected, strict=True):
+                assert ids(answer) == frame["item_id"].to_list()
+                assert [item["score"] for item in answer["items"]] == pytest.approx(frame["score"].to_list())
 
 
 def test_a_user_in_the_body_is_the_user_in_the_path(client: TestClient) -> None:

@@ -23,7 +23,7 @@ from segue.recommenders.base import Recommender
 from segue.recommenders.explanations import Reason
 from segue.serving.answers import diversity
 from segue.serving.answers.catalogue import Catalogue
-from segue.serving.answers.generating import continued, step_of
+from segue.serving.answers.generating import generate
 from segue.serving.answers.journal import Journal, Sink
 from segue.serving.answers.questions import Answer, Id, Listed, Question
 from segue.serving.answers.reading import Asked, asked, learnt_of
@@ -231,43 +231,39 @@ class Answers:
         return ranked if explorer is None else explorer.explore(served, scores, ranked, name)
 
     def _sequence(self, question: Question, served: Any, told: Histories, n: int) -> Ranked:
-        allowed = self.catalogue(served.recommender).listable(question.filters)
-        step, histories = step_of(told), told
-        chosen: list[int] = []
-        found: list[float] = []
-        why: list[tuple[Reason, ...]] = []
+        model: Recommender = served.recommender
+        allowed = self.catalogue(model).listable(question.filters)
         wanted = n + self._pool(question, 1)
-        for number in range(n):
+
+        steps: list[Histories] = []
+
+        def blocks(histories: Histories, _: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+            steps.append(histories)
             # What may be listed depends on the history that was told; of the items chosen since none comes twice.
             scores = self._scores(served, question, histories, told, allowed, wanted)
-            scores[chosen] = -np.inf
-            code = self._next(question, served, scores, np.array(chosen, dtype=np.int64))
-            if code is None:
-                break
-            chosen.append(code)
-            found.append(float(scores[code]))
-            if question.explain:
-                why += self._reasons(served, histories, Ranked(np.array([code]), scores[[code]]))
-            if number + 1 < n:
-                histories = continued(histories, code, step)
-        return Ranked(np.array(chosen, dtype=np.int64), np.array(found, dtype=np.float32), reasons=why)
+            return [(np.zeros(1, dtype=np.int64), self.catalogue(model).padded(scores)[None])]
+
+        codes, scores = generate(
+            blocks,
+            told,
+            n,
+            self.catalogue(model).prior,
+            question.diversity,
+            lambda codes: self._vectors(served, codes),
+            self.config.diversity_pool,
+        )
+        ranked = Ranked(codes[codes > 0], scores[codes > 0])
+        if not question.explain:
+            return ranked
+        why = [
+            self._reasons(served, histories, Ranked(ranked.codes[[place]], ranked.scores[[place]]))[0]
+            for place, histories in enumerate(steps[: len(ranked.codes)])
+        ]
+        return replace(ranked, reasons=why)
 
     def _pool(self, question: Question, k: int) -> int:
         """From how many of the best a list of ``k`` is chosen."""
-        return k if question.diversity == 0 else max(5 * k, self.config.diversity_pool)
-
-    def _next(self, question: Question, served: Any, scores: np.ndarray, before: np.ndarray) -> int | None:
-        """The code of the next item of a sequence; None where no item is left."""
-        catalogue = self.catalogue(served.recommender)
-        if question.diversity == 0:
-            found = catalogue.best(scores, 1)
-            return int(found[0]) if len(found) else None
-        pool = catalogue.best(scores, self.config.diversity_pool)
-        if not len(pool):
-            return None
-        vectors = self._vectors(served, np.concatenate([pool, before]))
-        places = diversity.spread(scores[pool], vectors[: len(pool)], 1, question.diversity, vectors[len(pool) :])
-        return int(pool[places[0]])
+        return diversity.pool_size(k, question.diversity, self.config.diversity_pool)
 
     def _vectors(self, served: Any, codes: np.ndarray) -> np.ndarray:
         """(codes, d) what tells how alike items are: the model's vectors, else categories."""

@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from segue.data.attribute_columns import category_entries, entries_of, numbers_of, text_of
+from segue.data.item_categories import COLUMNS, ItemCategories
 from segue.errors import FilterUnavailable
 from segue.ranking.topk import top_k
 from segue.serving.answers.questions import Filters, Id
@@ -25,7 +26,6 @@ from segue.serving.answers.questions import Filters, Id
 if TYPE_CHECKING:
     from segue.recommenders.base import Recommender
 
-_CATEGORIES = ("categories", "category", "genres", "genre")
 _PRICES = ("price",)
 _STOCK = ("in_stock", "available")
 _QUANTITIES = ("stock", "quantity")
@@ -55,6 +55,16 @@ class Catalogue:
         ][0]
         return np.asarray(codes[codes > 0])
 
+    def padded(self, scores: np.ndarray) -> np.ndarray:
+        """Scores of this catalogue's items alone; minus infinity for those that the scores do not reach.
+
+        Items may have come since the model was given to this request.
+        """
+        found = np.full(self.size, -np.inf, dtype=np.float32)
+        known = min(self.size, len(scores))
+        found[:known] = scores[:known]
+        return found
+
     def listable(self, filters: Filters) -> np.ndarray | None:
         """A mask of the items that pass all filters; None: all do.
 
@@ -83,22 +93,13 @@ class Catalogue:
 
     def category_vectors(self, codes: np.ndarray) -> np.ndarray | None:
         """(codes, categories among them) 1 where an item is of a category; None where the catalogue has none."""
-        if self._categories is None:
-            return None
-        _, items, places = self._categories
-        row_of = np.full(self.size, -1)
-        row_of[codes] = np.arange(len(codes))
-        part = row_of[items] >= 0
-        columns, column = np.unique(places[part], return_inverse=True)
-        vectors = np.zeros((len(codes), max(1, len(columns))), dtype=np.float32)
-        vectors[row_of[items[part]], column] = 1
-        return vectors
+        return None if self._categories is None else self._categories.vectors(codes)
 
     def category_names(self, limit: int) -> list[str]:
         """The categories of most items, in small letters and in order of the alphabet; none where there are none."""
         if self._categories is None:
             return []
-        names, _, places = self._categories
+        names, places = self._categories.names, self._categories.places
         most = np.argsort(-np.bincount(places, minlength=len(names)), kind="stable")[:limit]
         return [str(name) for name in names.gather(np.sort(most)).to_list()]
 
@@ -138,21 +139,14 @@ class Catalogue:
         return self.vocabulary.ids.cast(pl.String).str.to_lowercase()
 
     @cached_property
-    def _categories(self) -> tuple[pl.Series, np.ndarray, np.ndarray] | None:
-        """Names in small letters, and for each item and category once the item's code and the name's place."""
-        columns = self._columns(_CATEGORIES)
-        if not columns:
-            return None
-        table = self._by_item([category_entries(column, levels=True) for column in columns])
-        names = table["value"].unique(maintain_order=True)
-        places = table["value"].rle_id().to_numpy().astype(np.int64)
-        return names, table["item"].to_numpy(), places
+    def _categories(self) -> ItemCategories | None:
+        return ItemCategories.of(self.items, self.vocabulary)
 
     @cached_property
     def _filter_names(self) -> pl.DataFrame:
         """``item`` and ``value``: every name in small letters that a filter finds an item by."""
         parts = []
-        for column in self._columns(_CATEGORIES):
+        for column in self._columns(COLUMNS):
             names = category_entries(column, levels=True)
             shorter = names.with_columns(pl.col("value").str.split(", ")).explode("value")
             parts += [names, shorter, entries_of(column, None)]

@@ -45,7 +45,7 @@ class QuickRoute(APIRoute):
         params = self._exact.match(scope) if scope["type"] == "http" else None
         if params is None:
             return Match.NONE, {}
-        found = Match.FULL if scope["method"] in self.methods else Match.PARTIAL
+        found = Match.FULL if scope["method"] in (self.methods or ()) else Match.PARTIAL
         return found, {"endpoint": self.endpoint, "path_params": params, "route": self}
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
