@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from segue.errors import ExtraMissing, ItemsNotTaken, ModelNeedsTorch, NoModelServes
+from segue.errors import ExtraMissing, ItemsNotTaken, ModelNeedsTorch, NoModelServes, extras_named
 from segue.recommenders.base import Recommender
 from segue.recommenders.store import load
 from segue.serving.store.rows import ModelRow
@@ -53,7 +53,8 @@ class Served:
             NoModelServes: it was loaded but cannot answer.
         """
         try:
-            recommender = load(row.path)
+            with extras_named(row.path):
+                recommender = load(row.path)
         except ExtraMissing as error:
             missing = error.values["package"]
             raise ModelNeedsTorch(path=row.path, found="its class", missing=missing) from None
