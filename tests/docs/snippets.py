@@ -5,7 +5,7 @@ A page is a session, as in a notebook: its Python blocks share one namespace and
 - A fenced ``python`` block is executed. Every expression at its top level is echoed, as an interactive session does.
 - A fenced ``sh`` block is one script. In any other block, fenced or indented, the lines that start with ``$ `` or with
   a known program are commands; what follows such a line in the block is its output.
-- A block without commands directly below a snippet, with at most one paragraph between, is that snippet's output.
+- A block without commands directly below a snippet is that snippet's output.
 - ``toml``, ``yaml`` and ``json`` blocks whose first line is ``# NAME`` are written to the file ``NAME``.
 
 Output is compared unless a directive says why it cannot be. Runs of white space count as one space, and ``...`` stands
@@ -13,6 +13,7 @@ for any text. Directives are HTML comments, which a reader of the rendered page 
 
 - ``<!-- output varies: REASON -->`` before an output: it is an example and is not compared.
 - ``<!-- check: EXPRESSION -->`` after a Python block: the expression is true there (figures that the prose repeats).
+- ``<!-- setup: EXPRESSION -->``: what happens in between according to the prose, such as ``visits.send_events(port)``.
 - ``<!-- not executed: REASON -->`` before a snippet: it needs what no test machine has, such as a second machine.
 - ``<!-- small logs: REASON -->`` anywhere: ``ml-100k`` and ``ml-1m`` are logs of 100 users on this page.
 """
@@ -26,7 +27,7 @@ from typing import Literal
 
 PROGRAMS = ("segue ", "python -m ", "python -c ", "curl ", "pip install ", "make ", "tensorboard ", "SEGUE_")
 _FENCE = re.compile(r"```(\w*)\s*$")
-_DIRECTIVE = re.compile(r"<!-- (output varies|check|not executed|small logs): (.*?) -->", re.S)
+_DIRECTIVE = re.compile(r"<!-- (output varies|check|setup|not executed|small logs): (.*?) -->", re.S)
 
 Kind = Literal["python", "shell", "file"]
 
@@ -39,7 +40,8 @@ class Snippet:
         kind: what runs it; a ``file`` is written and not run.
         line: of the page, from 1.
         code: Python, a script, or the text of the file.
-        output: what it prints according to the page; ``None`` where the page says nothing that can be compared.
+        output: what it prints according to the page, if anything.
+        output_varies: the page's output is an example.
         checks: expressions that hold after it.
         skipped: why it is not executed; empty for all others.
         filename: of a ``file``.
@@ -49,6 +51,7 @@ class Snippet:
     line: int
     code: str
     output: str | None = None
+    output_varies: bool = False
     checks: list[str] = field(default_factory=list)
     skipped: str = ""
     filename: str = ""
@@ -72,31 +75,33 @@ class _Block:
 def read_page(path: Path) -> Page:
     """Parse a page."""
     snippets: list[Snippet] = []
-    varies, skipped, paragraphs, small = False, "", 99, False
+    varies, skipped, adjacent, small = False, "", False, False
     for part in _parts(path.read_text(encoding="utf-8")):
         if isinstance(part, str):
             directive = _DIRECTIVE.fullmatch(part.strip())
             if directive is None:
-                paragraphs += 1
+                adjacent = False
             elif directive[1] == "output varies":
                 varies = True
             elif directive[1] == "not executed":
                 skipped = directive[2]
             elif directive[1] == "small logs":
                 small = True
+            elif directive[1] == "setup":
+                snippets.append(Snippet("python", 0, directive[2]))
             else:
                 snippets[-1].checks.append(directive[2])
             continue
         made = _snippets(part)
         if made:
             for snippet in made:
-                snippet.skipped = skipped
-                snippet.output = None if varies else snippet.output
+                snippet.skipped, snippet.output_varies = skipped, varies
             snippets += made
-            paragraphs = 0
-        elif paragraphs <= 1 and snippets and part.language in ("", "text", "json") and snippets[-1].output is None:
-            snippets[-1].output = None if varies else part.text
-            paragraphs = 99
+            adjacent = True
+        elif adjacent and part.language in ("", "text", "json"):
+            snippets[-1].output = part.text
+            snippets[-1].output_varies |= varies
+            adjacent = False
         varies, skipped = False, ""
     return Page(snippets, small)
 
@@ -126,8 +131,10 @@ def _parts(text: str) -> list[str | _Block]:
             body = [line.removeprefix("    ") for line in lines[at:end]]
             parts.append(_Block("", at + 1, "\n".join(body).rstrip()))
             at = end
-        elif not lines[at].strip():
+        elif not lines[at].strip() or lines[at].startswith("<!-- "):
             end_of_paragraph()
+            if lines[at].strip():
+                parts.append(lines[at])
             at += 1
         else:
             prose.append(lines[at])

@@ -63,6 +63,9 @@ def write_shop(folder: Path) -> None:
     pl.DataFrame({"user_id": users, "label": [("stays", "leaves")[n % 2] for n in range(len(users))]}).write_csv(
         folder / "labels.csv"
     )
+    later = pl.col("timestamp") + 86_400
+    log.head(20).select("user_id", "item_id", later).write_csv(folder / "new.csv")
+    log.write_csv(folder / "log.csv")
     at = pl.Series("at", ["2024-12-24 18:00"] * 3)
     pl.DataFrame({"user_id": users.head(3), "at": at}).write_csv(folder / "tonight.csv")
     log.head(20).select("user_id", "item_id", "timestamp").write_csv(folder / "new_people.csv")
@@ -71,6 +74,10 @@ def write_shop(folder: Path) -> None:
     segue.SequenceRecommender(text=str(cache_of(folder) / "minilm"), epochs=2, embedding_size=16).fit(
         split.train, split.validation
     ).save(folder / "models" / "shop", test=split.test)
+    others = {"a": segue.Popular(), "b": segue.FirstOrder(), "other": segue.ItemNeighbours(), "ease": segue.EASE()}
+    for name, other in others.items():
+        other.fit(split.train, split.validation).save(folder / "models" / name, test=split.test)
+    shutil.copytree(folder / "models" / "ease", folder / "shop")
 
 
 def cache_of(folder: Path) -> Path:
