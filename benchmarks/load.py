@@ -7,6 +7,8 @@ The client is an asyncio protocol of its own: what it costs is small beside what
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -153,3 +155,104 @@ def closed_loop(port: int, request: Callable[[Client, int], bytes], clients: int
         return load
 
     return asyncio.run(run())
+
+
+@dataclass
+class Flood:
+    """What came of a flood: seconds of each answer by status, and those of the probes sent meanwhile."""
+
+    seconds: dict[int, list[float]] = field(default_factory=dict)
+    probes: list[float] = field(default_factory=list)
+    wall: float = 0.0
+
+    def figures(self) -> dict[str, Any]:
+        """Answers a second, and percentiles in milliseconds."""
+
+        def p(values: Sequence[float], share: int) -> float | None:
+            return round(float(np.percentile(values, share)) * 1e3, 1) if values else None
+
+        answers, refusals = self.seconds.get(200, []), self.seconds.get(429, [])
+        others = {status: len(each) for status, each in self.seconds.items() if status not in (200, 429)}
+        return {
+            "lists_a_second": round(len(answers) / self.wall, 1),
+            "p50_ms": p(answers, 50),
+            "p99_ms": p(answers, 99),
+            "max_ms": p(answers, 100),
+            "refusals_a_second": round(len(refusals) / self.wall, 1),
+            "refusal_p50_ms": p(refusals, 50),
+            "refusal_p99_ms": p(refusals, 99),
+            "health_p99_ms": p(self.probes, 99),
+            "others": others,
+        }
+
+
+def flood(port: int, requests: Sequence[bytes], clients: int, seconds: float, probe: bytes, warm: float = 2.0) -> Flood:
+    """A closed loop over plain sockets: so many clients that ask again at once, also after a refusal.
+
+    A coroutine for each client would cost more than a refusal does; one loop over ``epoll`` leaves the machine to the
+    server. ``probe`` is sent on a connection of its own, twenty times a second. What was sent in the first ``warm``
+    seconds does not count.
+    """
+    poll, found = select.epoll(), Flood()
+    sockets: dict[int, socket.socket] = {}
+    sent_at: dict[int, float] = {}
+    buffers: dict[int, bytes] = {}
+    number = 0
+
+    def dial() -> int:
+        each = socket.create_connection(("127.0.0.1", port))
+        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        each.setblocking(False)
+        sockets[each.fileno()] = each
+        buffers[each.fileno()] = b""
+        poll.register(each.fileno(), select.EPOLLIN)
+        return each.fileno()
+
+    def send(place: int, request: bytes) -> None:
+        sent_at[place] = time.perf_counter()
+        sockets[place].send(request)
+
+    prober = dial()
+    probing, next_probe = False, time.perf_counter()
+    for _ in range(clients):
+        send(dial(), requests[number % len(requests)])
+        number += 1
+    begun = time.perf_counter() + warm
+    while (now := time.perf_counter()) < begun + seconds:
+        if not probing and now >= next_probe:
+            send(prober, probe)
+            probing, next_probe = True, now + 0.05
+        for place, _ in poll.poll(0.01):
+            buffer = buffers[place] + sockets[place].recv(262_144)
+            status, length = _answer_of(buffer)
+            if length == 0 or len(buffer) < length:
+                if not buffer:
+                    raise ConnectionResetError(f"closed with {len(sockets)} connections")
+                buffers[place] = buffer
+                continue
+            buffers[place] = b""
+            now = time.perf_counter()
+            took = now - sent_at[place]
+            if place == prober:
+                probing = False
+                if now > begun:
+                    found.probes.append(took)
+                continue
+            if sent_at[place] > begun:
+                found.seconds.setdefault(status, []).append(took)
+            send(place, requests[number % len(requests)])
+            number += 1
+    found.wall = time.perf_counter() - begun
+    for each in sockets.values():
+        each.close()
+    return found
+
+
+def _answer_of(buffer: bytes) -> tuple[int, int]:
+    """Status of an answer and its length in bytes, 0 where its head is not there yet."""
+    head = buffer.find(b"\r\n\r\n")
+    if head < 0:
+        return 0, 0
+    at = buffer.lower().find(b"content-length: ", 0, head)
+    length = int(buffer[at + 16 : buffer.find(b"\r\n", at)]) if at >= 0 else 0
+    return int(buffer[9:12]), head + 4 + length

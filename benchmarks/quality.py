@@ -1,11 +1,13 @@
 """Quality with default settings (where ``SETTINGS`` has no others): leave-last-out, full ranking, several seeds.
 
-Catalogues are read with their attributes. Results with ``-ids`` in their name were measured with ids alone.
+Catalogues are read with their attributes. Results with ``-ids`` in their name were measured with ids alone, those with
+``-search`` without a refit on the validation events.
 """
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,10 @@ def run(name: str, data: Path, seeds: tuple[int, ...]) -> None:
         measured(f"quality-{name}-seed{seed}", lambda seed=seed: one_seed(name, data, seed, **SETTINGS.get(name, {})))
         for seed in seeds
     ]
+    if name in READY:  # with a clock and peers that are not refitted: the same search, without its refit
+        for seed in seeds:
+            settings = {**SETTINGS.get(name, {}), "refit": False}
+            measured(f"quality-{name}-search-seed{seed}", partial(one_seed, name, data, seed, **settings))
     for metric in ("ndcg@10", "hit_rate@10"):
         each = np.array([value["metrics"][metric] for value in values])
         print(

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import (
+    bare_machine,
     by_time,
     cold,
     continual,
@@ -99,6 +100,8 @@ def main() -> None:
     for name, measure in measures.items():
         if not asked.only or name in asked.only:
             measured(name, measure, asked.again)
+    if (not asked.only or "bare-machine" in asked.only) and bare_machine.possible():
+        measured("bare-machine", bare_machine.both_commands, asked.again)
     if not asked.only or "toolkit" in asked.only:
         toolkit.measure(asked.again)
     if not asked.only or "pretraining" in asked.only:

@@ -27,7 +27,7 @@ import psutil
 from tests import postgres
 
 from benchmarks import shop
-from benchmarks.load import Client, Load, closed_loop, open_loop
+from benchmarks.load import Client, Load, closed_loop, flood, open_loop
 from benchmarks.results_file import WORK
 
 RATE, SECONDS = 100, 60
@@ -198,6 +198,59 @@ def soak(minutes: float = 10, rate: float = 20) -> dict[str, Any]:
     return {"minutes": minutes, "rate": rate, "mb_a_minute": round(slope, 3), "resident_mb": [round(each, 1) for each in resident[:: max(1, len(resident) // 20)]], **load.figures()}  # fmt: skip
 
 
+def overload(seconds: float = 10) -> dict[str, Any]:
+    """Closed loops of clients that ask again at once, also after a refusal: as many as fill the gate, and four times
+    as many; then as many refusals as an open loop of four times the best rate brings, from clients that wait."""
+    bodies = [json.dumps({"history": history, "k": 10}).encode() for history in shop.histories()]
+    with service() as (port, _, _):
+        client = Client(port)
+        requests = [client.request("POST", "/v1/recommend", body) for body in bodies]
+        probe = client.request("GET", "/healthz")
+        flood(port, requests, 8, 2, probe)
+        found = {str(clients): flood(port, requests, clients, seconds, probe).figures() for clients in (8, 24, 66, 264)}
+        best = max(each["lists_a_second"] for each in found.values())
+        load = open_loop(port, [lambda _, each=each: each for each in requests], 4 * best, seconds)
+    waiting = {"rate": round(4 * best), "lists_a_second": round(load.statuses.get(200, 0) / load.wall, 1)}
+    waiting |= {"statuses": {str(status): count for status, count in sorted(load.statuses.items())}}
+    return {
+        "capacity": 2,
+        "queue": 64,
+        "seconds": seconds,
+        "closed_loop": found,
+        "open_loop": waiting,
+        "best_a_second": best,
+        "share_of_best": round(found["264"]["lists_a_second"] / best, 3),
+        "share_of_best_open_loop": round(waiting["lists_a_second"] / best, 3),
+    }
+
+
+def costs() -> dict[str, Any]:
+    """Milliseconds of one core for answers of several sizes, beside what admission estimates."""
+    from types import SimpleNamespace
+
+    from segue.recommenders.store import load
+    from segue.serving.answers.answers import Answers
+    from segue.serving.answers.cost import estimated_ms
+    from segue.serving.answers.questions import Question
+
+    served = SimpleNamespace(name="shop", recommender=load(exported()), created=0)
+    answers = Answers(SimpleNamespace(choose=lambda _: served, shadows=lambda: ()))
+    rng, found = np.random.default_rng(0), []
+    for history, k, explain, diversity in (
+        (50, 10, False, 0.0), (10_000, 10, False, 0.0), (50, 1_000, False, 0.0), (50, 10, True, 0.0),
+        (50, 100, True, 0.0), (50, 1_000, False, 1.0), (10_000, 1_000, True, 1.0),
+    ):  # fmt: skip
+        items = [f"i{number}" for number in rng.integers(0, shop.ITEMS, history)]
+        question, took = Question(items=items, k=k, explain=explain, diversity=diversity), []
+        for _ in range(6):
+            begun = time.thread_time()
+            answers.recommend(question)
+            took.append(time.thread_time() - begun)
+        ms, estimate = round(float(np.median(took[1:])) * 1e3, 1), round(estimated_ms(question), 1)
+        found.append({"history": history, "k": k, "explain": explain, "diversity": diversity, "ms": ms, "estimate": estimate})  # fmt: skip
+    return {"answers": found}
+
+
 @contextlib.contextmanager
 def postgresql() -> Iterator[str]:
     """The address of an empty database of a PostgreSQL of its own, with fsync on."""
@@ -217,6 +270,8 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "service-freshness": freshness,
     "service-start": start,
     "service-soak": soak,
+    "service-overload": overload,
+    "service-costs": costs,
 }
 
 

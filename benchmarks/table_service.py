@@ -21,6 +21,14 @@ def service_rows() -> list[str]:
     if found := read("service-freshness"):
         figure = f"**p50 {found['p50_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms** after its acknowledgement"
         rows.append(f"| an event counts in the user's next answer | {figure} | that answer's own time included |")
+    if found := read("service-overload"):
+        beyond = found["closed_loop"]["264"]
+        figure = f"**{found['share_of_best']:.0%} of the best rate** ({found['best_a_second']:.0f} a second)"
+        beside = (
+            f"429 p99 {beyond['refusal_p99_ms']:.0f} ms at {beyond['refusals_a_second']:,.0f} a second, "
+            f"/healthz p99 {beyond['health_p99_ms']:.0f} ms, lists p99 {beyond['p99_ms']:.0f} ms"
+        )
+        rows.append(f"| 264 clients, 66 places, none waits after a refusal | {figure} | {beside} |")
     if found := read("service-start"):
         figure = f"**{found['median_seconds']:.2f} s**, {found['resident_mb']:.0f} MB resident"
         beside = f"{found['resident_mb_after_1000_answers']:.0f} MB after 1,000 answers"

@@ -73,10 +73,10 @@ def steps(data: Path, repeats: int = 7) -> dict[str, Any]:
     return found
 
 
-def modes(data: Path, wanted: tuple[str, ...] = ("frozen", "lora", "full"), epochs: int = 5) -> dict[str, Any]:
+def modes(data: Path, names: tuple[str, ...] = ("lora", "full"), epochs: int = 3) -> dict[str, Any]:
     """``segue compare-tuning`` on Amazon Industrial; finished modes survive an interruption."""
     table: pl.DataFrame = compare_tuning(
-        split(data), {**SETTINGS, "tuning_epochs": epochs}, wanted, checkpoint=WORK / "tuning", progress=False
+        split(data), {**SETTINGS, "tuning_epochs": epochs}, names, checkpoint=WORK / "tuning", progress=False, threads=1
     )
     return {"log": LOG, "settings": SETTINGS, "epochs": epochs, "modes": table.to_dicts()}
 
@@ -84,5 +84,5 @@ def modes(data: Path, wanted: tuple[str, ...] = ("frozen", "lora", "full"), epoc
 PARTS = {
     "tuning-steps": steps,
     "tuning": modes,
-    "tuning-others": partial(modes, wanted=("frozen", "top", "prefix", "adapter")),
+    "tuning-others": partial(modes, names=("top", "prefix", "adapter")),
 }

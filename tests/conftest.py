@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import segue
+from tests.system_tools import skipped_by_package
 
 USERS, ITEMS = 60, 40
 FIRST_SECOND = 1_600_000_000  # 13 September 2020
@@ -82,3 +83,10 @@ def data(log: pl.DataFrame, catalogue: pl.DataFrame) -> segue.Dataset:
 def split(data: segue.Dataset) -> segue.Split:
     """``data``, leave-last-out."""
     return segue.split.leave_last_out(data)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many tests were skipped for want of a system package; nothing where none was."""
+    reasons = [str(report.longrepr[-1]) for report in terminalreporter.stats.get("skipped", []) if report.longrepr]
+    for package, count in sorted(skipped_by_package(reasons).items()):
+        terminalreporter.write_line(f"{count} tests were skipped because {package} is missing.", yellow=True)

@@ -13,20 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
-import pytest
 from filelock import FileLock
 
-MISSING = "no PostgreSQL in /usr/lib/postgresql: apt-get install postgresql, or set SEGUE_TEST_POSTGRES=skip"
+from tests.system_tools import POSTGRESQL, need
 
 
 def binaries() -> Path:
-    """The folder of initdb and pg_ctl; the test fails, not skips, where there is none."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    if not found:
-        if os.environ.get("SEGUE_TEST_POSTGRES") == "skip":
-            pytest.skip("SEGUE_TEST_POSTGRES=skip")
-        pytest.fail(MISSING)
-    return found[-1].parent
+    """The folder of initdb and pg_ctl of the newest PostgreSQL."""
+    need("postgresql")
+    return max(POSTGRESQL.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3])).parent
 
 
 class Server:

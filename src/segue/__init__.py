@@ -81,7 +81,13 @@ def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module 'segue' has no attribute {name!r}")
     room = _ROOMS[name]
-    return import_module(f"{room}.{name}") if name in _MODULES else getattr(import_module(room), name)
+    try:
+        return import_module(f"{room}.{name}") if name in _MODULES else getattr(import_module(room), name)
+    except ModuleNotFoundError:
+        from segue.errors import extras_named
+
+        with extras_named(f"segue.{name}"):
+            raise
 
 
 def __dir__() -> list[str]:

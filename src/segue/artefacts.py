@@ -32,12 +32,20 @@ import polars as pl
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors_numpy
 
+from segue.arguments import require_path
 from segue.errors import ArtefactCorrupt, ArtefactInTheWay, ArtefactNotFound, ArtefactNotWritten, ArtefactTooNew
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-_CONTENT_NAME = re.compile(r"^[a-z0-9_-]+\.([0-9a-f]{16})\.(safetensors|parquet|json|onnx|usearch)$")
+_CONTENT_NAME = re.compile(r"[a-z0-9_-]+\.([0-9a-f]{16})\.(safetensors|parquet|json|onnx|usearch)")
 _LIBRARIES = ("segue", "numpy", "polars", "torch", "lightning")
+
+
+def cache_directory() -> Path:
+    """Fetched data, weights and compiled kernels: ``$SEGUE_CACHE``, ``$XDG_CACHE_HOME/segue`` or ``~/.cache/segue``."""
+    if own := os.environ.get("SEGUE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segue"
 
 
 class Writer:
@@ -164,7 +172,7 @@ def writing(path: str | Path, kind: str, config: Mapping[str, Any] | None = None
 
 def refuse_in_the_way(path: str | Path) -> Path:
     """The path, if an artefact may be written there; raises ``ArtefactInTheWay`` otherwise."""
-    target = Path(path)
+    target = require_path(path, "save")
     try:
         free = not target.exists() or _is_ours(target)
     except OSError as error:
@@ -182,7 +190,7 @@ def read(path: str | Path) -> Reader:
         ArtefactCorrupt: anything is missing, altered, truncated, swapped or added.
         ArtefactTooNew: a later version of Segue wrote it.
     """
-    target = Path(path)
+    target = require_path(path, "load")
     for attempt in range(3):
         try:
             return _read_once(target)
@@ -198,7 +206,7 @@ def read(path: str | Path) -> Reader:
 
 def write_atomically(path: str | Path, content: bytes) -> None:
     """Replace one file in one step: temporary file, sync, rename. Raises ``ArtefactNotWritten``."""
-    target = Path(path)
+    target = require_path(path, "write")
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -251,7 +259,7 @@ def _publish(staging: Path, target: Path, files: set[str]) -> None:
         os.replace(staging / MANIFEST, target / MANIFEST)
         _sync_directory(target)
         for stale in target.iterdir():
-            if _CONTENT_NAME.match(stale.name) and stale.name not in files:
+            if _CONTENT_NAME.fullmatch(stale.name) and stale.name not in files:
                 stale.unlink(missing_ok=True)
     else:
         os.replace(staging, target)
@@ -264,7 +272,7 @@ def _read_once(target: Path) -> Reader:
     listed = {MANIFEST}
     for name, entry in manifest["files"].items():
         file = str(entry["file"])
-        if not _CONTENT_NAME.match(file) or (target / file).is_symlink():
+        if not _CONTENT_NAME.fullmatch(file) or (target / file).is_symlink():
             raise ArtefactCorrupt(path=target, reason=f"{file!r} is not a file name that segue writes")
         try:
             content = _read_plain(target / file)
@@ -287,7 +295,7 @@ def _read_manifest(target: Path) -> dict[str, Any]:
     try:
         content = _read_plain(target / MANIFEST)
     except OSError:
-        if any(_CONTENT_NAME.match(file.name) for file in target.iterdir()):
+        if any(_CONTENT_NAME.fullmatch(file.name) for file in target.iterdir()):
             raise ArtefactCorrupt(path=target, reason=f"{MANIFEST} is missing") from None
         raise ArtefactNotFound(path=target, reason=f"it has no {MANIFEST}") from None
     damaged = ArtefactCorrupt(path=target, reason=f"{MANIFEST} is not what was saved")
@@ -315,7 +323,7 @@ def _is_ours(target: Path) -> bool:
     names = {file.name for file in target.iterdir()}
     if MANIFEST not in names:
         return not names
-    if any(_CONTENT_NAME.match(name) for name in names):
+    if any(_CONTENT_NAME.fullmatch(name) for name in names):
         return True
     # Other programs write a manifest.json too; an artefact without parts shows by its keys.
     try:
@@ -327,7 +335,7 @@ def _is_ours(target: Path) -> bool:
 
 def _is_leftover(file: Path) -> bool:
     """A whole file of another save of ours, left by a crash after the manifest was replaced."""
-    match = _CONTENT_NAME.match(file.name)
+    match = _CONTENT_NAME.fullmatch(file.name)
     try:
         return match is not None and sha256(_read_plain(file))[:16] == match.group(1)
     except FileNotFoundError:  # the save that replaced it has just removed it

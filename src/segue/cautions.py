@@ -7,12 +7,20 @@ class SegueWarning(UserWarning):
     """Base of warnings a user should act on."""
 
 
+class SettingUnread(SegueWarning):
+    """A setting changes nothing here, since what it belongs to is not in use."""
+
+
 class ColdUsers(SegueWarning):
     """Some of the users asked for are not in the log; they get what suits an empty history."""
 
 
 class UnknownItemsInHistory(SegueWarning):
     """Some items of the histories given are not in the catalogue; they are skipped."""
+
+
+class ItemFilterIncomplete(SegueWarning):
+    """``among=`` or ``exclude=`` names items or users that are not known, or leaves a request without any item."""
 
 
 class RequestBeforeHistory(SegueWarning):

@@ -36,6 +36,22 @@ def test_a_key_is_made_listed_rotated_and_revoked(tmp_path: Path) -> None:
         store.close()
 
 
+def test_limits_of_a_key_are_kept_and_listed(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/keys.db"
+    limits = ("--rate", "2.5", "--concurrency", "8")
+    assert segue("keys", "create", "--store", url, "--scope", "recommend", *limits).returncode == 0
+    listed = segue("keys", "list", "--store", url).stdout
+    assert "2.5/s" in listed
+    assert "8 at once" in listed
+    store = Store.open(url)
+    try:
+        row = Keys(store).rows()[0]
+        assert (row.rate, row.concurrency) == (2.5, 8)
+    finally:
+        store.close()
+    assert segue("keys", "create", "--store", url, "--scope", "recommend", "--concurrency", "0").returncode == 2
+
+
 def test_the_store_may_come_from_the_environment(tmp_path: Path, monkeypatch: object) -> None:
     monkeypatch.setenv("SEGUE_STORE", f"sqlite:///{tmp_path}/keys.db")  # type: ignore[attr-defined]
     assert segue("keys", "create", "--scope", "admin").stdout.startswith("segue_")

@@ -173,3 +173,14 @@ def test_the_examples_of_the_help_run(files, monkeypatch):
             words[words.index("ml-100k")] = "events.parquet"
         done = segue(*words, "-q")
         assert done.returncode == 0, done.stderr
+
+
+def test_elements_may_be_sets_of_one_moment(tmp_path):
+    rows = [(user, item, day) for user in (1, 2) for item, day in (("a", 1), ("b", 1), ("c", 2))]
+    pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row").write_csv(tmp_path / "events.csv")
+    options = ("--elements", "sets", "--min-support", 2, "-q")
+    done = segue("mine", tmp_path / "events.csv", *options)
+    assert done.returncode == 0, done.stderr
+    assert "a + b → c" in done.stdout
+    refused(segue("mine", tmp_path / "events.csv", *options, "--report", tmp_path / "page.html"), "M040", "page")
+    refused(segue("mine", tmp_path / "events.csv", *options, "--keep", "closed"), "M040", "closed")

@@ -14,6 +14,8 @@ import polars as pl
 import pytest
 
 from segue.cli.main import run
+from segue.data.frames import to_polars
+from segue.recommenders.store import load
 from tests.language.makers import tiny_model
 
 TINY = ("--set", "embedding_size=8", "--set", "blocks=1", "--set", "epochs=2")
@@ -80,6 +82,42 @@ def test_recommend_to_known_users_shows_titles(model):
     done = segue("recommend", model, "--users", "u1,u2", "-k", "3")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Film number") == 6
+
+
+def test_recommend_among_some_items_without_others_and_with_diversity(model, files):
+    pl.DataFrame({"item_id": ["i1", "i2", "i3", "i4", "i5"]}).write_csv(files / "some.csv")
+    options = (
+        "--among",
+        files / "some.csv",
+        "--exclude",
+        "i2,i3",
+        "--no-exclude-seen",
+        "--out",
+        files / "some.parquet",
+    )
+    done = segue("recommend", model, "--users", "u1", *options, "--diversity", "0.3")
+    assert done.returncode == 0, done.stderr
+    assert set(pl.read_parquet(files / "some.parquet")["item_id"]) == {"i1", "i4", "i5"}
+    assert "'nowhere'" in segue("recommend", model, "--users", "u1", "--exclude", "nowhere").stderr
+    refused(segue("recommend", model, "--users", "u1", "--among", "no-such.csv"), "D001", "no-such.csv")
+    refused(segue("recommend", model, "--users", "u1", "--diversity", "2"), "R052", "2")
+
+
+def test_generate_and_similar_answer_as_in_python(model, files):
+    recommender = load(model)
+    verbs = {
+        "generate --users u1,u2 -n 3 --diversity 0.2": recommender.generate(["u1", "u2"], 3, diversity=0.2),
+        "similar --items i1,i2 -k 3": recommender.similar_items(["i1", "i2"], 3),
+        "similar --users u1,u2 -k 3": recommender.similar_users(["u1", "u2"], 3),
+    }
+    for line, frame in verbs.items():
+        verb, *options = line.split()
+        done = segue(verb, model, *options, "--out", files / "answer.parquet")
+        assert done.returncode == 0, done.stderr
+        assert pl.read_parquet(files / "answer.parquet").drop("title", strict=False).equals(to_polars(frame)[0])
+        assert segue(verb, model, *options).returncode == 0
+    refused(segue("similar", model), "R002", "items")
+    refused(segue("similar", model, "--users", "nobody"), "R051", "nobody")
 
 
 def test_recommend_to_histories_of_a_file_writes_the_format_asked_for(model, files):
@@ -201,6 +239,8 @@ def test_help_loads_no_torch():
 import sys
 sys.argv = ['segue', '--help']
 from segue.cli.main import run
+from segue.data.frames import to_polars
+from segue.recommenders.store import load
 try:
     run()
 except SystemExit:

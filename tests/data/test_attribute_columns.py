@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from segue.data.attribute_columns import Feature, feature_of
+from segue.data.attribute_columns import Feature, category_entries, feature_of
 
 ITEMS = 200
 RNG = np.random.default_rng(0)
@@ -159,3 +159,33 @@ def test_times_of_day_are_values_and_spans_are_numbers() -> None:
     assert spans is not None
     assert (times.kind, spans.kind) == ("categorical", "numeric")
     assert len(feature_of(series(pick([dt.timedelta(1)], [dt.timedelta(2)])), insisted=True).values) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Men Shoes", ["Men Shoes"]),
+        ("Drama|Sci-Fi, Fantasy; more", ["Drama", "Sci-Fi, Fantasy; more"]),
+        ("Drama; Comedy", ["Drama", "Comedy"]),
+        ("Drama,Comedy", ["Drama", "Comedy"]),
+        ("Clothing, Shoes & Jewelry", ["Clothing, Shoes & Jewelry"]),
+        ("Health &amp; Beauty", ["Health &amp; Beauty"]),
+        ("['Clothing, Shoes & Jewelry', \"Women's\"]", ["Clothing, Shoes & Jewelry", "Women's"]),
+        ("Home > Kitchen", ["Home > Kitchen"]),
+        (" ", []),
+    ],
+)
+@pytest.mark.parametrize("others", [[], ["Men Hats"] * 40, ["Drama|Comedy"] * 40, ["[1]"] * 40])
+def test_the_categories_of_an_item_follow_from_its_own_value(text: str, expected: list[str], others: list[str]) -> None:
+    entries = category_entries(pl.Series("category", [text, *others]))
+    assert entries.filter(pl.col("row") == 0)["value"].to_list() == expected
+
+
+def test_entries_of_a_list_are_categories_as_they_are() -> None:
+    assert category_entries(pl.Series([["Drama|Comedy", "A > B"], []])).rows() == [(0, "Drama|Comedy"), (0, "A > B")]
+    assert category_entries(pl.Series([3, 4])).rows() == [(0, "3"), (1, "4")]
+
+
+def test_levels_of_a_path_are_categories_where_they_are_asked_for() -> None:
+    entries = category_entries(pl.Series(["Home > Kitchen|Sale"]), levels=True)
+    assert entries["value"].to_list() == ["Home", "Kitchen", "Sale"]

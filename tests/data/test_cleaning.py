@@ -103,7 +103,7 @@ def test_a_clean_log_loses_nothing(log: pl.DataFrame) -> None:
 
 
 def test_of_duplicate_rows_the_first_is_kept_in_its_place() -> None:
-    rows = [("a", "x", SECOND, "view", 1.0), ("a", "y", SECOND, "view", 1.0), ("a", "x", SECOND, "view", 2.0)]
+    rows = [("a", "x", SECOND, "view", 1.0), ("a", "y", SECOND, "view", 1.0), ("a", "x", SECOND, "view", 1.0)]
     kept, report = cleaned(rows)
     assert kept["row"].to_list() == [0, 1]
     assert report.removed("duplicate") == 1
@@ -113,6 +113,15 @@ def test_of_duplicate_rows_the_first_is_kept_in_its_place() -> None:
 def test_events_that_differ_in_action_or_second_are_no_duplicates() -> None:
     rows = [("a", "x", SECOND, "view", 1.0), ("a", "x", SECOND, "buy", 1.0), ("a", "x", SECOND + 1, "view", 1.0)]
     assert cleaned(rows)[0].height == 3
+
+
+def test_events_that_differ_in_any_column_are_no_duplicates() -> None:
+    rows = [("a", "x", SECOND, "view", 1.0), ("a", "x", SECOND, "view", 2.0), ("a", "x", SECOND, "view", None)]
+    assert cleaned(rows)[0].height == 3
+    orders = frame_of([("a", "x", SECOND, "buy", 1.0)] * 4).with_columns(pl.Series("order_id", ["A", "B", "A", None]))
+    assert Dataset.from_frames(orders).events["order_id"].to_list() == ["A", "B", None]
+    lists = orders.with_columns(pl.Series("order_id", [[1], [1], [2], [1]]))
+    assert len(Dataset.from_frames(lists)) == 2
 
 
 def test_values_that_are_not_finite_count_as_absent_and_are_noted() -> None:

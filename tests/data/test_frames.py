@@ -23,6 +23,7 @@ from segue.errors import (
     DataError,
     EmptyLog,
     FileNotReadable,
+    FormatNotWritten,
     FrameNotReadable,
     FrameUnknown,
     MixedIds,
@@ -144,7 +145,7 @@ def test_a_written_frame_is_read_back_equal(tmp_path: Path, ending: str) -> None
 def test_an_unknown_ending_is_refused_on_the_way_in_and_out(tmp_path: Path, name: str) -> None:
     with pytest.raises(FileNotReadable):
         frames.read_file(written(tmp_path / name, "x"))
-    with pytest.raises(FileNotReadable):
+    with pytest.raises(FormatNotWritten, match=r"Cannot write .* \.parquet, \.csv, \.tsv, \.jsonl"):
         frames.write_file(pl.DataFrame(ROWS), tmp_path / name)
 
 

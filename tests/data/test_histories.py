@@ -122,3 +122,17 @@ def test_a_new_question_replaces_the_old_one() -> None:
 def test_without_timestamps_nothing_is_left_out() -> None:
     asked = build([[1, 2], [3]], stamped=False).asked(at=np.array([0, 0]))
     assert lists(asked) == [[1, 2], [3]]
+
+
+def test_an_event_repeats_another_where_every_column_agrees():
+    nan = float("nan")
+    rows = Histories(
+        np.array([0, 6, 7]),
+        np.array([1, 1, 1, 1, 2, 1, 1]),
+        np.array([5, 5, 5, 6, 5, 5, 5]),
+        np.array([1, 1, 2, 1, 1, 1, 1]),
+        np.array([nan, nan, nan, nan, nan, 3.0, nan], dtype=np.float32),
+    )
+    assert rows.repeats().tolist() == [False, True, False, False, False, False, False]
+    bare = Histories(np.array([0, 3]), np.array([4, 4, 5]))
+    assert bare.repeats().tolist() == [False, True, False]

@@ -25,6 +25,8 @@ KINDS: dict[str, Callable[[Dataset], Split]] = {
     "by-time": lambda data: segue.split.by_time(data, validation=0.2, test=0.2),
     "by-time, first": lambda data: segue.split.by_time(data, validation=0.2, test=0.2, targets="first"),
     "by-time, cold users": lambda data: segue.split.by_time(data, validation=0.2, test=0.2, cold_users=True),
+    "last-n": lambda data: segue.split.last_n(data, 2),
+    "user-share": lambda data: segue.split.user_share(data, test=0.3, validation=0.2),
     "k-shot": lambda data: segue.split.k_shot(data, 2),
     "cold-items": lambda data: segue.split.cold_items(data, 0.4),
 }
@@ -440,3 +442,126 @@ def test_a_holdout_about_a_kind_keeps_what_is_known_and_those_targets_alone() ->
     assert about.context is test.context
     assert len(about.all) == len(data)
     assert len(test.about("nothing").users) == 0
+
+
+def parts(split: Split) -> tuple[int, int, int]:
+    assert split.validation is not None
+    return len(split.train), len(split.validation.targets), len(split.test.targets)
+
+
+HUNDRED = pl.DataFrame(
+    {
+        "user_id": ["a", "b"] * 50,
+        "item_id": [f"i{number % 20}" for number in range(100)],
+        "timestamp": range(SECOND, SECOND + 6_000, 60),
+    }
+)
+
+
+def test_shares_of_the_log_are_exact_numbers_of_events() -> None:
+    data = Dataset.from_frames(HUNDRED)
+    assert parts(segue.split.by_time(data, test=0.3, validation=0.25)) == (45, 25, 30)
+    for test in range(1, 60):
+        split = segue.split.by_time(data, test=test / 100, validation=0.35)
+        assert parts(split) == (65 - test, 35, test)
+    exact = parts(segue.split.by_time(data, test=0.1, validation=0.1))
+    assert parts(segue.split.by_time(data, test=np.float32(0.1), validation=np.float32(0.1))) == exact
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.0, True, float("nan"), 0.95])
+def test_a_share_that_leaves_nothing_is_refused(share: Any) -> None:
+    with pytest.raises(SplitEmpty):
+        segue.split.by_time(Dataset.from_frames(HUNDRED), test=share)
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        "2024-03-01",
+        dt.date(2024, 3, 1),
+        dt.datetime(2024, 3, 1),
+        dt.datetime(2024, 3, 1, 8, tzinfo=dt.UTC),
+        np.datetime64("2024-03-01"),
+        np.datetime64("2024-03-01T00:00:00", "ns"),
+        pd.Timestamp("2024-03-01"),
+        pd.Timestamp("2024-03-01", tz="America/Los_Angeles"),
+        1_709_280_000,
+        np.int64(1_709_280_000),
+        1_709_280_000_000,
+    ],
+    ids=lambda cut: f"{type(cut).__name__}-{cut}",
+)
+def test_a_cut_without_a_zone_is_in_the_zone_of_the_log(cut: Any) -> None:
+    hours = [dt.datetime(2024, 2, 1) + dt.timedelta(hours=hour) for hour in range(24 * 35)]
+    frame = pl.DataFrame(
+        {
+            "user_id": [f"u{hour % 7}" for hour in range(len(hours))],
+            "item_id": [f"i{hour % 11}" for hour in range(len(hours))],
+            "timestamp": hours,
+        }
+    )
+    data = Dataset.from_frames(frame, time_zone="America/Los_Angeles")
+    split = segue.split.by_time(data, validation=0.1, test=cut)
+    first = split.test.targets.events["timestamp"].min()
+    assert first == dt.datetime(2024, 3, 1, 8, tzinfo=dt.UTC).timestamp() * 1e6
+
+
+def test_a_cut_of_a_log_of_an_order_is_a_number_of_that_order() -> None:
+    data = Dataset.from_frames(HUNDRED.with_columns(timestamp=pl.int_range(100)))
+    assert parts(segue.split.by_time(data, validation=60, test=np.int64(80))) == (60, 20, 20)
+    with pytest.raises(SplitEmpty, match="no moment of this log"):
+        segue.split.by_time(data, test="2024-03-01")
+
+
+def of_user(data: Dataset, user: str) -> list[int]:
+    code = data.user_vocabulary.encode([user])[0]
+    return data.events.filter(pl.col("user") == code)["timestamp"].to_list()
+
+
+def lengths(sizes: dict[str, int]) -> Dataset:
+    rows = [(user, f"i{number % 9}", number + 1) for user, size in sizes.items() for number in range(size)]
+    return Dataset.from_frames(pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row"))
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        (lambda data: segue.split.last_n(data, np.int64(2)), {"a": (6, 2, 2), "b": (1, 1, 2)}),
+        (lambda data: segue.split.user_share(data, 0.3, 0.2), {"a": (5, 2, 3), "b": (2, 0, 2)}),
+        (lambda data: segue.split.user_share(data, 0.1, 0), {"a": (9, 0, 1), "b": (3, 0, 1)}),
+    ],
+    ids=["last-n", "user-share", "no-validation"],
+)
+def test_newest_events_of_each_user_are_held_out(split: Any, expected: dict[str, tuple[int, int, int]]) -> None:
+    made = split(lengths({"a": 10, "b": 4, "c": 2, "d": 1}))
+    for user, sizes in {**expected, "c": (1, 0, 1), "d": (1, 0, 0)}.items():
+        validation = [] if made.validation is None else of_user(made.validation.targets, user)
+        found = (of_user(made.train, user), validation, of_user(made.test.targets, user))
+        assert tuple(map(len, found)) == sizes, user
+        assert [stamp for part in found for stamp in part] == list(range(1, sum(sizes) + 1))
+
+
+def test_shares_of_each_user_are_exact() -> None:
+    made = segue.split.user_share(lengths({f"u{size}": size for size in range(10, 110, 10)}), 0.3, 0.2)
+    for size in range(10, 110, 10):
+        assert len(of_user(made.test.targets, f"u{size}")) == size * 3 // 10
+        assert made.validation is not None
+        assert len(of_user(made.validation.targets, f"u{size}")) == size * 2 // 10
+
+
+def test_the_last_one_of_each_user_is_leave_last_out(data: Dataset) -> None:
+    left, right = segue.split.last_n(data), segue.split.leave_last_out(data)
+    for one, other in ((left.train, right.train), (left.test.targets, right.test.targets)):
+        assert one.events.equals(other.events)
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, True, "2"])
+def test_a_number_of_events_that_is_none_is_refused(data: Dataset, n: Any) -> None:
+    with pytest.raises(SplitEmpty, match="whole number"):
+        segue.split.last_n(data, n)
+
+
+@pytest.mark.parametrize("shares", [(0, 0.1), (1, 0), (0.6, 0.4), (-0.1, 0.2), (float("nan"), 0.1)])
+def test_shares_of_a_user_that_leave_nothing_are_refused(data: Dataset, shares: tuple[float, float]) -> None:
+    with pytest.raises(SplitEmpty, match="shares"):
+        segue.split.user_share(data, *shares)

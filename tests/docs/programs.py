@@ -6,6 +6,8 @@ stand-in finds it in the cache.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import signal
@@ -15,6 +17,7 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
+import warnings
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +35,27 @@ def segue() -> None:
     from segue.cli.main import run
 
     run()
+
+
+def run_in_this_process(commands: list[list[str]]) -> tuple[int, str]:
+    """Run ``segue`` commands until one fails; the exit code and what they print. A process of its own takes seconds."""
+    from segue.cli.main import run
+
+    out = io.StringIO()
+    arguments, shown = sys.argv, warnings.showwarning
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), warnings.catch_warnings():
+        for words in commands:
+            if words[1] == "fetch" and (Path(os.environ["SEGUE_CACHE"]) / words[2] / "stand-in").exists():
+                continue
+            sys.argv = words
+            try:
+                run()
+            except SystemExit as stop:
+                if stop.code:
+                    return int(stop.code), out.getvalue()
+            finally:
+                sys.argv, warnings.showwarning = arguments, shown
+    return 0, out.getvalue()
 
 
 def _serve(words: list[str]) -> int:

@@ -15,12 +15,13 @@ for any text. Directives are HTML comments, which a reader of the rendered page 
 - ``<!-- check: EXPRESSION -->`` after a Python block: the expression is true there (figures that the prose repeats).
 - ``<!-- setup: EXPRESSION -->``: what happens in between according to the prose, such as ``visits.send_events(port)``.
 - ``<!-- not executed: REASON -->`` before a snippet: it needs what no test machine has, such as a second machine.
-- ``<!-- small logs: REASON -->`` anywhere: ``ml-100k`` and ``ml-1m`` are logs of 100 users on this page.
+- ``<!-- small logs: REASON -->`` anywhere: ``ml-100k`` and ``ml-1m`` are logs of 72 users on this page.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -177,6 +178,15 @@ def _session(block: _Block) -> list[Snippet]:
     if snippets and any(line.strip() for line in output):
         snippets[-1].output = "\n".join(output)
     return snippets
+
+
+def commands(script: str) -> list[list[str]] | None:
+    """The words of each command of a script of ``segue`` commands alone; None where it needs a shell."""
+    if any(sign in script for sign in ("$", "|", "<", ">", "&", ";", "`")):
+        return None
+    lines = script.replace("\\\n", " ").splitlines()
+    found = [words for line in lines if (words := shlex.split(line, comments=True))]
+    return found if all(words[0] == "segue" for words in found) else None
 
 
 def matches(expected: str, printed: str) -> bool:

@@ -110,9 +110,21 @@ class Session:
         return out.getvalue(), ""
 
     def _shell(self, snippet: snippets.Snippet, place: str) -> tuple[str, str]:
+        commands = snippets.commands(self._local(snippet.code))
+        if commands is None or any(words[:2] == ["segue", "serve"] for words in commands):
+            done = self._by_bash(snippet)
+            code, printed = done.returncode, done.stdout
+        else:
+            code, printed = programs.run_in_this_process(commands)
+        refusal = re.search(r"^error [A-Z]\d+|\(exit code 2\)", snippet.output or "", re.M)
+        if code and not refusal:
+            return printed, f"exit code {code}\n{printed[-3000:]}"
+        return printed, ""
+
+    def _by_bash(self, snippet: snippets.Snippet) -> subprocess.CompletedProcess[str]:
         # A key that one command makes and the next one uses.
         script = f"[ -f .key ] && . ./.key\n{self._local(snippet.code)}\n[ -z \"$KEY\" ] || declare -p KEY > .key"
-        done = subprocess.run(
+        return subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", script],
             cwd=self.work,
             env=self.environment,
@@ -122,7 +134,3 @@ class Session:
             text=True,
             timeout=300,
         )
-        refusal = re.search(r"^error [A-Z]\d+|\(exit code 2\)", snippet.output or "", re.M)
-        if done.returncode and not refusal:
-            return done.stdout, f"exit code {done.returncode}\n{done.stdout[-3000:]}"
-        return done.stdout, ""

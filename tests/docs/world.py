@@ -1,7 +1,7 @@
 """The directory in which the pages' snippets run: a small shop's files, a trained model, and programs of its own.
 
 The pages call their files ``events.parquet``, ``items.parquet`` and so on, and their model ``models/shop``; here these
-are a log of 100 users. ``ml-100k`` is the real one unless a page asks for small logs; ``minilm`` and ``smollm2`` are language
+are a log of 72 users. ``ml-100k`` is the real one unless a page asks for small logs; ``minilm`` and ``smollm2`` are language
 models of random weights, since the real ones take minutes on a test machine.
 """
 
@@ -21,7 +21,7 @@ from segue.datasets import SOURCES, cache_directory, fetch
 from tests.conftest import ITEMS, make_log
 from tests.language.makers import tiny_model
 
-SHOP_USERS = 100
+SHOP_USERS = 72
 WORDS = ("kettle", "teapot", "cup", "film", "number", "red", "blue", "drama", "comedy", "crime", *map(str, range(ITEMS + 9)))
 
 _PROGRAM = """#!{python}
@@ -66,6 +66,7 @@ def write_shop(folder: Path) -> None:
     later = pl.col("timestamp") + 86_400
     log.head(20).select("user_id", "item_id", later).write_csv(folder / "new.csv")
     log.write_csv(folder / "log.csv")
+    pl.DataFrame({"item_id": [f"i{n}" for n in range(20)]}).write_csv(folder / "in_stock.csv")
     at = pl.Series("at", ["2024-12-24 18:00"] * 3)
     pl.DataFrame({"user_id": users.head(3), "at": at}).write_csv(folder / "tonight.csv")
     log.head(20).select("user_id", "item_id", "timestamp").write_csv(folder / "new_people.csv")
@@ -105,7 +106,7 @@ def use_real_log(folder: Path, name: str) -> None:
 
 
 def write_small_log(folder: Path, name: str) -> None:
-    """A log in MovieLens' format: 100 users and 40 films, with the ids that the pages name among them."""
+    """A log in MovieLens' format: 72 users and 40 films, with the ids that the pages name among them."""
     folder.mkdir(parents=True)
     users, films = [196, 22, 244, *range(1, SHOP_USERS - 2)], [50, 172, 181, 174, *range(1, ITEMS - 3)]
     log = make_log(users=SHOP_USERS).with_columns(pl.col("user_id", "item_id").str.slice(1).cast(pl.Int64)).with_columns(

@@ -19,9 +19,11 @@ def test_coverage_is_the_share_of_the_catalogue_listed() -> None:
 
 
 def test_novelty_is_the_mean_self_information_of_what_is_listed() -> None:
-    shares = (COUNTS + 1) / (COUNTS.sum() + len(COUNTS))
+    shares = COUNTS / COUNTS.sum()
     listed = [1, 2, 3, 1, 2, 4, 1, 5]
     assert beyond.novelty(LISTS, COUNTS) == pytest.approx(np.mean([-np.log2(shares[item]) for item in listed]))
+    assert beyond.novelty(np.array([[1]]), np.array([0, 3, 1, 0])) == pytest.approx(-np.log2(3 / 4))
+    assert beyond.novelty(np.array([[3]]), np.array([0, 3, 1, 0])) == pytest.approx(2), "no event counts as one"
     assert beyond.novelty(np.array([[4]]), COUNTS) > beyond.novelty(np.array([[1]]), COUNTS)
 
 
@@ -60,7 +62,15 @@ def test_diversity_is_zero_for_items_that_share_all_users_and_one_for_none() -> 
     assert beyond.diversity(np.array([[5, 6]]), histories) == pytest.approx(1), "items that nobody met"
 
 
-def test_only_full_lists_have_a_diversity_and_many_are_sampled_alike(data: segue.Dataset) -> None:
+def test_lists_of_any_two_items_have_a_diversity(data: segue.Dataset) -> None:
+    lists = np.stack([np.random.default_rng(seed).permutation(42)[:6] + 1 for seed in range(20)])
+    lengths = np.random.default_rng(0).integers(0, 7, 20)
+    short = np.where(np.arange(6) < lengths[:, None], lists, 0)
+    several = [row[:length] for row, length in zip(lists, lengths, strict=True) if length > 1]
+    assert beyond.diversity(short, data.histories) == pytest.approx(slow_diversity(several, data.histories), abs=1e-5)  # type: ignore[arg-type]
+
+
+def test_many_lists_are_sampled_alike(data: segue.Dataset) -> None:
     many = np.stack([np.random.default_rng(seed).permutation(42)[:3] + 1 for seed in range(1_500)])
     assert beyond.diversity(many, data.histories) == beyond.diversity(many, data.histories)
     assert beyond.diversity(many, data.histories) == pytest.approx(slow_diversity(many, data.histories), abs=0.01)

@@ -12,7 +12,7 @@ import pytest
 import segue
 from segue.errors import SplitEmpty
 from segue.evaluation.continual import continual, tasks
-from tests.training.runs import SMALL
+from tests.training.runs import FULL
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_a_slice_with_nobody_to_ask_is_refused() -> None:
 
 def test_the_table_tells_old_from_new_for_every_way(log: segue.Dataset) -> None:
     ways = {"alone": {"forgetting": "none", "replay": 0.0, "epochs": 6, "learning_rate": 0.02}, "both": {"epochs": 6}}
-    settings = {**SMALL, "text": None, "loss": "full", "time": [], "epochs": 6, "learning_rate": 0.01}
+    settings = {**FULL, "text": None, "time": [], "epochs": 6, "learning_rate": 0.01}
     table = continual(log, 3, settings, ways, progress=False)
     assert table["way"].to_list() == ["nothing", "alone", "both", "from scratch"] * 2
     assert table["slice"].to_list() == [2] * 4 + [3] * 4

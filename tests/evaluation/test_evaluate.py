@@ -242,3 +242,12 @@ def test_a_catalogue_shorter_than_the_lists_is_evaluated_all_the_same() -> None:
     assert report["ndcg@5"] <= report["ndcg@10"]
     assert 0 < report["coverage@10"] <= 1
     assert report.table() is not None
+
+
+@pytest.mark.parametrize("k", [np.int64(3), [np.int64(3)], np.array([3])])
+def test_k_may_be_a_numpy_number(k):
+    data = segue.Dataset.from_frames(
+        pl.DataFrame({"user_id": [0, 0, 0, 1, 1, 1], "item_id": [1, 2, 3, 2, 3, 4], "timestamp": [1, 2, 3, 1, 2, 3]})
+    )
+    split = segue.split.leave_last_out(data)
+    assert segue.evaluate(segue.Popular().fit(split.train), split.test, k=k, progress=False).protocol["k"] == [3]

@@ -47,6 +47,30 @@ def unbounded_queue() -> None:
     assert Gate.of(GateConfig()).queue == 10**9
 
 
+def first_come() -> None:
+    """Every request waits for all before it, whatever they cost and whoever sent them."""
+    from segue.serving.guard.gate import Gate
+
+    run = Gate.run
+
+    async def plain(self: Gate, call: Any, *, cost_ms: float = 1.0, key: str | None = None) -> Any:
+        return await run(self, call)
+
+    Gate.run = plain  # type: ignore[method-assign]
+
+
+def refuses_in_the_application() -> None:
+    """A full service reads a request before it refuses it."""
+    from segue.serving.guard.admission import Admission, AdmissionMiddleware
+
+    async def through(self: AdmissionMiddleware, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+    Admission.refusal = lambda self, url, headers: None  # type: ignore[method-assign]
+    Admission.refusal_of = lambda self, data: None  # type: ignore[method-assign]
+    AdmissionMiddleware.__call__ = through  # type: ignore[method-assign]
+
+
 def cancel_without_release() -> None:
     """The deadline tells the client, and keeps the place."""
     from segue.errors import DeadlinePassed
@@ -115,6 +139,8 @@ TWINS: dict[str, Callable[[], None]] = {
     for each in (
         whole,
         unbounded_queue,
+        first_come,
+        refuses_in_the_application,
         cancel_without_release,
         no_limit_of_bodies,
         no_clock_of_heads,
@@ -131,6 +157,7 @@ def main(twin: str, port: str, store: str, *assignments: str) -> int:
     from starlette.staticfiles import StaticFiles
 
     from segue.errors import SegueError
+    from segue.serving.guard.admission import Admission
     from segue.serving.guard.gate import Gate
     from segue.serving.guard.guarding import guard
     from segue.serving.guard.keys import Keys
@@ -144,6 +171,7 @@ def main(twin: str, port: str, store: str, *assignments: str) -> int:
     settings = ServiceConfig.read(None, assignments)
     keys, gate, latch = Keys(Store.open(store)), Gate.of(settings.gate), threading.Event()
     keys.start()
+    admission = Admission(gate, keys)
     app = FastAPI(docs_url=None, redoc_url=None)
     draining = threading.Event()
 
@@ -164,14 +192,15 @@ def main(twin: str, port: str, store: str, *assignments: str) -> int:
         latch.set()
 
     @app.post("/v1/recommend", dependencies=[Depends(needs("recommend"))])
-    async def recommend(question: dict[str, Any] = Body()) -> int:  # noqa: B008
+    async def recommend(request: Request, question: dict[str, Any] = Body()) -> int:  # noqa: B008
         def answer() -> int:
             if question.get("hold"):
                 latch.wait(60)
             time.sleep(question.get("stall", 0))
             return len(question.get("history", []))
 
-        return await gate.run(answer)
+        cost_ms = 1 + 1_000 * question.get("stall", 0)
+        return await gate.run(answer, cost_ms=cost_ms, key=getattr(request.state, "key", None))
 
     @app.get("/v1/broken", dependencies=[Depends(needs("recommend"))])
     async def broken(request: Request) -> None:
@@ -193,8 +222,16 @@ def main(twin: str, port: str, store: str, *assignments: str) -> int:
             limits=settings.body,
             logs=settings.logs,
             connections=settings.connections,
+            admission=admission,
         )
-        return serve(app, port=int(port), settings=settings.connections, open_to_all=keys.open, on_drain=draining.set)
+        return serve(
+            app,
+            port=int(port),
+            settings=settings.connections,
+            admission=admission,
+            open_to_all=keys.open,
+            on_drain=draining.set,
+        )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.load import Client, Flood, flood
 
 from segue.errors import StoreUnavailable
 from segue.serving.guard.keys import Keys
@@ -207,6 +208,115 @@ def flooded(folder: Path, twin: str | None = None) -> list[str]:
 
 def test_who_is_one_too_many_is_told_when_to_come_back_and_the_admitted_are_answered(tmp_path: Path) -> None:
     assert flooded(tmp_path) == []
+
+
+def refused_unread(folder: Path, twin: str | None = None) -> list[str]:
+    """A full service and a head whose body never comes."""
+    found = []
+    gate = ("gate.capacity=1", "gate.queue=1", "gate.deadline_seconds=30")
+    with guarded(folder, *gate, twin=twin) as server, ThreadPoolExecutor(2) as clients:
+        admitted = [clients.submit(server.ask, "POST", "/v1/recommend", {"hold": True}, timeout=25) for _ in range(2)]
+        until(lambda: server.ask("GET", "/healthz").json["waiting"] == 1)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=1.5) as each:
+            each.sendall(b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n")
+            try:
+                if not each.recv(1_000).startswith(b"HTTP/1.1 429 "):
+                    found.append("not a refusal")
+            except TimeoutError:
+                found.append("it waits for the body")
+        server.ask("POST", "/release")
+        found += [f"admitted, and got {s}" for s in {each.result().status for each in admitted} - {200}]
+    return found
+
+
+def test_a_full_service_refuses_before_it_reads_a_body(tmp_path: Path) -> None:
+    assert refused_unread(tmp_path) == []
+
+
+def test_its_twin_reads_what_it_refuses(tmp_path: Path) -> None:
+    assert refused_unread(tmp_path, "refuses_in_the_application")
+
+
+def test_clients_that_leave_while_they_are_paused_keep_no_other_waiting(tmp_path: Path) -> None:
+    with guarded(tmp_path, "gate.capacity=1", "gate.queue=1", "gate.deadline_seconds=30") as server:
+        held = [threading.Thread(target=server.ask, args=("POST", "/v1/recommend", {"hold": True})) for _ in range(2)]
+        for thread in held:
+            thread.start()
+        until(lambda: server.ask("GET", "/healthz").json["waiting"] == 1)
+        request = Client(server.port).request("POST", "/v1/recommend", b"{}")
+        sockets = [socket.create_connection(("127.0.0.1", server.port), timeout=5) for _ in range(80)]
+        for turn in range(3):
+            for each in sockets:
+                each.sendall(request)
+            for each in sockets:
+                assert each.recv(10_000).startswith(b"HTTP/1.1 429 "), turn
+            for each in sockets[::2] if turn == 1 else []:
+                each.close()
+            sockets = sockets[1::2] if turn == 1 else sockets
+        server.ask("POST", "/release")
+        for thread in held:
+            thread.join()
+        for each in sockets:
+            each.close()
+
+
+def overloaded(folder: Path) -> tuple[Flood, Flood]:
+    """A closed loop that fills the queue, and one of four times as many clients, which ask again after a refusal."""
+    with guarded(folder, "gate.capacity=2", "gate.queue=10", "gate.deadline_seconds=2") as server:
+        body = json.dumps({"stall": 0.01, "history": ["a"] * 50}).encode()
+        client = Client(server.port)
+        request, probe = client.request("POST", "/v1/recommend", body), client.request("GET", "/healthz")
+        seconds = 8.0 if LONG else 2.0
+        return (
+            flood(server.port, [request], 12, seconds, probe, warm=1.0),
+            flood(server.port, [request], 48, seconds, probe, warm=1.0),
+        )
+
+
+def test_four_times_the_load_that_fills_the_queue_leaves_nine_tenths_of_the_rate(tmp_path: Path) -> None:
+    full, beyond = overloaded(tmp_path)
+    assert set(full.seconds) == {200}
+    assert set(beyond.seconds) == {200, 429}
+    rates = [len(each.seconds[200]) / each.wall for each in (full, beyond)]
+    assert rates[1] >= (0.9 if LONG else 0.6) * rates[0]
+    assert max(beyond.seconds[200]) < 2 + 0.2 * SLACK
+    assert sorted(beyond.seconds[429])[int(0.99 * len(beyond.seconds[429]))] < 0.05 * SLACK
+    assert sorted(beyond.probes)[int(0.99 * len(beyond.probes))] < 0.1 * SLACK
+
+
+def beside_heavy(folder: Path, twin: str | None = None) -> float:
+    """The 99th percentile in seconds of a light client, while twelve of another key send heavy requests."""
+    store = Store.open(f"sqlite:///{folder}/keys.db")
+    keys = Keys(store)
+    heavy, light = keys.create(["recommend"]), keys.create(["recommend"])
+    store.close()
+    ended = threading.Event()
+    with guarded(folder, twin=twin) as server, ThreadPoolExecutor(12) as clients:
+
+        def flooding() -> None:
+            while not ended.is_set():
+                server.ask("POST", "/v1/recommend", {"stall": 0.3}, timeout=10, X_API_Key=heavy)
+
+        jobs = [clients.submit(flooding) for _ in range(12)]
+        until(lambda: server.ask("GET", "/healthz").json["waiting"] >= 5)
+        times = []
+        for _ in range(rounds(20, 200)):
+            answer, seconds = timed(lambda: server.ask("POST", "/v1/recommend", {}, timeout=10, X_API_Key=light))
+            times.append(seconds if answer.status == 200 else 10.0)
+            if sum(times) > 15:
+                break
+        ended.set()
+        for job in jobs:
+            job.result()
+    return sorted(times)[int(0.99 * len(times))]
+
+
+def test_a_light_client_is_answered_beside_twelve_heavy_ones_of_another_key(tmp_path: Path) -> None:
+    assert beside_heavy(tmp_path) < 0.1 * SLACK
+
+
+def test_its_twin_lets_it_wait_for_all_of_them(tmp_path: Path) -> None:
+    assert beside_heavy(tmp_path, "first_come") > 0.1 * SLACK
 
 
 def test_its_twin_admits_everybody(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from tests import postgres
 from tests.faults import store_twins
 from tests.faults.appending import BATCH, append_for_ever, batch
 from tests.faults.server import rounds
+from tests.system_tools import need
 
 KILLS = rounds(5, 50)
 
@@ -104,7 +105,7 @@ def test_a_writer_that_acknowledges_before_the_commit_is_found_out(sqlite_url: s
 
 def acknowledged_without_a_sync(url: str, count: int, folder: Path, *mode: str) -> tuple[int, int]:
     """How many batches were acknowledged, and how many of them with no sync call since they were asked for."""
-    assert shutil.which("strace"), "no strace: apt-get install strace"
+    need("strace")
     trace = folder / "trace"
     what = "trace=fsync,fdatasync,write"
     program = [sys.executable, "-m", "tests.faults.appending", url, str(count), *mode]

@@ -148,20 +148,103 @@ def test_binary_cross_entropy_is_the_positive_against_the_mean_of_its_negatives(
     assert ours.item() == pytest.approx(expected / 3, rel=1e-5)
 
 
-def test_gbce_takes_the_positive_to_the_power_beta() -> None:
-    hidden, items, targets = material()
-    negatives = torch.arange(1, 11)
-    plain = losses.generalised_bce(hidden, items, targets, negatives, 1.0)
-    none = losses.generalised_bce(hidden, items, targets, negatives, 0.0)
-    half = losses.generalised_bce(hidden, items, targets, negatives, 0.5)
-    torch.testing.assert_close(plain, losses.binary_cross_entropy(hidden, items, targets, negatives))
-    torch.testing.assert_close(half, (plain + none) / 2)
+def test_gbce_is_the_equation_of_its_paper_written_out() -> None:
+    hidden, items, targets = (each.detach() for each in material(tokens=3))
+    negatives = torch.tensor([item for item in range(1, 20) if item not in targets])
+    expected = 0.0
+    for state, target in zip(hidden, targets, strict=True):
+        against = sum(math.log1p(math.exp(float(state @ items[item]))) for item in negatives)
+        expected += 0.3 * math.log1p(math.exp(-float(state @ items[target]))) + against
+    ours = losses.generalised_bce(hidden, items, targets, negatives, 0.3)
+    assert ours.item() == pytest.approx(expected / 3 / (len(negatives) + 1), rel=1e-5)
 
 
 def test_beta_is_one_without_calibration_and_the_sampling_rate_with_all_of_it() -> None:
     assert losses.gbce_beta(256, 10_001, 0.0) == pytest.approx(1.0)
     assert losses.gbce_beta(256, 10_001, 1.0) == pytest.approx(256 / 10_000)
     assert losses.gbce_beta(256, 10_001, 0.75) == pytest.approx(0.0256 * (0.75 * (1 - 1 / 0.0256) + 1 / 0.0256))
+
+
+# -- what each loss converges to -------------------------------------------------------------------------------
+
+PROBABILITIES = torch.tensor([0.25, 0.071, 0.047, 0.3, 0.2, 0.1, 0.02, 0.012])
+UNIFORM = torch.full((8,), 5)
+SKEWED = torch.tensor([20, 6, 4, 25, 16, 9, 3, 5])
+
+
+def converged(loss: Any, drawn: Tensor) -> Tensor:
+    """(items,) scores where the gradient of a loss vanishes: one history whose next item has ``PROBABILITIES``.
+
+    ``drawn`` says how often each item is among the negatives; ``loss`` gets hidden states, item vectors, targets,
+    negatives and weights.
+    """
+    scores = torch.zeros(9, 1, dtype=torch.float64, requires_grad=True)
+    negatives, targets = torch.repeat_interleave(torch.arange(1, 9), drawn), torch.arange(1, 9)
+    optimiser = torch.optim.LBFGS([scores], max_iter=500, tolerance_grad=1e-12, line_search_fn="strong_wolfe")
+
+    def value() -> Tensor:
+        optimiser.zero_grad()
+        found: Tensor = loss(torch.ones(8, 1, dtype=torch.float64), scores, targets, negatives, PROBABILITIES.double())
+        found.backward()
+        return found
+
+    optimiser.step(value)  # type: ignore[no-untyped-call]
+    return scores.detach()[1:, 0]
+
+
+def test_gbce_with_full_calibration_gives_the_true_probabilities() -> None:
+    drawn = int(UNIFORM.sum())
+    beta = losses.gbce_beta(drawn * 7 / 8, 8, 1.0)
+    scores = converged(lambda h, i, t, n, w: losses.generalised_bce(h, i, t, n, beta, w), UNIFORM)
+    torch.testing.assert_close(scores.sigmoid().float(), PROBABILITIES, rtol=1e-3, atol=1e-4)
+
+
+def test_a_mean_over_the_negatives_is_not_calibrated() -> None:
+    drawn = int(UNIFORM.sum())
+    beta = losses.gbce_beta(drawn * 7 / 8, 8, 1.0)
+
+    def mean(h: Tensor, i: Tensor, t: Tensor, n: Tensor, w: Tensor) -> Tensor:  # the broken twin
+        positive = losses.generalised_bce(h, i, t, n, 1.0, w) - losses.generalised_bce(h, i, t, n, 0.0, w)
+        return positive * (len(n) + 1) * (beta - 1) + losses.binary_cross_entropy(h, i, t, n, w)
+
+    scores = converged(mean, UNIFORM)
+    assert scores[0].sigmoid() > 0.9, "0.25 in truth"
+
+
+@pytest.mark.parametrize("calibration", [0.0, 0.75, 1.0])
+@pytest.mark.parametrize("drawn", [UNIFORM, SKEWED], ids=["uniform", "skewed"])
+def test_gbce_converges_to_its_closed_form_from_negatives_of_any_distribution(
+    drawn: Tensor, calibration: float
+) -> None:
+    count = int(drawn.sum())
+    rate = count / 8
+    beta = losses.gbce_beta(count * 7 / 8, 8, calibration)
+    rates = torch.repeat_interleave(drawn / rate, drawn)
+    scores = converged(lambda h, i, t, n, w: losses.generalised_bce(h, i, t, n, beta, w, rates), drawn)
+    expected = beta * PROBABILITIES / (beta * PROBABILITIES + (1 - PROBABILITIES) * rate)
+    torch.testing.assert_close(scores.sigmoid().float(), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("drawn", [UNIFORM, SKEWED], ids=["uniform", "skewed"])
+def test_binary_cross_entropy_converges_to_the_odds_against_one_negative(drawn: Tensor) -> None:
+    share = drawn / drawn.sum()
+    scores = converged(losses.binary_cross_entropy, drawn)
+    expected = PROBABILITIES / (PROBABILITIES + (1 - PROBABILITIES) * share)
+    torch.testing.assert_close(scores.sigmoid().float(), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("drawn", [UNIFORM, SKEWED], ids=["uniform", "skewed"])
+def test_the_sampled_softmax_converges_to_the_true_distribution(drawn: Tensor) -> None:
+    log_q = torch.repeat_interleave(drawn, drawn).log()
+    scores = converged(lambda h, i, t, n, w: losses.sampled_softmax(h, i, t, n, log_q, w), drawn)
+    torch.testing.assert_close(scores.softmax(0).float(), PROBABILITIES, rtol=1e-3, atol=1e-4)
+
+
+def test_the_full_softmax_converges_to_the_true_distribution() -> None:
+    def full(h: Tensor, i: Tensor, t: Tensor, _: Tensor, w: Tensor) -> Tensor:
+        return losses.full_softmax(h, i, t, weights=w)
+
+    torch.testing.assert_close(converged(full, UNIFORM).softmax(0).float(), PROBABILITIES, rtol=1e-2, atol=1e-3)
 
 
 def test_uniform_log_q_is_the_expected_count_of_an_item() -> None:

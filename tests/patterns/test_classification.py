@@ -467,3 +467,15 @@ def test_a_saved_ready_target_knows_its_cut_off(shop, data, tmp_path):
         half.table("labels", reader.table("labels"))
     with pytest.raises(ArtefactCorrupt, match="A002"):
         segue.SequenceClassifier.load(tmp_path / "half")
+
+
+def test_user_ids_keep_their_type_where_some_are_unknown(ordered):
+    events, labels = (frame.with_columns(pl.col("user_id").rank("dense").cast(pl.Int64)) for frame in ordered)
+    made = segue.SequenceClassifier(**SMALL).fit(events, labels)
+    for users in ([1, 2, 99_999], np.array([1, 2, 99_999])):
+        with pytest.warns(ColdUsers):
+            assert made.predict(users)["user_id"].to_list() == [1, 2, 99_999]
+        with pytest.warns(ColdUsers):
+            assert made.predict_proba(users)["user_id"].unique(maintain_order=True).to_list() == [1, 2, 99_999]
+    with pytest.warns(ColdUsers):
+        assert made.predict([1, "zz"])["user_id"].to_list() == ["1", "zz"]

@@ -234,3 +234,19 @@ def test_an_explosion_of_few_symbols_is_foretold_too(monkeypatch):
 def test_fewer_threads_than_one_are_refused():
     with pytest.raises(ConfigValue, match="threads"):
         segue.mine(log("ab"), threads=0, progress=False)
+
+
+@pytest.mark.parametrize(("plain", "numpys"), [(1, np.int64(1)), (2, np.int32(2)), (0.5, np.float32(0.5))])
+def test_support_as_a_numpy_number_is_the_same_support(plain, numpys):
+    events = pl.DataFrame(
+        [
+            (f"u{user}", item, 60 * place)
+            for user, row in enumerate(["ab", "abc", "c", "de"])
+            for place, item in enumerate(row)
+        ],
+        schema=["user_id", "item_id", "timestamp"],
+        orient="row",
+    )
+    found = segue.mine(events, min_support=plain, progress=False)
+    assert found.height > 0
+    assert segue.mine(events, min_support=numpys, progress=False).equals(found)

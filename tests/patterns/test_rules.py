@@ -272,7 +272,7 @@ def test_the_frame_that_comes_back_is_of_the_kind_that_came(kind: Any, log: pl.D
 def test_rules_are_the_same_with_any_number_of_threads(data: segue.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {"order": "before", "within": 4, "min_support": 0.1, "progress": False}
     one = rules(data, **asked)
-    monkeypatch.setattr("segue.patterns.itemsets.numba.config.NUMBA_NUM_THREADS", 4)
+    monkeypatch.setattr("segue.patterns.itemsets.n_threads", lambda: 4)
     assert rules(data, **asked).equals(one)
     assert one["lift"].is_sorted(descending=True)
 
@@ -323,3 +323,56 @@ def test_too_many_itemsets_stop_the_count(monkeypatch: pytest.MonkeyPatch) -> No
     log = pl.DataFrame({"user_id": [1] * 40, "item_id": range(40), "timestamp": [0] * 40})
     with pytest.raises(errors.TooManyItemsets):
         rules(log, max_length=10, **EVERYTHING)
+
+
+def test_a_confidence_as_a_numpy_number_is_the_same_confidence() -> None:
+    baskets = [["a", "b"]] * 3 + [["a", "c"]] * 2
+    log = pl.DataFrame(
+        [(f"u{number}", item, 1) for number, basket in enumerate(baskets) for item in basket],
+        schema=["user_id", "item_id", "timestamp"],
+        orient="row",
+    )
+    found = rules(log, min_support=2, min_confidence=0.6, progress=False)
+    assert found.filter(pl.col("confidence") == 0.6).height == 1
+    assert rules(log, min_support=np.int64(2), min_confidence=np.float32(0.6), progress=False).equals(found)
+
+
+# -- more measures -----------------------------------------------------------------------------------------------
+
+
+def test_measures_of_a_rule_are_those_of_the_hand() -> None:
+    # Ten baskets: five with a, four with b, three with both.
+    baskets = ["ab", "ab", "ab", "a", "a", "b", "c", "c", "c", "c"]
+    rows = [(user, item, 0) for user, basket in enumerate(baskets) for item in basket]
+    log = pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row")
+    row = rules(log, min_support=1, min_confidence=0, max_length=2).row(
+        by_predicate=pl.col("consequent") == ["b"], named=True
+    )
+    assert row["antecedent"] == ["a"]
+    assert row["zhangs_metric"] == pytest.approx((0.3 - 0.5 * 0.4) / max(0.3 * 0.5, 0.5 * (0.4 - 0.3)))
+    assert row["jaccard"] == pytest.approx(3 / 6)
+    assert row["kulczynski"] == pytest.approx((3 / 5 + 3 / 4) / 2)
+    assert row["certainty"] == pytest.approx((0.6 - 0.4) / 0.6)
+
+
+@settings(max_examples=60)
+@given(logs, st.sampled_from(["none", "before"]))
+def test_measures_keep_their_laws(rows: list[tuple[int, int, int]], order: str) -> None:
+    found = rules(
+        log_of(rows), order=order, baskets="user", min_support=1, min_confidence=0, max_length=3, progress=False
+    )
+    for name, least in (("zhangs_metric", -1), ("jaccard", 0), ("kulczynski", 0)):
+        assert found[name].is_between(least - 1e-9, 1 + 1e-9).all()
+    assert (found["certainty"] <= 1 + 1e-9).all()
+    assert (found["jaccard"] <= found["kulczynski"] + 1e-9).all()
+    signs = [np.sign(np.round(found[name].to_numpy(), 9)) for name in ("leverage", "zhangs_metric")]
+    assert (signs[0] == signs[1]).all()
+    if order == "none":
+        sides = {
+            (tuple(left), tuple(right)): (jaccard, kulczynski)
+            for left, right, jaccard, kulczynski in found.select(
+                "antecedent", "consequent", "jaccard", "kulczynski"
+            ).iter_rows()
+        }
+        for (left, right), measures in sides.items():
+            assert sides.get((right, left), measures) == pytest.approx(measures)

@@ -93,3 +93,14 @@ def test_rows_and_entries_are_taken_alike(data):
     assert told(taken.take(np.array([0, 0, 1])))[1:] == told(made)[:1]
     kept = made.keep(made.symbols == 1)
     assert told(kept) == [[("steel", 0), ("steel", 2)], []]
+
+
+@pytest.mark.parametrize("more", [0, 100])
+def test_a_category_of_two_words_is_one_symbol_whatever_the_other_items_are(more):
+    names = ["Men Shoes", "Men Hats", "Kids Shoes", "Kids Hats", "Drama|Comedy"]
+    items = pl.DataFrame(
+        {"item_id": range(5 + more), "category": names + [names[number % 4] for number in range(more)]}
+    )
+    events = pl.DataFrame({"user_id": "u", "item_id": range(5), "timestamp": range(5)})
+    made = sequences(segue.Dataset.from_frames(events, items), "category")
+    assert [label for label, _ in told(made)[0]] == [*names[:4], "Drama", "Comedy"]

@@ -137,7 +137,7 @@ def test_the_test_is_a_function_of_its_seed(monkeypatch: pytest.MonkeyPatch) -> 
     found = sequences(segue.Dataset.from_frames(ordered_log()))
     asked = patterns_of(found, [["a", "c"], ["b", "d"]])
     one = permutation_p_values(found, *asked, permutations=50, seed=3, progress=False)
-    monkeypatch.setattr("segue.patterns.significance.numba.config.NUMBA_NUM_THREADS", 4)
+    monkeypatch.setattr("segue.patterns.significance.n_threads", lambda: 4)
     again = permutation_p_values(found, *asked, permutations=50, seed=3, progress=False)
     other = permutation_p_values(found, *asked, permutations=50, seed=4, progress=False)
     assert (one.expected == again.expected).all()

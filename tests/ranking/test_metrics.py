@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.data.histories import Histories
-from segue.ranking.metrics import PER_USER, Hits, auc
+from segue.ranking.metrics import PER_USER, Hits, auc, graded_ndcg, serendipity
 
 
 def hit_rate(ranked: list[int], wanted: set[int], k: int) -> float:
@@ -41,6 +41,11 @@ def average_precision(ranked: list[int], wanted: set[int], k: int) -> float:
     return sum(found) / min(len(wanted), k) if wanted else 0.0
 
 
+def r_precision(ranked: list[int], wanted: set[int], k: int) -> float:
+    first = min(len(wanted), k)
+    return precision(ranked, wanted, first) if first else 0.0
+
+
 SLOW: dict[str, Callable[[list[int], set[int], int], float]] = {
     "hit_rate": hit_rate,
     "ndcg": ndcg,
@@ -48,6 +53,7 @@ SLOW: dict[str, Callable[[list[int], set[int], int], float]] = {
     "precision": precision,
     "mrr": mrr,
     "map": average_precision,
+    "r_precision": r_precision,
 }
 
 
@@ -90,6 +96,7 @@ def test_a_metric_lies_between_nothing_and_all(name: str, case: tuple[list[list[
 @pytest.mark.parametrize(
     ("name", "value"),
     [("hit_rate", 1), ("recall", 2 / 3), ("precision", 0.5), ("mrr", 0.5), ("map", (1 / 2 + 2 / 4) / 3),
+     ("r_precision", 1 / 3),
      ("ndcg", (1 / math.log2(3) + 1 / math.log2(5)) / (1 + 1 / math.log2(3) + 0.5))],
 )  # fmt: skip
 def test_a_worked_example(name: str, value: float) -> None:
@@ -138,3 +145,45 @@ def test_auc_of_a_perfect_a_reversed_and_a_constant_score() -> None:
     assert auc(np.array([1, 2, 3, 4]), labels) == 1.0
     assert auc(np.array([4, 3, 2, 1]), labels) == 0.0
     assert auc(np.zeros(4), labels) == 0.5
+
+
+def test_r_precision_is_the_precision_of_as_many_places_as_there_are_targets() -> None:
+    hits = hits_of([[7, 3, 4, 8, 9]], [[3, 4, 9]], 5)
+    assert PER_USER["r_precision"](hits, 5).tolist() == pytest.approx([2 / 3])
+    assert PER_USER["r_precision"](hits, 2).tolist() == pytest.approx([1 / 2])
+    short = Hits.of(np.array([[3, 0]]), Histories(np.array([0, 3]), np.array([3, 4, 9])))
+    assert PER_USER["r_precision"](short, 10).tolist() == pytest.approx([1 / 3])
+
+
+def test_graded_ndcg_has_the_values_of_targets_as_gains() -> None:
+    # User 0: gains 3 at place 1 and 5 at place 3 (item 4 twice, the larger counts), 1 not listed. User 1: no gain.
+    lists = np.array([[3, 8, 4], [5, 6, 7]])
+    items = np.array([3, 4, 4, 9, 5, 6])
+    values = np.array([3, 2, 5, 1, -1, np.nan], dtype=np.float32)
+    targets = Histories(np.array([0, 4, 6]), items, values=values)
+    hits = Hits.of(lists, targets).graded(lists, targets)
+    got, ideal = 3 / np.log2(2) + 5 / np.log2(4), 5 / np.log2(2) + 3 / np.log2(3) + 1 / np.log2(4)
+    assert graded_ndcg(hits, 3) == pytest.approx([got / ideal, 0.0])
+    assert graded_ndcg(hits, 1) == pytest.approx([3 / 5, 0.0])
+
+
+def test_graded_ndcg_of_equal_values_is_ndcg() -> None:
+    rng = np.random.default_rng(0)
+    lists = np.stack([rng.permutation(20)[:6] + 1 for _ in range(30)])
+    items = np.concatenate([rng.permutation(20)[:4] + 1 for _ in range(30)])
+    targets = Histories(np.arange(31) * 4, items, values=np.full(120, 2.5, dtype=np.float32))
+    hits = Hits.of(lists, targets).graded(lists, targets)
+    for k in (1, 3, 6):
+        assert graded_ndcg(hits, k) == pytest.approx(PER_USER["ndcg"](hits, k))
+
+
+def test_serendipity_counts_targets_listed_above_their_rank_by_popularity() -> None:
+    # Of four items, 2 is the most popular, then 1, 4 and 3; 4 at place 1 is two ranks ahead, 2 at place 2 is behind.
+    lists = np.array([[4, 2, 1], [3, 4, 0]])
+    counts = np.array([0, 5, 9, 0, 1])
+    targets = Histories(np.array([0, 2, 3]), np.array([4, 2, 1]))
+    hits = Hits.of(lists, targets).surprising(lists, counts)
+    assert serendipity(hits, 1) == pytest.approx([2 / 4, 0])
+    assert serendipity(hits, 3) == pytest.approx([2 / 4 / 3, 0])
+    popular = np.array([[2, 1, 4], [2, 1, 4]])
+    assert serendipity(Hits.of(popular, targets).surprising(popular, counts), 3) == pytest.approx([0, 0])

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 import segue
-from tests.training.runs import SMALL
+from tests.training.runs import FULL
 
 COLOURS, THINGS = ("red", "blue", "green"), ("tea", "pot", "cup", "saw")
 
@@ -27,7 +27,7 @@ def shop() -> segue.Dataset:
 
 
 def reader(language: str, **settings: Any) -> segue.SequenceRecommender:
-    chosen = {**SMALL, "loss": "full", "text": language, "features": [], "epochs": 30, "patience": 30}
+    chosen = {**FULL, "text": language, "features": [], "epochs": 30}
     return segue.SequenceRecommender(
         **{**chosen, "batch_tokens": 512, "learning_rate": 0.01, "text_whiten": False, **settings}
     )

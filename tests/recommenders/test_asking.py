@@ -325,3 +325,16 @@ def test_a_frame_whose_timestamps_are_an_order_tells_a_log_with_time_the_order_a
     )
     assert items_seen(model) == [["y", "x"]]
     assert model.seen.timestamps is None
+
+
+def test_events_that_came_twice_count_once_in_a_history(data: segue.Dataset) -> None:
+    model = segue.PatternRecommender().fit(data, progress=False)
+    times = 1_600_000_000
+    events = pl.DataFrame(
+        {"user_id": ["n"] * 4, "item_id": ["i1", "i2", "i1", "i3"], "timestamp": [times, times, times + 60, times + 90]}
+    )
+    once = model.recommend(histories=events, k=4, progress=False)
+    assert model.recommend(histories=pl.concat([events, events]), k=4, progress=False).equals(once)
+    assert model.recommend(histories=pl.concat([events, events]).to_pandas(), k=4, progress=False).equals(
+        once.to_pandas()
+    )

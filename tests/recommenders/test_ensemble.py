@@ -12,9 +12,9 @@ from segue import artefacts
 from segue.errors import ArtefactCorrupt, ConfigUnknown, ConfigValue, DistilRefused, MembersDiffer, ResumeRefused
 from segue.recommenders.ensemble import Ensemble
 from segue.testing import RecommenderContract
-from tests.training.runs import SMALL, Killed, kill_at
+from tests.training.runs import FULL, Killed, kill_at
 
-TINY: dict[str, Any] = {**SMALL, "loss": "full", "max_length": 20, "time": [], "behaviour": []}
+TINY: dict[str, Any] = {**FULL, "max_length": 20, "time": [], "behaviour": []}
 MEMBER_PARTS = ("weights", "plan", "log", "features", "feature_values", "item_features")
 CHEAP = ["EASE", "FirstOrder"]
 ASKED = ["u1", "u2", "u3", "u4"]

@@ -19,6 +19,38 @@ class TestItemNeighboursFew(RecommenderContract):
     recommender = staticmethod(lambda: segue.ItemNeighbours(neighbours=2, last=1, shrink=0))
 
 
+class TestItemNeighboursTfidf(RecommenderContract):
+    recommender = staticmethod(lambda: segue.ItemNeighbours(weighting="tfidf"))
+
+
+class TestItemNeighboursBm25(RecommenderContract):
+    recommender = staticmethod(lambda: segue.ItemNeighbours(weighting="bm25", bm25_k1=2.0))
+
+
+@pytest.mark.filterwarnings("ignore:Method expects CSR input")
+@pytest.mark.parametrize("weighting", ["tfidf", "bm25"])
+def test_weights_and_neighbours_are_those_of_implicit(data: segue.Dataset, weighting: str) -> None:
+    peers = pytest.importorskip("implicit.nearest_neighbours")
+    size = len(data.item_vocabulary) + 1
+    counts = neighbours.count_matrix(data.histories, size)[1:, 1:]
+    ours = neighbours.tfidf_weight(counts.T) if weighting == "tfidf" else neighbours.bm25_weight(counts.T, 2.0, 0.6)
+    peer = peers.tfidf_weight(counts.T) if weighting == "tfidf" else peers.bm25_weight(counts.T, 2.0, 0.6)
+    np.testing.assert_allclose(ours.toarray(), peer.toarray(), rtol=1e-6)
+    settings = {"bm25_k1": 2.0, "bm25_b": 0.6} if weighting == "bm25" else {"shrink": 0.0}
+    model = segue.ItemNeighbours(weighting=weighting, neighbours=size, last=1, **settings).fit(data)
+    learner = peers.TFIDFRecommender(K=size) if weighting == "tfidf" else peers.BM25Recommender(K=size, K1=2.0, B=0.6)
+    learner.fit(counts, show_progress=False)
+    similar = learner.similarity.toarray()
+    np.fill_diagonal(similar, 0)
+    np.testing.assert_allclose(model._similar.toarray()[1:, 1:], similar, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{"weighting": "bm25", "shrink": 5.0}, {"bm25_b": 0.5}])
+def test_a_setting_without_effect_is_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(segue.errors.ConfigValue, match="has no effect"):
+        segue.ItemNeighbours(**settings)
+
+
 def slow_cosines(data: segue.Dataset, shrink: float) -> np.ndarray:
     """The definition, pair by pair."""
     users = [set(data.histories.row(user).tolist()) for user in range(len(data.histories))]

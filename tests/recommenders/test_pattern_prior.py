@@ -13,11 +13,11 @@ import pytest
 import segue
 from segue.data.histories import Histories
 from tests.conftest import make_log
-from tests.training.runs import SMALL
+from tests.training.runs import FULL
 
 
 def fitted(split: segue.Split, **settings: Any) -> Any:
-    chosen = {**SMALL, "loss": "full", "time": [], "epochs": 1, **settings}
+    chosen = {**FULL, "time": [], "epochs": 1, **settings}
     return segue.SequenceRecommender(**chosen).fit(split.train, split.validation, threads=1, progress=False)
 
 

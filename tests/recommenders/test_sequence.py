@@ -19,13 +19,13 @@ from segue.nn.inputs import Inputs
 from segue.recommenders import sequence
 from segue.testing import RecommenderContract
 from segue.testing.logs import fashion_log
-from tests.training.runs import SMALL
+from tests.training.runs import FULL
 
 OTHERS = [name for name in ENCODERS if name != "transformer"]
 
 
 def small(**settings: Any) -> segue.SequenceRecommender:
-    return segue.SequenceRecommender(**{**SMALL, "loss": "full", **settings})
+    return segue.SequenceRecommender(**{**FULL, **settings})
 
 
 class TestSequenceRecommender(RecommenderContract):
@@ -33,6 +33,7 @@ class TestSequenceRecommender(RecommenderContract):
     recommender = staticmethod(lambda: segue.SequenceRecommender(embedding_size=8, blocks=1, epochs=2))
 
 
+@pytest.mark.filterwarnings("ignore::segue.cautions.SettingUnread")  # some logs of the contract have no validation
 class TestSequenceRecommenderThatSearches(RecommenderContract):
     """Early stopping on an inner holdout, then a refit: the path that no argument takes."""
 

@@ -11,7 +11,7 @@ from segue.errors import FeatureUnknown, LanguageModelUnknown
 from segue.testing import RecommenderContract
 from segue.testing.logs import make_log
 from tests.language.makers import tiny_model
-from tests.training.runs import SMALL
+from tests.training.runs import FULL
 
 COLOURS = ("red", "blue", "green", "tea", "pot")
 
@@ -32,7 +32,7 @@ def shop() -> segue.Dataset:
 
 
 def small(model: str | None, **settings: object) -> segue.SequenceRecommender:
-    return segue.SequenceRecommender(**{**SMALL, "loss": "full", "text": model, "features": [], **settings})
+    return segue.SequenceRecommender(**{**FULL, "text": model, "features": [], **settings})
 
 
 class TestSequenceRecommenderThatReadsText(RecommenderContract):

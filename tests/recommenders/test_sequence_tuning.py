@@ -33,6 +33,8 @@ SMALL: dict[str, Any] = {
     "tuning_learning_rate": 3e-3,
 }
 
+TUNED = ("tuning_epochs", "text_batch", "tuning_learning_rate")
+
 
 @pytest.fixture(scope="module")
 def language(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -50,7 +52,10 @@ def films() -> segue.Split:
 def trained(films: segue.Split, language: str, mode: str, plain: bool = True, **options: Any) -> Any:
     """Without validation unless asked otherwise, so that all epochs of tuning are run and kept."""
     run = {name: options.pop(name) for name in ("checkpoint", "resume", "checkpoint_seconds") if name in options}
-    model = segue.SequenceRecommender(**{**SMALL, "text": language, "tuning": mode, **options})
+    settings = {**SMALL, "text": language, "tuning": mode, **options}
+    if mode == "frozen":
+        settings = {name: value for name, value in settings.items() if name not in TUNED}
+    model = segue.SequenceRecommender(**settings)
     return model.fit(films.train, None if plain else films.validation, threads=1, progress=False, **run)
 
 

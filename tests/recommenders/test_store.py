@@ -6,6 +6,7 @@ import pytest
 
 import segue
 from segue import artefacts
+from segue.config import parse_assignments
 from segue.errors import ArtefactForeign, ArtefactNotFound, ConfigUnknown, NoTargets
 from segue.recommenders.store import BASELINES, CLASSES, fit_baselines, load_with_test, recommender_class, settings_of
 
@@ -54,7 +55,7 @@ def test_baselines_are_fitted_on_all_that_is_known_when_the_test_asks(split: seg
 
 def test_the_command_line_wins_over_the_file_and_prefixes_choose_the_part() -> None:
     file = {"recommender": "EASE", "settings": {"max_items": 5, "regularisation": 1}, "cleaning": {"duplicates": False}}
-    given = {"regularisation": 2, "cleaning.min_user_events": 3, "settings.max_items": 7}
+    given = parse_assignments(["regularisation=2", "cleaning.min_user_events=3", "settings.max_items=7"])
     chosen = settings_of(file, given, None, None)
     assert chosen.recommender == "EASE"
     assert chosen.settings == {"max_items": 7, "regularisation": 2}

@@ -94,6 +94,7 @@ class FakeWriter:
 class FakeKnown:
     histories: Histories
     unknown: int = 0
+    source: str = "store"
 
 
 @dataclass

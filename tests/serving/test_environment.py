@@ -18,7 +18,7 @@ import segue
 from tests.faults.server import free_port
 
 ROOT = Path(segue.__file__).parents[2]
-HEAVY = ("torch", "lightning", "transformers", "peft", "onnx")
+HEAVY = ("torch", "lightning", "transformers", "peft", "onnx", "numba")
 
 
 @pytest.fixture(scope="module")

@@ -28,9 +28,10 @@ SMALL: dict[str, Any] = {
     "loss": "sampled",
     "negatives": 16,
     "epochs": 3,
-    "patience": 2,
     "warmup_steps": 5,
 }
+
+FULL = {name: value for name, value in {**SMALL, "loss": "full"}.items() if name != "negatives"}
 
 
 class Killed(BaseException):
@@ -52,7 +53,8 @@ def train(
     run = {name: options.pop(name) for name in names if name in options}
     split = split or small_split()
     validation = None if options.pop("plain", False) else split.validation
-    model = segue.SequenceRecommender(**{**SMALL, **options})
+    settings = {**(FULL if options.get("loss") == "full" else SMALL), **options}
+    model = segue.SequenceRecommender(**settings)
     run = {"threads": 1, "checkpoint_seconds": 0.0, "progress": False, **run}
     return model.fit(split.train, validation, device="cpu", checkpoint=checkpoint, **run)
 

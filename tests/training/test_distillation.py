@@ -13,12 +13,12 @@ from segue.errors import DistilRefused
 from segue.nn.inputs import Inputs
 from segue.recommenders.ensemble import Ensemble
 from segue.training.distillation import Distillation, DistillationConfig
-from tests.training.runs import SMALL
+from tests.training.runs import FULL
 
 
 @pytest.fixture(scope="module")
 def two(split: segue.Split) -> Ensemble:
-    settings = {**SMALL, "loss": "full", "epochs": 1, "max_length": 20, "time": [], "behaviour": []}
+    settings = {**FULL, "epochs": 1, "max_length": 20, "time": [], "behaviour": []}
     return segue.Ensemble.of(seeds=[0, 1], **settings).fit(split.train, progress=False, threads=1)
 
 

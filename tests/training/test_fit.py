@@ -165,6 +165,7 @@ TOOLS: list[dict[str, Any]] = [
         "adversarial": "fgm",
         "contrastive": "supervised",
         "schedule": "linear",
+        "warmup_steps": 1,
         "gradient_accumulation_steps": 2,
     },
     {"negatives_from": "in_batch_mixed", "contrastive": "dropout", "augment": ["mirror", "substitute"], "loss": "gbce"},

@@ -42,7 +42,34 @@ def test_the_plan_chooses_the_loss(data: segue.Dataset, name: str, monkeypatch: 
     assert torch.isfinite(task._loss(hidden, task.model.tower.vectors(), torch.arange(1, 10)))
     assert len(called) == 1
     if name == "gbce":
-        assert called[0][4] == losses.gbce_beta(16, len(data.item_vocabulary), 0.75)
+        items = len(data.item_vocabulary)
+        others = 16 * (items - 1) / items  # a draw that is the target itself is void
+        assert called[0][4] == pytest.approx(losses.gbce_beta(others, items, 0.75))
+
+
+@pytest.mark.parametrize("source", ["uniform", "popular", "mixed", "in_batch", "in_batch_mixed"])
+def test_gbce_with_full_calibration_gives_probabilities_whatever_draws_the_negatives(
+    data: segue.Dataset, source: Any
+) -> None:
+    task = task_of(data, loss="gbce", calibration=1.0)
+    truth = np.array([0.4, 0.25, 0.15, 0.1, 0.06, 0.04])
+    targets = torch.from_numpy(np.repeat(np.arange(1, 7), (truth * 10_000).astype(int)))
+    counts = np.concatenate([[0], truth * 10_000, [0, 0]])  # the last two cannot be drawn
+    known = np.array([False, *[True] * 6, False, False])
+    task.sampler = NegativeSampler(counts, 4_000, 0.5, source, known)
+    scores = torch.zeros(9, 1, requires_grad=True)
+    optimiser = torch.optim.Adam([scores], lr=0.05)
+    rows = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    tail = torch.zeros(9, 1)
+    for step in range(400):
+        optimiser.param_groups[0]["lr"] = 0.05 if step < 200 else 0.005
+        batch = targets[rows[torch.arange(step * 500, step * 500 + 500) % len(rows)]]
+        optimiser.zero_grad()
+        task._loss(torch.ones(len(batch), 1), scores, batch).backward()
+        optimiser.step()
+        tail += scores.detach() / 100 if step >= 300 else 0
+    np.testing.assert_allclose(tail.sigmoid()[1:7, 0].numpy(), truth, rtol=0.12)
 
 
 def test_only_positions_with_a_target_are_learnt_from(data: segue.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,9 @@ import segue
 from segue.errors import ConfigValue, MetricUnknown, NothingToTuneOn, NoTrialFinished, StudyForeign, TrainingDiverged
 from segue.recommenders.ease import EASE
 from segue.tuning.tune import tune
-from tests.training.runs import SMALL
+from tests.training.runs import FULL
 
-FAST: dict[str, Any] = {**SMALL, "epochs": 4, "loss": "full", "batch_tokens": 512}
+FAST: dict[str, Any] = {**FULL, "epochs": 4, "batch_tokens": 512}
 RATES = {"learning_rate": {"low": 1e-4, "high": 3e-2, "log": True}}
 SHRINK = {"shrink": {"low": 0.0, "high": 100.0}, "last": {"low": 1, "high": 30}}
 

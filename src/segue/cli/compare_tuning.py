@@ -11,21 +11,31 @@ import polars as pl
 import typer
 from rich.markup import escape
 
-from segue.cli.shared import Columns, Quiet, SplitKind, TimeZone, console, print_frame, read_data, split_of
+from segue.cli.shared import (
+    Columns,
+    Quiet,
+    SplitKind,
+    TimeZone,
+    begin_or_resume,
+    console,
+    print_frame,
+    read_data,
+    split_of,
+)
 
 
 def compare_tuning(
     events: Annotated[str, typer.Argument(help="Log, as for segue train.", show_default=False)],
     items: Annotated[Path | None, typer.Option(help="Catalogue, with item_id and text.", show_default=False)] = None,
     modes: Annotated[
-        str, typer.Option(help="Of frozen, top, lora, dora, adalora, prefix, adapter, full.")
-    ] = "frozen,top,lora,prefix,adapter,full",
+        str, typer.Option(help="Of top, lora, dora, adalora, prefix, adapter, full.")
+    ] = "top,lora,prefix,adapter,full",
     text: Annotated[str, typer.Option(help="Language model: minilm, smollm2, a name or a path.")] = "minilm",
     epochs: Annotated[int, typer.Option(help="At most so many epochs of tuning.", min=1)] = 5,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, again and again.", show_default=False)
     ] = None,
-    split: Annotated[SplitKind, typer.Option(help="What to hold out.")] = SplitKind.leave_last_out,
+    split: SplitKind = "leave-last-out",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     columns: Columns = None,
     time_zone: TimeZone = None,
@@ -33,28 +43,30 @@ def compare_tuning(
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption; with --out.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Tune the language model in several ways: parameters, memory, seconds and quality of each.
+    """Tune the language model in several ways: parameters, memory, seconds and quality of each, beside two baselines.
 
-    [bold]Example[/bold]  segue compare-tuning events.parquet --items items.parquet --modes frozen,lora,full
+    The frozen model, and a control that trains on for as many epochs with the language model frozen.
+
+    [bold]Example[/bold]  segue compare-tuning events.parquet --items items.parquet --modes lora,full
     """
     from segue import artefacts
     from segue.config import parse_assignments
-    from segue.errors import FileNotReadable
+    from segue.errors import FormatNotWritten
     from segue.evaluation.tuning_modes import compare_tuning as compared
 
     if out is not None and out.suffix not in (".json", ".md"):
-        raise FileNotReadable(path=out, reason=f"{out.suffix or 'no ending'} is not .json or .md")
+        raise FormatNotWritten(path=out, found=out.suffix or "no ending", known=".json, .md")
     given: dict[str, Any] = {"text": text, "tuning_epochs": epochs, "seed": seed, **parse_assignments(settings or [])}
     made = split_of(read_data(events, items, columns, None, time_zone), split)
     home = None if out is None else out.parent / f".{out.name}.tuning"
-    if home is not None and not resume:
-        shutil.rmtree(home, ignore_errors=True)
+    begin_or_resume(home, resume)
     wanted = [mode.strip() for mode in modes.split(",")]
     table = compared(made, given, wanted, checkpoint=home, progress=not quiet)
     print_frame(_narrow(table))
     console.print(
-        "MB: at the peak, beyond what was held before. s/step and s: of a tuning step, and in all. The metric is of "
-        "the validation holdout. Where tuning did not help, what is kept is the frozen model.",
+        "MB: at the peak, beyond what was held before. s/step and s: of a tuning step, and in all. One half of the "
+        "validation users chose the epochs, the metric is of the other half, with its 95 % interval. vs control: the "
+        "difference to the frozen model trained on for as many epochs, with the interval of the difference.",
         style="dim",
         highlight=False,
     )
@@ -73,6 +85,9 @@ def _narrow(table: pl.DataFrame) -> pl.DataFrame:
     def number(value: float | None, digits: int) -> str:
         return "" if value is None else f"{value:.{digits}f}"
 
+    def between(low: float | None, high: float | None) -> str:
+        return " to ".join(number(each, 3) for each in (low, high) if each is not None)
+
     return pl.DataFrame(
         {
             "mode": row["mode"],
@@ -81,7 +96,9 @@ def _narrow(table: pl.DataFrame) -> pl.DataFrame:
             "s/step": number(row["step_seconds"], 2),
             "s": number(row["seconds"], 0),
             metric: number(row[metric], 4),
-            "95 %": " to ".join(number(row[name], 3) for name in ("low", "high") if row[name] is not None),
+            "95 %": between(row["low"], row["high"]),
+            "vs control": "" if row["mode"] == "control" else f"{row['difference']:+.4f}",
+            "95 % ": "" if row["mode"] == "control" else between(row["difference_low"], row["difference_high"]),
         }
         for row in table.to_dicts()
     )

@@ -20,7 +20,9 @@ def estimate(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="key=value: by, clip, seed; of its lists method, share, temperature, ...", show_default=False
+            "--set",
+            help="key=value: by, clip, min_effective, seed; of its lists method, share, temperature, ...",
+            show_default=False,
         ),
     ] = None,
     impression: Impressions = None,
@@ -63,9 +65,11 @@ def estimate(
     names = {"served": "as served", "ips": "IPS", "clipped": "IPS, clipped", "snips": "SNIPS"}
     for name, title in {**names, "doubly_robust": "doubly robust"}.items():
         figure = getattr(found, name)
-        console.print(f"  {title:14}{figure.rate:8.4f}  ({figure.low:.4f} to {figure.high:.4f})", highlight=False)
+        rate = "withheld" if figure.rate is None else f"{figure.rate:8.4f}"
+        interval = "" if figure.low is None else f"  ({figure.low:.4f} to {figure.high:.4f})"
+        console.print(f"  {title:14}{rate}{interval}", highlight=False)
     weights = f"mean weight {found.mean_weight:.3f}, largest {found.largest_weight:.1f}"
-    told = f"effective views {found.effective:,.0f}, {weights}"
+    told = f"effective views {found.effective:,.0f}, people {found.effective_people:,.0f}, {weights}"
     console.print(f"  {told}", style="dim", highlight=False)
     for note in found.notes:
         console.print(f"[yellow]note[/yellow]: {note}", highlight=False, soft_wrap=True)

@@ -44,10 +44,24 @@ def _keys(store: str, create: bool = False) -> Iterator[Keys]:
 def create(
     store: StoreUrl,
     scope: Annotated[
-        list[str], typer.Option(help="events, recommend or admin; may be given again.", show_default=False)
+        list[str],
+        typer.Option(help="events, recommend, metrics, items or admin; may be given again.", show_default=False),
     ],
     days: Annotated[
         int | None, typer.Option(min=1, max=36_500, help="Days until it expires.  [default: never]", show_default=False)
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=1e6, help="Requests a second at most.  [default: no limit]", show_default=False),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100_000,
+            help="Requests in flight at most.  [default: three quarters of the service's places]",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Make a key. It is shown once, here; the store keeps its hash.
@@ -55,17 +69,20 @@ def create(
     [bold]Example[/bold]  segue keys create --store sqlite:///shop.db --scope events --scope recommend
     """
     with _keys(store, create=True) as opened:
-        typer.echo(opened.create(scope, days))
+        typer.echo(opened.create(scope, days, rate, concurrency))
 
 
 @keys.command("list")
 def list_(store: StoreUrl) -> None:
-    """List the keys: ids, scopes, and when they end."""
+    """List the keys: ids, scopes, limits, and when they end."""
     with _keys(store) as opened:
-        table = Table("id", "scopes", "created", "expires")
+        table = Table("id", "scopes", "created", "expires", "limits")
         for row in opened.rows():
             ends = "never" if row.expires is None else _day(row.expires)
-            table.add_row(row.key_id, ", ".join(row.scopes), _day(row.created), ends)
+            limits = [] if row.rate is None else [f"{row.rate:g}/s"]
+            limits += [] if row.concurrency is None else [f"{row.concurrency} at once"]
+            # One below the other: the table fits into 80 columns.
+            table.add_row(row.key_id, ", ".join(row.scopes), _day(row.created), ends, "\n".join(limits))
         console.print(table)
 
 

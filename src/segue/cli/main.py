@@ -20,6 +20,7 @@ from segue.cli import (
     evaluate,
     export,
     fetch,
+    generate,
     inspect,
     keys,
     mine,
@@ -28,11 +29,12 @@ from segue.cli import (
     recommend,
     rollback,
     serve,
+    similar,
     train,
     tune,
     update,
 )
-from segue.errors import SegueError
+from segue.errors import SegueError, extras_named
 
 app = typer.Typer(
     name="segue",
@@ -51,6 +53,8 @@ for module in (
     tune,
     evaluate,
     recommend,
+    generate,
+    similar,
     classify,
     compare,
     compare_tuning,
@@ -86,15 +90,19 @@ def run() -> None:
     """Entry point: a user's mistake ends in one message and exit code 2, Ctrl-C in 130."""
     errors = Console(stderr=True)
 
+    shown: set[str] = set()  # a model that is fitted twice warns twice
+
     def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-        if issubclass(category, SegueWarning):
+        if issubclass(category, SegueWarning) and str(message) not in shown:
+            shown.add(str(message))
             errors.print(f"[yellow]note[/yellow]: {message}", highlight=False, soft_wrap=True)
 
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", SegueWarning)
     warnings.showwarning = show
     try:
-        app()
+        with extras_named(f"segue {next(iter(sys.argv[1:]), '')}".rstrip()):
+            app()
     except SegueError as error:
         errors.print(f"[bold red]error {error.code}[/bold red]: ", end="")
         errors.print(error.message, markup=False, highlight=False, soft_wrap=True)

@@ -38,6 +38,13 @@ class Ties(StrEnum):
     together = "together"
 
 
+class Elements(StrEnum):
+    """What a pattern is made of."""
+
+    single = "single"
+    sets = "sets"
+
+
 _BOUNDS, _CHOICE, _GROUPS, _OUTPUT = "How far apart", "Which patterns", "Of contrast, refills and clock", "Output"
 
 
@@ -62,6 +69,10 @@ def mine(
     ] = None,
     ties: Annotated[
         Ties | None, typer.Option(help="Events of one moment: as in the log, or together.", show_default=False)
+    ] = None,
+    elements: Annotated[
+        Elements | None,
+        typer.Option(help="Of a pattern: single symbols, or sets of one moment.", show_default=False),
     ] = None,
     min_length: Annotated[
         int | None, typer.Option(help="Symbols, at least.", min=1, rich_help_panel=_CHOICE, show_default=False)
@@ -152,10 +163,13 @@ def mine(
     from segue import artefacts
     from segue.cautions import MiningStopped
     from segue.cli import mining
+    from segue.errors import SetsUnsupported
     from segue.patterns.page import page
 
     if out is not None:
         mining.refuse_ending(out)
+    if report is not None and elements is Elements.sets:
+        raise SetsUnsupported(what="a page (--report)")
     data = read_data(events, items, columns, None, time_zone)
     asked = {name: value for name, value in context.params.items() if name in mining.OPTIONS and value is not None}
     arguments = mining.arguments_of(what.value, asked, settings or [], data)

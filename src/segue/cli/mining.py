@@ -18,8 +18,8 @@ from rich.table import Table
 from segue.cli.shared import console
 from segue.config import parse_assignments
 from segue.data.dataset import Dataset
-from segue.data.frames import read_file, to_polars, write_file
-from segue.errors import ConfigUnknown, FileNotReadable, OptionElsewhere, SupportUnusable, nearest
+from segue.data.frames import WRITTEN, read_file, to_polars, write_file
+from segue.errors import ConfigUnknown, FormatNotWritten, OptionElsewhere, SupportUnusable, nearest
 from segue.patterns.contrast import contrast
 from segue.patterns.mine import mine
 from segue.patterns.regularity import refills
@@ -43,7 +43,7 @@ _OF = ("of", "level", "top", "min_support")
 _TAKEN = {
     "patterns": (
         *_OF, "min_length", "max_length", "max_gap", "max_span", "max_gap_time", "max_span_time", "min_gap_time",
-        "ties", "only", "excluding", "containing", "keep", "measures", "limit", "memory",
+        "ties", "elements", "only", "excluding", "containing", "keep", "measures", "limit", "memory",
     ),
     "windows": (*_OF, "min_length", "max_length", "max_span_time", "ties"),
     "rules": (*_OF, "max_length", "max_span_time", "ties"),
@@ -55,7 +55,17 @@ OPTIONS = {name for names in _TAKEN.values() for name in names}
 _OURS = {"events", "items", "progress", *OPTIONS}  # what --set does not reach
 _SHOWN = {
     "windows": ("pattern", "count", "support", "lift"),
-    "rules": ("antecedent", "consequent", "support", "confidence", "lift"),
+    "rules": (
+        "antecedent",
+        "consequent",
+        "support",
+        "confidence",
+        "lift",
+        "zhangs_metric",
+        "jaccard",
+        "kulczynski",
+        "certainty",
+    ),
     "contrast": ("pattern", "growth", "adjusted_p_value"),  # and the share of each group
     "refills": ("returning_users", "median_days", "lower_days", "upper_days", "regularity"),
     "clock": ("name", "count", "share", "lift"),
@@ -70,7 +80,7 @@ def arguments_of(what: str, asked: Mapping[str, Any], settings: list[str], data:
     Raises:
         OptionElsewhere: an option is of another kind.
         ConfigUnknown, ConfigSet: ``--set`` names what the miner does not take.
-        SupportUnusable, FileNotReadable.
+        SupportUnusable, FormatNotWritten.
     """
     if unknown := [name for name in asked if name not in _TAKEN[what]]:
         names = {_option(name) for name in _TAKEN[what]}
@@ -143,10 +153,10 @@ def show(found: pl.DataFrame, data: Dataset, what: str, of: str, whole: bool = T
 
 
 def refuse_ending(out: Path) -> None:
-    """Raise ``FileNotReadable`` before anything is mined where the file's name asks for no format."""
-    if out.suffix.lower() not in (".parquet", ".csv", ".tsv", ".json", ".jsonl", ".ndjson"):
-        reason = f"{out.suffix or 'no ending'} is not .parquet, .csv, .tsv, .json or .jsonl"
-        raise FileNotReadable(path=out, reason=reason)
+    """Raise ``FormatNotWritten`` before anything is mined where the file's name asks for no format."""
+    known = (*WRITTEN, ".json")
+    if out.suffix.lower() not in known:
+        raise FormatNotWritten(path=out, found=out.suffix or "no ending", known=", ".join(known))
 
 
 def content(found: pl.DataFrame, out: Path) -> bytes:

@@ -85,6 +85,25 @@ def add(
         _show(opened)
 
 
+@models.command(no_args_is_help=True)
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As segue models list shows it.", show_default=False)],
+    store: StoreUrl,
+) -> None:
+    """Unregister a model; the only one that answers is refused. Its directory stays.
+
+    [bold]Example[/bold]
+
+    segue models remove shop-0002 --store sqlite:///shop.db
+    """
+    from segue.serving.models.models import Models
+
+    with _opened(store) as opened:
+        row = Models(opened).remove(name)
+        console.print(f"{row.name} is unregistered; its directory {row.path} stays.", highlight=False, soft_wrap=True)
+        _show(opened)
+
+
 @contextlib.contextmanager
 def _opened(url: str, create: bool = False) -> Iterator[Store]:
     from segue.serving.store import Store

@@ -16,6 +16,7 @@ from segue.cli.shared import (
     TimeZone,
     console,
     print_frame,
+    print_next,
     read_data,
     split_data,
     tell_data,
@@ -44,7 +45,7 @@ def pretrain(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, again and again.", show_default=False)
     ] = None,
-    split: Annotated[SplitKind, typer.Option(help="What is left out, as for segue train.")] = SplitKind.leave_last_out,
+    split: SplitKind = "leave-last-out",
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default=False)] = None,
     columns: Columns = None,
     time_zone: TimeZone = None,
@@ -85,5 +86,5 @@ def pretrain(
         console.print(note, style="dim", highlight=False, soft_wrap=True)
     place = escape(str(out))
     console.print(f"Saved [bold]{escape(model)}[/bold], pretrained, to {place}", highlight=False, soft_wrap=True)
-    follow = f"Next: segue train {escape(events)} ... --set text={place} --out models/shop"
-    console.print(follow, style="dim", highlight=False, soft_wrap=True)
+    reading = {"items": items, "columns": columns, "time_zone": time_zone, "split": split}
+    print_next("train", events, **reading, set_=f"text={out}", out="models/shop")

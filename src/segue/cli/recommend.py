@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from segue.cli.shared import ExcludeSeen, Model, Quiet, console, print_frame
+from segue.cli.shared import Among, Diversity, Exclude, ExcludeSeen, Model, Quiet, filter_of, print_or_write
 
 
 def recommend(
@@ -33,6 +32,9 @@ def recommend(
     k: Annotated[int, typer.Option("-k", "--k", help="Length of each list.")] = 10,
     out: Annotated[Path | None, typer.Option(help="Write Parquet, CSV, TSV or JSON lines.", show_default=False)] = None,
     exclude_seen: ExcludeSeen = None,
+    among: Among = None,
+    exclude: Exclude = None,
+    diversity: Diversity = 0.0,
     quiet: Quiet = False,
 ) -> None:
     """Recommend to known users, or to anyone whose history is given, also about a moment and a kind of action.
@@ -46,9 +48,10 @@ def recommend(
     segue recommend models/shop --users-file tonight.csv --out lists.parquet
 
     segue recommend models/shop --histories new_people.csv --out lists.parquet
+
+    segue recommend models/shop --users u1 --among in_stock.csv --exclude 50,172 --diversity 0.3
     """
-    from segue import artefacts
-    from segue.data.frames import read_file, to_polars, write_file
+    from segue.data.frames import read_file, to_polars
     from segue.recommenders.asking import titles_frame
     from segue.recommenders.store import load
 
@@ -61,14 +64,12 @@ def recommend(
         at=moments if at is None else at,
         action=[name.strip() for name in action.split(",")] if action is not None else None,
         exclude_seen=exclude_seen,
+        among=filter_of(among, "among"),
+        exclude=filter_of(exclude, "exclude"),
+        diversity=diversity,
         progress=not quiet,
     )
-    frame = titles_frame(recommender, to_polars(answer)[0])
-    if out is None:
-        print_frame(frame)
-        return
-    artefacts.write_atomically(out, write_file(frame, out))
-    console.print(f"Wrote {frame.height:,} rows to {escape(str(out))}", highlight=False, soft_wrap=True)
+    print_or_write(titles_frame(recommender, to_polars(answer)[0]), out)
 
 
 def _users(names: str | None, file: Path | None) -> tuple[Any, Any]:

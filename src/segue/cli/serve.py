@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,14 +39,50 @@ def serve(
             "answers.",
         ),
     ] = False,
-    host: Annotated[str, typer.Option(help="Address to listen on; others than loopback need a key.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 for any free one.")] = 8000,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address to listen on; others than loopback need a key. Also SEGUE_HOST.  [default: 127.0.0.1]",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65_535,
+            help="Port to listen on; 0 for any free one. Also SEGUE_PORT.  [default: 8000]",
+            show_default=False,
+        ),
+    ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(
+            help="debug, info, warning or error. Also SEGUE_LOG_LEVEL.  [default: info]",
+            show_default=False,
+        ),
+    ] = None,
+    open_: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Without a key, answer requests that come through a proxy or under any host name too: whoever "
+            "reaches the proxy may ask, change and erase.",
+        ),
+    ] = False,
     config: Annotated[
-        Path | None, typer.Option(help="Settings, a TOML file with a table for each group.", show_default=False)
+        Path | None,
+        typer.Option(
+            envvar="SEGUE_CONFIG", help="Settings, a TOML file with a table for each group.", show_default=False
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="group.name=value: gate.capacity=2, online.on=true, ...", show_default=False),
+        typer.Option(
+            "--set",
+            help="group.name=value: gate.capacity=2, online.on=true, ... Also SEGUE_GATE_CAPACITY=2, ...",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Serve recommendations, listen to what people do, and let it count at once.
@@ -54,21 +92,21 @@ def serve(
     Then  curl -X POST localhost:8000/v1/recommend -H 'content-type: application/json' -d '{"history": ["i1", "i2"]}'
     and the page at  http://localhost:8000/ui
     """
-    from segue.errors import ExtraMissing
     from segue.serving.collecting import paused
 
     with paused():
-        try:
-            from segue.serving.app import create_app
-            from segue.serving.building import build
-            from segue.serving.guard.logs import write_lines
-            from segue.serving.run import serve as run
-            from segue.serving.settings import ServiceConfig
-        except ModuleNotFoundError as error:
-            raise ExtraMissing(what="segue serve", package=error.name, extra="serve") from None
+        from segue.serving.app import create_app
+        from segue.serving.building import build
+        from segue.serving.guard.logs import write_lines
+        from segue.serving.run import serve as run
+        from segue.serving.settings import ServiceConfig
+
         write_lines()  # before anything can fail
-        assignments = [*(settings or []), *([] if store is None else [f"store.url={json.dumps(store)}"])]
-        read = ServiceConfig.read(config, assignments)
+        flags = {"store.url": store, "listen.host": host, "listen.port": port, "listen.log_level": log_level}
+        flags["connections.open"] = open_ or None
+        given = [f"{name}={json.dumps(value)}" for name, value in flags.items() if value is not None]
+        read = ServiceConfig.read(config, [*given, *(settings or [])], os.environ)
+        write_lines(level=getattr(logging, read.listen.log_level.upper()))
         service = build(model, read, activate=activate)
         app = create_app(service)
 
@@ -80,14 +118,28 @@ def serve(
         if read.page.on:
             console.print(f"The page: {address}/ui", **_AS_IT_IS)
         if service.keys.open:
-            console.print("No key is needed, from this machine alone; segue keys create makes one.", **_AS_IT_IS)
+            console.print(_OPEN if read.connections.open else _CLOSED, **_AS_IT_IS)
 
     def drain() -> None:
         service.draining = True
 
     open_to_all = service.keys.open
-    code = run(app, host, port, read.connections, open_to_all=open_to_all, on_ready=ready, on_drain=drain)
+    code = run(
+        app,
+        read.listen.host,
+        read.listen.port,
+        read.connections,
+        admission=service.admission,
+        open_to_all=open_to_all,
+        on_ready=ready,
+        on_drain=drain,
+    )
     raise typer.Exit(code)
 
 
+_CLOSED = (
+    "No key is needed, from this machine alone: requests through a proxy or under another host name are refused. "
+    "segue keys create makes a key."
+)
+_OPEN = "No key is needed, and --open lets requests through a proxy in: whoever reaches it may ask, change and erase."
 _AS_IT_IS: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False}

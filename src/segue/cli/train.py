@@ -14,8 +14,10 @@ from segue.cli.shared import (
     Quiet,
     SplitKind,
     TimeZone,
+    begin_or_resume,
     console,
     print_frame,
+    print_next,
     read_data,
     split_data,
     split_of,
@@ -41,7 +43,7 @@ def train(
     recommender: Annotated[
         str | None, typer.Option(help="Class, such as EASE.  [default: SequenceRecommender]", show_default=False)
     ] = None,
-    split: Annotated[SplitKind, typer.Option(help="What to hold out for the test.")] = SplitKind.leave_last_out,
+    split: SplitKind = "leave-last-out",
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default=False)] = None,
     columns: Columns = None,
     time_zone: TimeZone = None,
@@ -101,8 +103,7 @@ def train(
     tell_data(data)
     training, validation, test = split_data(data, split, target)
     checkpoint = out.parent / f".{out.name}.training"
-    if not resume:
-        shutil.rmtree(checkpoint, ignore_errors=True)
+    begin_or_resume(checkpoint, resume)
     run = {"progress": not quiet, "checkpoint": checkpoint, "resume": resume}
     run |= {} if init_from is None else {"init_from": init_from}
     run |= {"tracker": trackers, "log_dir": log_dir or out.parent / "runs" / out.name}
@@ -112,9 +113,7 @@ def train(
     place = escape(str(out))
     console.print(f"Saved [bold]{type(model).__name__}[/bold] to {place}", highlight=False, soft_wrap=True)
     if test is not None:
-        console.print(
-            f"Next: segue evaluate {place} --report report.html", style="dim", highlight=False, soft_wrap=True
-        )
+        print_next("evaluate", out, report="report.html")
 
 
 def _ablate(split: Any, chosen: Any, what: str, out: Path | None, resume: bool, quiet: bool) -> None:
@@ -132,8 +131,7 @@ def _ablate(split: Any, chosen: Any, what: str, out: Path | None, resume: bool, 
     if out is not None:
         write_file(pl.DataFrame(), out)  # a name that cannot be written is told before hours of training
     checkpoint = None if out is None else out.parent / f".{out.name}.ablation"
-    if checkpoint is not None and not resume:
-        shutil.rmtree(checkpoint, ignore_errors=True)
+    begin_or_resume(checkpoint, resume)
     table = ablate(split, chosen.settings, what, checkpoint=checkpoint, progress=not quiet, resume=resume)
     interval = pl.format("{} to {}", *(pl.col(name).round(4) for name in ("low", "high"))).alias("95 % interval")
     print_frame(table.select("part", "without", "difference", interval, "p", "seconds"))

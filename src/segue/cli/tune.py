@@ -15,6 +15,7 @@ from segue.cli.shared import (
     SplitKind,
     console,
     print_frame,
+    print_next,
     read_data,
     split_data,
     tell_data,
@@ -44,9 +45,7 @@ def tune(
     metric: Annotated[
         str | None, typer.Option(help="What to search for.  [default: ndcg@10]", show_default=False)
     ] = None,
-    split: Annotated[SplitKind, typer.Option(help="What to hold out; the test is not used.")] = (
-        SplitKind.leave_last_out
-    ),
+    split: SplitKind = "leave-last-out",
     timeout: Annotated[
         float | None, typer.Option(help="Seconds after which no trial begins.", show_default=False)
     ] = None,
@@ -110,8 +109,5 @@ def tune(
     if report is not None:
         result.to_html(report)
         console.print(f"Wrote {escape(str(report))}", highlight=False, soft_wrap=True)
-    console.print(
-        f"Wrote {escape(str(out))}. Next: segue train {escape(events)} --config {escape(str(out))} --out models/best",
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print(f"Wrote {escape(str(out))}", highlight=False, soft_wrap=True)
+    print_next("train", events, items=items, columns=columns, split=split, config=out, out="models/best")

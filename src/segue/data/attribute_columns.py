@@ -30,6 +30,7 @@ BINS = 16
 _LIST = "[]"  # stands for text that is a list in brackets, JSON or Python's
 _IN_LIST = r""""(?:[^"\\]|\\.)*"|'[^']*'|[^\s,\[\]'"][^,\[\]]*"""
 _SEPARATORS = ("|", ";", ",", ">")
+_ENTITY_END = "\x1f"  # stands for the semicolon of an HTML entity while a text is split
 _SEPARATED = 0.1  # share of the values that must hold a separator
 
 
@@ -106,8 +107,41 @@ def entries_of(column: pl.Series, separator: str | None) -> pl.DataFrame:
         frame = frame.with_columns(split.alias("value")).explode("value")
         if separator == _LIST:
             frame = frame.with_columns(pl.col("value").str.strip_chars("'\" "))
-    frame = frame.with_columns(pl.col("value").str.strip_chars()).filter(pl.col("value") != "")
-    return frame.unique(maintain_order=True)
+    return _stripped(frame)
+
+
+def _stripped(entries: pl.DataFrame) -> pl.DataFrame:
+    entries = entries.with_columns(pl.col("value").str.strip_chars()).filter(pl.col("value") != "")
+    return entries.unique(maintain_order=True)
+
+
+def category_entries(column: pl.Series, levels: bool = False) -> pl.DataFrame:
+    """The categories of each row, one line per row and category: ``row`` and ``value``, as :func:`entries_of` has them.
+
+    The rule reads each value alone, so that no item's categories depend on the other items. A list is a list, also as
+    text in brackets. Any other text is split at ``|``; without one at ``;`` (HTML entities stay whole); without one at
+    commas, where none of them is followed by a space (``Clothing, Shoes`` is one name). Spaces never split.
+
+    Args:
+        levels: split paths at ``>`` too, so that each level is a category.
+    """
+    entries = entries_of(column, None)
+    if column.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Binary):
+        return entries
+    value, without_entities = pl.col("value"), pl.col("value").str.replace_all(r"(&#?\w+);", f"${{1}}{_ENTITY_END}")
+    split = (
+        pl.when(value.str.contains(r"(?s)^\[.*\]$"))
+        .then(value.str.extract_all(_IN_LIST).list.eval(pl.element().str.strip_chars("'\" ")))
+        .when(value.str.contains("|", literal=True))
+        .then(value.str.split("|"))
+        .when(without_entities.str.contains(";", literal=True))
+        .then(without_entities.str.split(";").list.eval(pl.element().str.replace_all(_ENTITY_END, ";", literal=True)))
+        .when(~value.str.contains(r",\s"))
+        .then(value.str.split(","))
+        .otherwise(pl.concat_list(value))
+    )
+    entries = _stripped(entries.with_columns(split.alias("value")).explode("value"))
+    return _stripped(entries.with_columns(value.str.split(">")).explode("value")) if levels else entries
 
 
 def text_of(column: pl.Series) -> pl.Series:

@@ -149,14 +149,16 @@ class Augmenter:
         counts, last = rows.counts[:, None], rows.counts[:, None] - 1
         if tool in ("crop", "reorder"):
             share, room = (_KEPT, counts) if tool == "crop" else (_SHUFFLED, last)
-            length = np.minimum(np.maximum(np.ceil(share * counts).astype(int), 2), room)
+            length = np.minimum(np.maximum(np.ceil(np.round(share * counts, 9)).astype(int), 2), room)
             start = (rng.random(counts.shape) * (room - length + 1)).astype(int)
             span = (place >= start) & (place < start + length)
             return _kept(rows, span) if tool == "crop" else _shuffled(rows, span, rng)
         if tool == "mask":
             keys = np.where(rows.inside, rng.random(rows.event.shape), np.inf)
             rank = keys.argsort(1).argsort(1)
-            return _kept(rows, rows.inside & (rank >= np.minimum((_DROPPED * counts).astype(int), counts - 2)))
+            return _kept(
+                rows, rows.inside & (rank >= np.minimum(np.round(_DROPPED * counts, 9).astype(int), counts - 2))
+            )
         if tool == "reverse":
             turned = rows.gathered(np.maximum(last - place, 0), rows.counts)
             turned.moment = rows.moment

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import polars as pl
 from pydantic import Field
 
-from segue.config import Config
+from segue.config import Config, ReadWhere
 from segue.data.schema import Clock
 from segue.errors import EmptyLog
 
@@ -24,8 +24,11 @@ _DAY = 86_400_000_000  # microseconds
 class CleaningConfig(Config):
     """What to remove from a log. The defaults remove only what cannot be right."""
 
+    read_where = (
+        ReadWhere(("bot_events", "bot_gap_seconds"), "bots is true", lambda config: config.bots, on=("bots",)),
+    )
     duplicates: bool = True
-    """Keep the first of events that agree in user, item, timestamp and action."""
+    """Keep the first of events that agree in all columns."""
     min_user_events: int = Field(1, ge=1)
     """k-core: users with fewer events go, again and again until none is left to go."""
     min_item_events: int = Field(1, ge=1)
@@ -95,8 +98,7 @@ def clean(
             report.notes.append(f"{broken} values were not finite and count as absent")
             events = events.with_columns(pl.when(pl.col("value").is_finite()).then(pl.col("value")).alias("value"))
     if config.duplicates:
-        key = [name for name in ("user_id", "item_id", "timestamp", "action") if name in events.columns]
-        keep("duplicate", pl.struct(key).is_first_distinct())
+        keep("duplicate", first_of_copies(events))
     if config.bots and clock == "time":
         bots = bot_like(events, config)
         keep("bot-like user", ~pl.col("user_id").is_in(bots.implode()))
@@ -108,6 +110,16 @@ def clean(
             what="event log", why=f" left; the step {worst['step']!r} removed {worst['events']}" if worst else ""
         )
     return events, report
+
+
+def first_of_copies(events: pl.DataFrame) -> pl.Series:
+    """True where no earlier row agrees in every column but ``row``; False marks an exact duplicate."""
+    columns = [
+        pl.Series(column.name, [str(value) for value in column]) if column.dtype == pl.Object else column
+        for column in events.get_columns()
+        if column.name != "row"
+    ]
+    return pl.DataFrame(columns).select(pl.struct(pl.all()).is_first_distinct()).to_series()
 
 
 def bot_like(events: pl.DataFrame, config: CleaningConfig) -> pl.Series:

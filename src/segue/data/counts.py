@@ -16,15 +16,19 @@ import numpy as np
 from segue.data.histories import UNKNOWN_TIME
 
 _NEVER = np.iinfo(np.int64).max
+_MAX_EXPONENT = 500.0  # half-lives between a base and a moment; float64 ends at 1,024
 _AT_ONCE = 1_000_000  # events that are summed for one moment; the end of a log is worth any number
 
 
 @dataclass
 class _Cursor:
-    """Where a sweep stands: events before ``place`` are counted, each row as of its newest event."""
+    """Where a sweep stands: events before ``place`` are counted.
+
+    ``counts[item, level]`` is in units of an event at ``base[level]``: events and moments after it change no other row.
+    """
 
     counts: np.ndarray
-    since: np.ndarray
+    base: np.ndarray
     moment: int
     place: int = 0
 
@@ -78,16 +82,29 @@ class CountsOverTime:
             return np.repeat(self._at_one(int(found[0]))[wanted][None], len(moments), axis=0)
         out = np.empty((len(found), len(wanted), len(self.half_lives)), dtype=np.float32)
         if len(found):
-            from segue.data.counts_kernel import sweep  # not loaded by whoever asks about one moment at a time
-
             cursor = self._taken(int(found[0]))
-            rates = 1 / self.half_lives
-            state = (cursor.place, cursor.counts, cursor.since)
-            cursor.place = int(sweep(self._stamps, self._items, rates, found, wanted, *state, out))
+            for number, (moment, stop) in enumerate(zip(found, np.searchsorted(self._stamps, found), strict=True)):
+                fading = self._advance(cursor, int(moment), int(stop))
+                np.multiply(cursor.counts if items is None else cursor.counts[wanted], fading, out=out[number])
             cursor.moment = int(found[-1])
             with self._lock:
                 self._cursor = cursor
         return out if np.array_equal(back, np.arange(len(found))) else out[back]
+
+    def _advance(self, cursor: _Cursor, moment: int, stop: int) -> np.ndarray:
+        """Add the events up to ``stop``, all before ``moment``; returns (half-lives,) factors of the counts at it."""
+        exponents = (moment - cursor.base) / self.half_lives
+        far = exponents > _MAX_EXPONENT
+        if far.any():
+            cursor.counts[:, far] *= np.exp2(-exponents[far])
+            cursor.base[far], exponents[far] = moment, 0.0
+        if stop > cursor.place:
+            events = slice(cursor.place, stop)
+            weights = np.exp2((self._stamps[events, None] - cursor.base) / self.half_lives)
+            np.add.at(cursor.counts, self._items[events], weights)
+            cursor.counts[0] += weights.sum(0)
+            cursor.place = stop
+        return np.exp2(-exponents)
 
     def _at_one(self, moment: int) -> np.ndarray:
         """(rows, half-lives) float32 at one moment, from all events before it at once."""
@@ -107,5 +124,5 @@ class CountsOverTime:
         if cursor is None or cursor.moment > moment:
             start = self._stamps[0] if len(self._stamps) else 0
             counts = np.zeros((self.rows, len(self.half_lives)))
-            cursor = _Cursor(counts, np.full(self.rows, start, dtype=np.int64), moment)
+            cursor = _Cursor(counts, np.full(len(self.half_lives), start, dtype=np.int64), moment)
         return cursor

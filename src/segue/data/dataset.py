@@ -6,6 +6,7 @@ encode. Splits are ``Dataset`` objects over the same vocabularies. How to split 
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from segue.arguments import refusal, require_mapping, require_path, require_text
 from segue.data import frames, schema
 from segue.data.cleaning import CleaningConfig, CleaningReport, clean, number_sessions
 from segue.data.histories import Histories, repeat_share
@@ -75,7 +77,13 @@ class Dataset:
             DataError: a column is missing, ids are mixed, time is unreadable, nothing is left, ...
         """
         if not isinstance(cleaning, CleaningConfig):
-            cleaning = CleaningConfig.parse(cleaning or {})
+            cleaning = CleaningConfig.parse({} if cleaning is None else cleaning)
+        for name, mapping in (("columns", columns), ("item_columns", item_columns)):
+            if mapping is not None:
+                require_mapping(mapping, "Dataset", name, "{'user_id': 'your name'}")
+        if time_zone is not None:
+            require_text(time_zone, "Dataset", "time_zone", "Europe/Rome")
+        cleaning.warn_unread("cleaning")
         uuids = uuid_columns(events, columns)
         raw, kind = frames.to_polars(events, "events")
         raw = schema.rename(raw, columns, schema.REQUIRED, "event log")
@@ -118,7 +126,10 @@ class Dataset:
     @classmethod
     def from_files(cls, events: str | Path, items: str | Path | None = None, **options: Any) -> Dataset:
         """As :meth:`from_frames`, from Parquet, CSV, TSV, JSON lines or a directory of Parquet."""
-        catalogue = None if items is None else frames.read_file(items, "catalogue")
+        catalogue = None
+        if items is not None:
+            catalogue = items if frames.is_frame(items) else frames.read_file(require_path(items, "Dataset", "items"))
+        events = require_path(events, "Dataset", "events")
         return cls.from_frames(frames.read_file(events, "event log"), catalogue, **options)
 
     @cached_property
@@ -170,6 +181,24 @@ class Dataset:
     def __repr__(self) -> str:
         users = self.events["user"].n_unique()
         return f"Dataset({len(self):,} events, {users:,} users, {len(self.item_vocabulary):,} items)"
+
+
+def as_dataset(events: Any, items: Any = None, owner: str = "Dataset", **options: Any) -> Dataset:
+    """A data set as it is; frames and files are read as :class:`Dataset` reads them.
+
+    Raises:
+        ArgumentKind: it is none of them.
+        DataError: see ``Dataset.from_frames`` and ``Dataset.from_files``.
+    """
+    if isinstance(events, Dataset):
+        return events
+    if isinstance(events, str | os.PathLike):
+        return Dataset.from_files(Path(events), items, **options)
+    if not frames.is_frame(events):
+        advice = "Give a pandas, polars or Arrow frame of events, the path of a log, or a segue.Dataset"
+        advice += "; of a split, its train." if hasattr(events, "train") else "."
+        raise refusal(events, owner, "the data", "a log", advice)
+    return Dataset.from_frames(events, items, **options)
 
 
 def encode_actions(actions: pl.Series, names: tuple[str, ...]) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import narwhals as nw
 import polars as pl
 
-from segue.errors import EmptyLog, FileNotReadable, FrameNotReadable, FrameUnknown, MixedIds
+from segue.errors import EmptyLog, FileNotReadable, FormatNotWritten, FrameNotReadable, FrameUnknown, MixedIds
 
 FrameKind = Literal["polars", "pandas", "arrow"]
 
@@ -39,6 +39,17 @@ def to_polars(frame: Any, what: str = "events") -> tuple[pl.DataFrame, FrameKind
         return wrapped.to_polars(), kind
     except (ValueError, TypeError, OverflowError, nw.exceptions.NarwhalsError, pl.exceptions.PolarsError) as error:
         raise FrameNotReadable(what=what, reason=_first_line(error)) from None
+
+
+def is_frame(value: Any) -> bool:
+    """Whether :func:`to_polars` takes it."""
+    if isinstance(value, pl.DataFrame | pl.LazyFrame):
+        return True
+    try:
+        nw.from_native(value, eager_only=True)
+    except TypeError:
+        return False
+    return True
 
 
 def from_polars(frame: pl.DataFrame, kind: FrameKind) -> Any:
@@ -72,8 +83,12 @@ def read_file(path: str | Path, what: str = "events") -> pl.DataFrame:
         raise FileNotReadable(path=source, reason=_first_line(error)) from None
 
 
+WRITTEN = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
+"""Endings that :func:`write_file` knows."""
+
+
 def write_file(frame: Any, path: str | Path) -> bytes:
-    """The bytes of a frame in the format that the file name asks for (Parquet, CSV, TSV or JSON lines)."""
+    """The bytes of a frame in the format that the file name asks for; raises ``FormatNotWritten``."""
     import io
 
     table, _ = to_polars(frame, "result")
@@ -88,8 +103,7 @@ def write_file(frame: Any, path: str | Path) -> bytes:
         case ".parquet":
             table.write_parquet(buffer)
         case other:
-            reason = f"{other or 'no ending'} is not .parquet, .csv, .tsv or .jsonl"
-            raise FileNotReadable(path=path, reason=reason)
+            raise FormatNotWritten(path=path, found=other or "no ending", known=", ".join(WRITTEN))
     return buffer.getvalue()
 
 

@@ -84,6 +84,17 @@ class Histories:
         """Without code 0, which marks items that are not in the vocabulary."""
         return self.keep(self.items > 0)
 
+    def repeats(self) -> np.ndarray:
+        """(events,) which agree with an earlier event of their row in every column; values that are NaN agree."""
+        values = None if self.values is None else np.nan_to_num(self.values, nan=np.inf)
+        optional = (self.timestamps, self.actions, values)
+        columns = [self.items, self.rows(), *(column for column in optional if column is not None)]
+        order = np.lexsort(columns)  # stable, so the first of equals stays first
+        same = np.logical_and.reduce([column[order[1:]] == column[order[:-1]] for column in columns])
+        repeated = np.zeros(len(order), dtype=bool)
+        repeated[order[1:]] = same
+        return repeated
+
     def of_the_kind_wanted(self) -> Histories:
         """Rows that are asked about one kind of action with their events of that kind alone; others as they are."""
         if self.wanted is None or self.actions is None:

@@ -11,6 +11,7 @@ import zoneinfo
 from collections.abc import Mapping
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from segue.errors import (
@@ -24,6 +25,7 @@ from segue.errors import (
     TimeZoneUnknown,
     nearest,
 )
+from segue.numeric import as_python
 
 Clock = Literal["time", "order"]
 REQUIRED = ("user_id", "item_id", "timestamp")
@@ -156,6 +158,25 @@ def read_time(column: pl.Series, time_zone: str | None = None) -> tuple[pl.Serie
         return (column.cast(pl.Float64) * factor).round().cast(pl.Int64, strict=False), "time"
     largest = (2**63 - 1) // factor  # beyond it the product would wrap around into a time that looks possible
     return column.cast(pl.Int64, strict=False).clip(-largest, largest) * factor, "time"
+
+
+def read_moment(value: object, time_zone: str | None = None) -> tuple[int | None, Clock]:
+    """One moment as :func:`read_time` reads a column: text, a number, or Python's, numpy's or pandas' dates.
+
+    Raises ``TimestampUnreadable`` for whatever else.
+    """
+    if isinstance(value, np.datetime64):
+        value = value.astype("datetime64[us]").item()
+    value = as_python(value)
+    if isinstance(value, dt.datetime) and value == value and value.tzinfo is not None:  # NaT is not equal to itself
+        value = value.astimezone(dt.UTC)
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        stamps, clock = read_time(pl.Series([value]), time_zone)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        raise TimestampUnreadable(example=str(value)[:60], dtype=type(value).__name__) from None
+    return stamps[0], clock
 
 
 def in_words(moment: int, clock: Clock) -> str:

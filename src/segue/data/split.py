@@ -1,4 +1,4 @@
-"""Splits that measure what they say: leave-last-out, global time, k-shot, cold items, or your own frames.
+"""Splits: leave-last-out, last n, a share of each user, global time, k-shot, cold items, or your own frames.
 
 A :class:`Split` is a training set and two holdouts. A :class:`Holdout` is what is known when the question is
 asked (``context``) and what happened then (``targets``). Every split is checked before it is handed out: one that
@@ -8,19 +8,24 @@ leaks raises ``SplitLeak``. Ties keep the log's order. Metrics live in ``evaluat
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
-from segue.data.dataset import Dataset, uuid_columns
+from segue.arguments import refusal, require, require_mapping, require_whole
+from segue.data.dataset import Dataset, as_dataset, uuid_columns
+from segue.data.frames import is_frame
 from segue.data.histories import Histories
-from segue.data.schema import read_time
+from segue.data.schema import read_moment
 from segue.data.vocabulary import Vocabulary
 from segue.errors import ActionUnknown, FrameNotReadable, SplitEmpty, SplitLeak, nearest
+from segue.numeric import as_python, share_of
 
 _PART = "__part__"  # which of the frames an event came in
 
@@ -39,6 +44,11 @@ class Holdout:
     context: Dataset
     targets: Dataset
     until: Dataset | None = None
+
+    def __post_init__(self) -> None:
+        advice = "Parts of one data set make a holdout: segue.split.leave_last_out(data).test, or data.where(...)."
+        for name, part in (("context", self.context), ("targets", self.targets)):
+            require(part, Dataset, "Holdout", name, "a segue.Dataset", advice)
 
     @cached_property
     def users(self) -> np.ndarray:
@@ -88,6 +98,10 @@ class Split:
     kind: str
 
     def __post_init__(self) -> None:
+        require(self.train, Dataset, "Split", "train", "a segue.Dataset", "segue.split.from_frames takes frames.")
+        for name, part in (("validation", self.validation), ("test", self.test)):
+            if part is not None or name == "test":
+                require(part, Holdout, "Split", name, "a segue.Holdout", "segue.split.from_frames takes frames.")
         if not len(self.train):
             raise SplitEmpty(what="train on", why=f"{self.kind} took every event")
         for holdout in (self.validation, self.test):
@@ -115,26 +129,16 @@ def leave_last_out(data: Dataset, action: str | None = None) -> Split:
         action: hold out the last events of this kind, such as ``"purchase"``, with everything before them as context.
             What users did after the event that is held out is in no part. Raises ``ActionUnknown``.
     """
+    data = as_dataset(data, owner="leave_last_out")
     if action is not None:
         return _leave_last_of_kind_out(data, action)
-    from_end = _from_end(data)
-    length = data.events.select(pl.len().over("user"))["len"].to_numpy()
-    test = (from_end == 0) & (length >= 2)
-    validation = (from_end == 1) & (length >= 3)
-    if not test.any():
-        raise SplitEmpty(what="test on", why="no user has two events")
-    return Split(
-        data.where(~test & ~validation),
-        Holdout(data.where(~test & ~validation), data.where(validation)) if validation.any() else None,
-        Holdout(data.where(~test), data.where(test)),
-        "leave-last-out",
-    )
+    return _newest_out(data, lambda events: (1, 2), "leave-last-out")
 
 
 def _leave_last_of_kind_out(data: Dataset, action: str) -> Split:
-    if action not in data.action_names:
+    if not isinstance(action, str) or action not in data.action_names:
         known = ", ".join(data.action_names) or "none"
-        raise ActionUnknown(name=action, known=known, hint=nearest(action, data.action_names))
+        raise ActionUnknown(name=action, known=known, hint=nearest(str(action), data.action_names))
     is_asked = (pl.col("action").eq_missing(action) & (pl.int_range(pl.len()) > 0)).over("user")
     left = pl.col("asked").cast(pl.Int64).cum_sum(reverse=True).over("user")
     here = data.events.select("user", asked=is_asked).with_columns(left=left)
@@ -149,31 +153,83 @@ def _leave_last_of_kind_out(data: Dataset, action: str) -> Split:
     return Split(train, validated, Holdout(context, data.where(test)), "leave-last-out")
 
 
+def last_n(data: Dataset, n: int = 1) -> Split:
+    """The last ``n`` events of each user are the test, the ``n`` before them the validation, the rest the training set.
+
+    Each user keeps one event to be asked with: of ``m`` events at most ``m - 1`` are held out, for the test first. With
+    ``n=1`` it is :func:`leave_last_out`. Raises ``SplitEmpty`` when ``n`` is no whole number from 1 or no user has two
+    events.
+    """
+    n = as_python(n)
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise SplitEmpty(what="test on", why=f"{n!r} is no whole number of events from 1")
+    return _newest_out(data, lambda events: (n, 2 * n), "last-n")
+
+
+def user_share(data: Dataset, test: float = 0.1, validation: float = 0.1) -> Split:
+    """The newest share of each user's events is the test, the share before it the validation, the rest training.
+
+    Args:
+        test, validation: shares of each user's events, rounded up: of 12 events and two tenths 2 are the test and 1
+            is the validation, since both together are 2.4. One event of each user is always in training.
+
+    Raises:
+        SplitEmpty: the shares leave nothing, or no user has two events.
+    """
+    test, validation = as_python(test), as_python(validation)
+    if not (0 < test < 1 and 0 <= validation < 1 and test + validation < 1):
+        raise SplitEmpty(what="train on", why=f"the shares of each user are {test:g} and {validation:g}")
+
+    def sizes(events: int) -> tuple[int, int]:
+        return math.ceil(share_of(test, events)), math.ceil(share_of(test + validation, events))
+
+    return _newest_out(data, sizes, "user-share")
+
+
+def _newest_out(data: Dataset, sizes: Callable[[int], tuple[int, int]], kind: str) -> Split:
+    """Hold out newest events: of a user with so many events, ``sizes`` says how many for the test and for both."""
+    from_end = _from_end(data)
+    length = data.events.select(pl.len().over("user"))["len"].to_numpy()
+    known, place = np.unique(length, return_inverse=True)
+    bounds = np.minimum(np.array([sizes(int(each)) for each in known]).reshape(-1, 2), known[:, None] - 1)[place]
+    test, validation = from_end < bounds[:, 0], (from_end >= bounds[:, 0]) & (from_end < bounds[:, 1])
+    if not test.any():
+        raise SplitEmpty(what="test on", why="no user has two events")
+    train = data.where(~test & ~validation)
+    validated = Holdout(train, data.where(validation)) if validation.any() else None
+    return Split(train, validated, Holdout(data.where(~test), data.where(test)), kind)
+
+
 def by_time(
     data: Dataset,
     *,
-    validation: float | str | dt.datetime = 0.1,
-    test: float | str | dt.datetime = 0.1,
+    validation: float | str | dt.date = 0.1,
+    test: float | str | dt.date = 0.1,
     targets: Literal["all", "first"] = "all",
     cold_users: bool = False,
 ) -> Split:
     """A global cut in time: everything before the cut is known, everything after is to be predicted.
 
     Args:
-        validation, test: a share of the events (the newest), or the moment the window begins.
+        validation, test: a share of the events (the newest; 0.25 of 100 events are 25), or the moment the window
+            begins, as text, a date, or a number above 1. Without a zone it is in the log's.
         targets: all events of a user in the window, or the first only.
         cold_users: whether users with no event before the window are asked about too.
 
     Raises:
-        SplitEmpty: a window holds nothing that can be asked.
+        SplitEmpty: a window holds nothing that can be asked, or a cut does not lie inside the log.
+        TimestampUnreadable: a cut cannot be read as a moment.
     """
+    data = as_dataset(data, owner="by_time")
+    for name, cut in (("validation", validation), ("test", test)):
+        advice = f"For example {name}=0.1 or {name}='2024-03-01'."
+        require(cut, (float, int, str, dt.date), "by_time", name, "a share or a moment", advice)
+    if not isinstance(targets, str) or targets not in ("all", "first"):
+        raise refusal(targets, "by_time", "targets", "'all' or 'first'", "For example targets='first'.")
     stamps = data.events["timestamp"]
     ordered = np.sort(stamps.to_numpy())
-    test_from = _moment(test, ordered, float(test) if isinstance(test, float | int) else 0.0)
-    share = (float(test) if isinstance(test, float | int) else float((ordered >= test_from).mean())) + (
-        float(validation) if isinstance(validation, float | int) else 0.0
-    )
-    validation_from = _moment(validation, ordered, share)
+    test_from, before = _window_start(data, test, ordered, Fraction(len(ordered)))
+    validation_from, _ = _window_start(data, validation, ordered, before)
     if not ordered[0] < validation_from < test_from <= ordered[-1]:
         raise SplitEmpty(
             what="train, validate and test on", why="the cut points do not lie inside the log, one after the other"
@@ -200,6 +256,7 @@ def k_shot(data: Dataset, k: int) -> Split:
 
     The targets are the same for every ``k``, so that curves over ``k`` compare like with like.
     """
+    k = require_whole(k, "k_shot", "k")
     whole = leave_last_out(data)
     train = whole.train.where(_from_end(whole.train) < k)
     validation = whole.validation and Holdout(train, whole.validation.targets)
@@ -221,10 +278,13 @@ def cold_items(data: Dataset, share: float = 0.2, seed: int = 0) -> Split:
     Raises:
         SplitEmpty: ``share`` is no share, or nobody is left who has an earlier event.
     """
+    data = as_dataset(data, owner="cold_items")
+    require(share, (float, int), "cold_items", "share", "a share", "For example share=0.2.")
+    seed = require_whole(seed, "cold_items", "seed", 0)
     if not 0 < share < 1:
         raise SplitEmpty(what="train on", why=f"the items held out are a share of {share:g}")
     with_events = np.flatnonzero(data.item_counts)
-    held = np.random.default_rng(seed).permutation(with_events)[: max(1, round(share * len(with_events)))]
+    held = np.random.default_rng(seed).permutation(with_events)[: max(1, round(share_of(share, len(with_events))))]
     cold = np.isin(data.events["item"].to_numpy(), held)
     known = data.where(~cold | (_from_end(data) == 0))
     alone = known.events.select(pl.len().over("user"))["len"].to_numpy() == 1
@@ -247,6 +307,8 @@ def from_frames(
     from segue.data.frames import to_polars
     from segue.data.schema import REQUIRED, rename
 
+    if columns is not None:
+        require_mapping(columns, "from_frames", "columns", "{'user_id': 'your name'}")
     parts = {"train": train, "validation": validation, "test": test}
     tables = [
         rename(to_polars(frame, name)[0], columns, REQUIRED, "event log").with_columns(pl.lit(name).alias(_PART))
@@ -278,17 +340,57 @@ def from_frames(
     return Split(training, held, asked, kind)
 
 
+def training_parts(data: Any, validation: Any, owner: str) -> tuple[Dataset, Holdout | None]:
+    """Training events and the validation holdout of ``fit``, from what its arguments can be.
+
+    Args:
+        data: a data set; a frame or a file of events; or a split, whose train and validation are taken.
+        validation: a holdout, or None; a frame where ``data`` is one too; or the part of one data set whose other part
+            ``data`` is.
+        owner: whose ``fit``, for messages.
+
+    Raises:
+        ArgumentKind: it is nothing of that.
+        SplitLeak: the frame of validation events overlaps the training events or begins before them.
+        DataError: see ``Dataset.from_frames``.
+    """
+    if isinstance(data, Split):
+        if validation is not None:
+            advice = "Give fit(split), or fit(split.train, validation=...)."
+            raise refusal(validation, owner, "validation", "None beside a split, which brings its own", advice)
+        return data.train, data.validation
+    if validation is not None and is_frame(data) and is_frame(validation):
+        split = from_frames(data, validation)
+        return split.train, split.test
+    train = as_dataset(data, owner=owner)
+    if isinstance(validation, Dataset) and validation.item_vocabulary is train.item_vocabulary:
+        return train, Holdout(train, validation)
+    if validation is not None:
+        advice = "Give split.validation of segue.split.leave_last_out(data), or the events of both as frames."
+        require(validation, Holdout, owner, "validation", "a holdout", advice)
+        if not validation.context.item_vocabulary.ids.equals(train.item_vocabulary.ids):
+            raise refusal(validation, owner, "validation", "a holdout of the same data set", advice)
+    return train, validation
+
+
 def _from_end(data: Dataset) -> np.ndarray:
     """Place of each event counted from its user's last (0)."""
     return data.events.select((pl.len() - 1 - pl.int_range(pl.len())).over("user")).to_series().to_numpy()
 
 
-def _moment(cut: float | str | dt.datetime, ordered: np.ndarray, share: float) -> int:
-    if isinstance(cut, float | int):
-        if not 0 < share < 1:
-            raise SplitEmpty(what="train on", why=f"the windows take a share of {share:g} of the log")
-        return int(ordered[int(len(ordered) * (1 - share))])
-    return int(read_time(pl.Series([cut]))[0][0])
+def _window_start(data: Dataset, cut: object, ordered: np.ndarray, end: Fraction) -> tuple[int, Fraction]:
+    """The first moment of a window that ends before event ``end`` of the log, and how many events are before it."""
+    cut = as_python(cut)
+    if isinstance(cut, float | int) and (isinstance(cut, bool) or not 1 < cut < float("inf")):  # a share
+        start = end - share_of(cut, len(ordered)) if cut == cut and abs(cut) <= 1 else Fraction(0)
+        if not 0 < start < len(ordered):
+            raise SplitEmpty(what="train on", why=f"a window takes a share of {cut:g} of the log")
+        return int(ordered[math.floor(start)]), start
+    moment, clock = read_moment(cut, data.time_zone)
+    if moment is None or clock != data.clock:
+        known = {"time": "times", "order": "an order"}[data.clock]
+        raise SplitEmpty(what="train on", why=f"the cut {str(cut)!r} is no moment of this log, which counts {known}")
+    return moment, Fraction(int(np.searchsorted(ordered, moment)))
 
 
 def _refuse_leak(train: Dataset, holdout: Holdout, across_users: bool) -> None:

@@ -62,6 +62,19 @@ class Vocabulary:
         """External ids of codes; codes must be 1 or more."""
         return self.ids.gather(np.asarray(codes, dtype=np.int64) - 1)
 
+    def names(self, values: Sequence[Any], codes: np.ndarray) -> pl.Series:
+        """Ids of an answer about ``values`` with these codes: known ids in our own form, the same type for others.
+
+        Text where an unknown id does not fit that type.
+        """
+        if (codes > 0).all():
+            return self.decode(codes)
+        values = [str(value) if isinstance(value, uuid.UUID) else value for value in values]
+        try:
+            return pl.Series(values, dtype=self.ids.dtype)
+        except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+            return pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
+
     def outward(self, column: pl.Series) -> Any:
         """A column of our ids for a pandas frame: UUID objects where ids were UUIDs."""
         return [uuid.UUID(text) for text in column] if self.is_uuid else column

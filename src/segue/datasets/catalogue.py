@@ -5,12 +5,12 @@ The data's own terms forbid redistribution, so nothing of it is in the repositor
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from segue.artefacts import cache_directory
 from segue.data.dataset import Dataset
 from segue.data.frames import read_file
 from segue.errors import DatasetUnknown, NotFetched, nearest
@@ -103,24 +103,18 @@ SOURCES = {
 }
 
 
-def cache_directory() -> Path:
-    """Where fetched things live: ``$SEGUE_CACHE``, else ``$XDG_CACHE_HOME/segue``, else ``~/.cache/segue``."""
-    if own := os.environ.get("SEGUE_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segue"
-
-
 def source(name: str) -> Source:
     """A source by name; raises ``DatasetUnknown`` with the nearest."""
-    if name not in SOURCES:
-        raise DatasetUnknown(name=name, hint=nearest(name, SOURCES), known=", ".join(SOURCES))
+    if not isinstance(name, str) or name not in SOURCES:
+        raise DatasetUnknown(name=name, hint=nearest(str(name), SOURCES), known=", ".join(SOURCES))
     return SOURCES[name]
 
 
 def folder(name: str) -> Path:
     """The folder of something fetched; raises ``NotFetched`` when it is not complete."""
+    files = source(name).kept
     path = cache_directory() / name
-    if not all((path / file).exists() for file in source(name).kept):
+    if not all((path / file).exists() for file in files):
         raise NotFetched(name=name, path=path)
     return path
 

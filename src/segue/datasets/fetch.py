@@ -15,8 +15,9 @@ import zlib
 from pathlib import Path
 
 from segue import artefacts
+from segue.artefacts import cache_directory
 from segue.datasets import gguf
-from segue.datasets.catalogue import Source, cache_directory, folder, source
+from segue.datasets.catalogue import Source, folder, source
 from segue.errors import ChecksumDiffers, DownloadFailed, NotFetched
 from segue.progress import bar
 

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from segue import artefacts
-from segue.config import Config
+from segue.config import Config, ReadWhere
 from segue.deploy.comparing import Figures, Questions, Search, answered, figures, searched
 from segue.deploy.parts import in_fp32, in_int8, text_cosine, with_smaller_language
 from segue.deploy.quantising import WAYS
@@ -42,6 +42,15 @@ AUTO_ITEMS = 500_000  # from here on approximate search is clearly sooner; see d
 class ExportConfig(Config):
     """Settings of an export."""
 
+    read_where = (
+        ReadWhere(
+            ("candidates", "least_recall"),
+            "search is approximate or auto",
+            lambda config: config.search != "exact",
+            on=("search",),
+        ),
+        ReadWhere(("least_cosine",), "precision is int8", lambda config: config.precision == "int8", on=("precision",)),
+    )
     precision: Precision = "fp32"
     """Numbers of encoder and language model: fp32, or int8 (a quarter of the bytes)."""
     text: bool = True
@@ -115,6 +124,7 @@ def export(path: str | Path, out: str | Path, config: ExportConfig | None = None
         LanguageModelUnknown, LanguageModelChanged: what read the texts in training is not there.
     """
     config = ExportConfig() if config is None else config
+    config.warn_unread("export")
     if Path(out).resolve() == Path(path).resolve():
         raise ExportOntoItself(path=path)
     artefacts.refuse_in_the_way(out)

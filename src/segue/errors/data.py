@@ -15,6 +15,12 @@ class FileNotReadable(DataError):
     remedy = "Give a Parquet, CSV, TSV or JSON-lines file, or a directory of Parquet files."
 
 
+class FormatNotWritten(DataError):
+    code = "C012"
+    template = "Cannot write {path}: {found} is no ending of a file that can be written here."
+    remedy = "Give a name that ends in one of: {known}."
+
+
 class EmptyLog(DataError):
     code = "D002"
     template = "The {what} has no rows{why}."
@@ -103,6 +109,12 @@ class FeatureUnknown(DataError):
 
 class SplitError(DataError):
     """A split that cannot be made, or must not be used."""
+
+
+class SplitUnknown(SplitError):
+    code = "D016"
+    template = "--split {value!r} names no split.{hint}"
+    remedy = "Use leave-last-out, by-time[:SHARE or DATE], last-n[:N], user-share[:SHARE], cold-items[:SHARE] or none."
 
 
 class SplitLeak(SplitError):

@@ -33,6 +33,20 @@ class ConfigSet(ConfigError):
     remedy = "For example {example}."
 
 
+class NothingToLearn(ConfigError):
+    code = "C010"
+    template = "There is nothing to learn: {reason}."
+    remedy = "{advice}"
+
+
+class ScheduleNotBegun(ConfigError):
+    code = "C011"
+    template = (
+        "The {schedule} schedule never begins: training takes {steps} steps at most, and the warm-up alone {warmup}."
+    )
+    remedy = "Set warmup_steps={most} or less, or more epochs, or leave schedule out."
+
+
 class ArtefactError(SegueError):
     """A directory that is not, or no longer, a sound artefact."""
 

@@ -30,6 +30,20 @@ class Busy(LaterError):
     remedy = "Ask again after {seconds} s."
 
 
+class KeyBusy(LaterError):
+    code = "V110"
+    status: ClassVar[int] = 429
+    template = "The key {key_id} has {limit} requests in flight, as many as it may have."
+    remedy = "Ask again after {seconds} s; segue keys create --concurrency N makes a key that may have more."
+
+
+class KeyTooFast(LaterError):
+    code = "V111"
+    status: ClassVar[int] = 429
+    template = "The key {key_id} sends more than {limit} requests a second."
+    remedy = "Ask again after {seconds} s; segue keys create --rate N makes a key that may send more."
+
+
 class DeadlinePassed(GuardError):
     code = "V041"
     status: ClassVar[int] = 504
@@ -148,6 +162,18 @@ class OpenToOthers(GuardError):
     code = "V056"
     template = "Without a key the service is open to everybody, and {host} can be reached from other machines."
     remedy = "Make a key first (segue keys create --store URL --scope admin), or leave --host at 127.0.0.1."
+
+
+class ProxyWithoutKey(GuardError):
+    code = "V106"
+    status: ClassVar[int] = 403
+    template = (
+        "Without a key this service answers its own machine alone, and this request came through a proxy ({sign})."
+    )
+    remedy = (
+        "Make a key (segue keys create --store URL --scope recommend) and send it as 'Authorization: Bearer KEY'; "
+        "or start the service with segue serve --open, which answers everybody whom the proxy lets through."
+    )
 
 
 class AddressTaken(GuardError):

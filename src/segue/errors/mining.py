@@ -182,3 +182,9 @@ class OptionElsewhere(MiningError):
     code = "M090"
     template = "{option} says nothing about {what}.{hint}"
     remedy = "With --what {what} go: {known}."
+
+
+class SetsUnsupported(MiningError):
+    code = "M040"
+    template = "Patterns whose elements are sets do not come with {what}."
+    remedy = "Leave it out, or mine with elements='single'."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from segue.errors.base import SegueError
 
 
@@ -37,6 +40,38 @@ class ExtraMissing(RecommenderError):
     code = "R005"
     template = "{what} needs the package {package!r}, which is not installed."
     remedy = "Install it with: pip install 'segue[{extra}]'."
+
+
+EXTRAS = {
+    "train": ("torch", "lightning", "tensorboard"),
+    "mine": ("numba",),
+    "tune": ("optuna",),
+    "tracking": ("wandb", "mlflow"),
+    "language": ("transformers", "peft", "gguf", "huggingface_hub"),
+    "als": ("implicit", "threadpoolctl"),
+    "classify": ("sklearn",),
+    "boosting": ("lightgbm",),
+    "frames": ("pandas", "pyarrow"),
+    "export": ("onnx",),
+    "serve": (
+        *("alembic", "fastapi", "httptools", "nicegui", "onnxruntime", "orjson", "prometheus_client", "psycopg"),
+        *("sqlalchemy", "starlette", "tokenizers", "usearch", "uvicorn"),
+    ),
+}
+"""Optional packages, by the extra of ``pyproject.toml`` that installs them."""
+
+
+@contextlib.contextmanager
+def extras_named(what: str) -> Iterator[None]:
+    """Raise ``ExtraMissing`` of ``what`` in place of Python's own error where an optional package is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
+        if extra is None:
+            raise
+        raise ExtraMissing(what=what, package=package, extra=extra) from None
 
 
 class ResumeRefused(RecommenderError):
@@ -105,6 +140,24 @@ class AnswerRefused(RecommenderError):
     remedy = "{advice}"
 
 
+class ItemFilterMalformed(RecommenderError):
+    code = "R050"
+    template = "{name}= takes item ids, not {kind}."
+    remedy = "Give a list of item ids, a frame with item_id (and user_id), or a mapping from user id to item ids."
+
+
+class UnknownUsers(RecommenderError):
+    code = "R051"
+    template = "{count} of the users asked for are not in the log or have no event, for example {example!r}.{hint}"
+    remedy = "Ask for users with events in the log that the model was trained on."
+
+
+class DiversityUnreadable(RecommenderError):
+    code = "R052"
+    template = "diversity must be a number from 0 to 1, not {value!r}."
+    remedy = "For example diversity=0.3; 0 lists the best items, 1 those that are least alike."
+
+
 class LanguageError(SegueError):
     """A language model that is not there, or that does not fit."""
 
@@ -167,3 +220,9 @@ class LanguageModelUnsuited(LanguageError):
     code = "L030"
     template = "The language model {name!r} cannot rank: {reason}."
     remedy = "Choose another one, such as minilm, or another tuning= than 'none'."
+
+
+class ArgumentKind(SegueError):
+    code = "R040"
+    template = "{owner}: {name} is {kind}, not {expected}."
+    remedy = "{advice}"

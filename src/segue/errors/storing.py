@@ -90,6 +90,18 @@ class ErasureUnfinished(StoreError):
     remedy = "Ask for the erasure again in a moment."
 
 
+class ErasureIncomplete(StoreError):
+    status = 500
+    code = "V105"
+    template = (
+        "The user is not erased everywhere: artefacts that failed: {artefacts}; rows that were written since: {rows}."
+    )
+    remedy = (
+        "Bring each failed artefact back from a copy, or remove its directory (and the model: segue models remove NAME "
+        "--store URL), and stop sending events of this user; then send the same request again."
+    )
+
+
 class StoreMissing(StoreError):
     status = 404
     code = "V031"

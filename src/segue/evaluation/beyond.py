@@ -17,8 +17,11 @@ def coverage(lists: np.ndarray, catalogue: int) -> float:
 
 
 def novelty(lists: np.ndarray, item_counts: np.ndarray) -> float:
-    """Mean self-information ``-log2(share of events)`` of what is listed (Vargas and Castells, RecSys 2011)."""
-    share = (item_counts + 1) / (item_counts.sum() + len(item_counts))
+    """Mean self-information ``-log2(share of events)`` of what is listed (Vargas and Castells, RecSys 2011).
+
+    An item without an event counts as one with a single event, since its own self-information is infinite.
+    """
+    share = np.maximum(item_counts, 1) / max(item_counts.sum(), 1)
     listed = lists[lists > 0]
     return float(-np.log2(share[listed]).mean()) if len(listed) else float("nan")
 
@@ -41,29 +44,28 @@ def popularity_bias(lists: np.ndarray, contexts: Histories, item_counts: np.ndar
 
 
 def diversity(lists: np.ndarray, histories: Histories, seed: int = 0) -> float:
-    """Mean of 1 - cosine over the pairs within a list; items are alike when the same users have them.
+    """Mean of 1 - cosine over the pairs within a list (Ziegler et al., WWW 2005), then over lists.
 
-    Needs no catalogue, so that every log has it. At most 1,000 lists are looked at.
+    Items are alike when the same users have them, so that every log has the figure. Lists of one item have no pair
+    and are left out. Of more than 1,000 lists 1,000 are drawn.
     """
-    full = lists[(lists > 0).all(1)]
-    if full.shape[1] < 2 or not len(full):
+    several = lists[(lists > 0).sum(1) > 1]
+    if not len(several):
         return float("nan")
-    if len(full) > _DIVERSITY_USERS:
-        full = full[np.random.default_rng(seed).choice(len(full), _DIVERSITY_USERS, replace=False)]
-    items, place = np.unique(full, return_inverse=True)
+    if len(several) > _DIVERSITY_USERS:
+        several = several[np.random.default_rng(seed).choice(len(several), _DIVERSITY_USERS, replace=False)]
+    rows = np.nonzero(several)[0]
+    items, place = np.unique(several[several > 0], return_inverse=True)
     seen = sparse.csc_matrix(seen_matrix(histories, int(max(histories.items.max(initial=0), items.max())) + 1))[
         :, items
     ]
     norms = np.sqrt(np.asarray(seen.sum(axis=0)).ravel())
     unit = seen @ sparse.diags(1 / np.maximum(norms, 1e-12))
-    place = place.reshape(full.shape)
     # |sum of unit vectors|^2 = size + 2 x the cosines of the pairs, so a list needs one sum and no pairs.
-    rows = np.repeat(np.arange(len(full)), full.shape[1])
-    chosen = sparse.csr_matrix(
-        (np.ones(place.size, dtype=np.float32), (rows, place.ravel())), shape=(len(full), len(items))
-    )
+    chosen = sparse.csr_matrix((np.ones(place.size, dtype=np.float32), (rows, place)), (len(several), len(items)))
     total = chosen @ unit.T
     own = chosen @ (norms > 0).astype(np.float64)
     cosines = (np.asarray(total.multiply(total).sum(axis=1)).ravel() - own) / 2
-    pairs = full.shape[1] * (full.shape[1] - 1) / 2
+    sizes = (several > 0).sum(1)
+    pairs = sizes * (sizes - 1) / 2
     return float(1 - (cosines / pairs).mean())

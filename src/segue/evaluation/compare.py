@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from segue.arguments import require
 from segue.errors import NotPaired
 from segue.evaluation.report import Report
 from segue.evaluation.significance import PairedTest, paired_test
@@ -16,7 +17,12 @@ def compare(left: Report, right: Report, metric: str = "ndcg@10") -> PairedTest:
 
     Raises:
         NotPaired: other users, or another protocol.
+        ArgumentKind: it is given recommenders, or something else that is no report.
+        MetricUnknown.
     """
+    for name, report in (("left", left), ("right", right)):
+        advice = "Evaluate both on the same test: segue.compare(segue.evaluate(a, test), segue.evaluate(b, test))."
+        require(report, Report, "compare", name, "a report", advice)
     if left.protocol.get("action") != right.protocol.get("action"):
         raise NotPaired(why="they are about different kinds of action")
     if left.hits.marks.shape[0] != right.hits.marks.shape[0] or not (left.users == right.users).all():
@@ -37,7 +43,7 @@ def comparison_table(reports: Sequence[Report], metric: str = "ndcg@10") -> pl.D
     for report in reports:
         row: dict[str, object] = {"recommender": report.name}
         row |= {name: report[name] for name in dict.fromkeys((metric, f"hit_rate@{k}", f"mrr@{k}"))}
-        row["coverage"] = report[f"coverage@{max(report.protocol['k'])}"]
+        row |= {name: report.beyond[name] for name in (f"coverage@{k}",) if name in report.beyond}
         if report is not first:
             test = compare(report, first, metric)
             row |= {"difference": test.difference, "p": test.p_value}

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from segue.arguments import require, require_flag
 from segue.data import frames, schema
 from segue.data.histories import Histories
-from segue.data.split import Holdout
+from segue.data.split import Holdout, Split
 from segue.errors import ActionUnknown, BadK, ColumnMissing, NoTargets, nearest
 from segue.evaluation import beyond
 from segue.evaluation.report import Report
 from segue.evaluation.slices import by_slice
+from segue.numeric import as_python
 from segue.ranking.metrics import Hits, auc
 from segue.recommenders.base import Recommender
 from segue.recommenders.kinds import rarely_again, repeats
@@ -25,7 +27,7 @@ _EXAMPLES = 8
 
 def evaluate(
     model: Recommender,
-    test: Holdout,
+    test: Holdout | Split,
     *,
     k: int | Sequence[int] = (1, 5, 10, 20),
     action: str | None = None,
@@ -38,7 +40,7 @@ def evaluate(
 
     Args:
         model: fitted.
-        test: ``split.test``; every recommender is asked with the same context.
+        test: ``split.test``, or the split that has it; every recommender is asked with the same context.
         k: lengths of lists to report.
         action: count targets of this kind alone, such as ``"purchase"``, and ask for it; users without one are not
             asked about. None is all, or the one that the model has learnt to tell (its setting ``target``).
@@ -51,11 +53,20 @@ def evaluate(
 
     Raises:
         NoTargets: nothing is held out.
-        NotFitted, BadK, ActionUnknown.
+        NotFitted, BadK, ActionUnknown, ArgumentKind.
     """
-    ks = list(k) if isinstance(k, Sequence) and not isinstance(k, str) else [k]
+    plain = as_python(k)
+    ks = [as_python(each) for each in plain] if isinstance(plain, Sequence) and not isinstance(plain, str) else [plain]
     if not ks or any(isinstance(each, bool) or not isinstance(each, int) or each < 1 for each in ks):
         raise BadK(value=k)
+    test = test.test if isinstance(test, Split) else test
+    advice = "Give a fitted recommender, or segue.load(path)."
+    require(model, Recommender, "evaluate", "model", "a recommender", advice)
+    require(beside, (list, tuple), "evaluate", "beside", "a list of recommenders", "For example beside=[popular].")
+    for each in beside:
+        require(each, Recommender, "evaluate", "one of beside", "a recommender", advice)
+    if exclude_seen is not None:
+        require_flag(exclude_seen, "evaluate", "exclude_seen")
     if not isinstance(test, Holdout) or not len(test.users):
         raise NoTargets(
             why="the holdout is empty" if isinstance(test, Holdout) else f"a {type(test).__name__} is no holdout"
@@ -102,7 +113,7 @@ def _report(
     return Report(
         name=type(model).__name__,
         protocol=protocol,
-        hits=Hits.of(lists, targets),
+        hits=Hits.of(lists, targets).graded(lists, targets).surprising(lists, counts),
         beyond={name: value for each in ks for name, value in _beyond(lists[:, :each], each, test, contexts).items()},
         slices=by_slice(lists, contexts, targets, counts, short, among_cold),
         examples=_examples(model, test, contexts, targets, lists),
@@ -150,7 +161,7 @@ def evaluate_pairs(model: Recommender, pairs: Any) -> float:
 def _about(test: Holdout, action: str) -> tuple[Holdout, int]:
     """The test with targets of one kind alone, and that kind's code."""
     names = test.targets.action_names
-    if action not in names:
+    if not isinstance(action, str) or action not in names:
         raise ActionUnknown(name=action, known=", ".join(names) or "none", hint=nearest(str(action), names))
     test = test.about(action)
     if not len(test.users):

@@ -17,7 +17,8 @@ import numpy as np
 import polars as pl
 
 from segue import artefacts, pages, progress
-from segue.data.dataset import Dataset
+from segue.arguments import refusal, require, require_callable, require_mapping, require_whole
+from segue.data.dataset import Dataset, as_dataset
 from segue.data.split import Holdout, leave_last_out
 from segue.errors import NoTargets, NotPaired
 from segue.evaluation.evaluate import evaluate
@@ -124,7 +125,21 @@ def few_shot(
 
     Raises:
         NoTargets: nobody is left to train on.
+        ArgumentKind: a recommender is no class or function that makes one, or a number is none.
     """
+    data = as_dataset(data, owner="few_shot")
+    require_mapping(recommenders, "few_shot", "recommenders", "{'EASE': segue.EASE}")
+    for make in recommenders.values():
+        require_callable(
+            make, "few_shot", "one of recommenders", "a class", "Give a class, or a function without arguments."
+        )
+    require(users, (list, tuple, range), "few_shot", "users", "a list of numbers", "For example users=[10, 100].")
+    users = [require_whole(count, "few_shot", "one of users") for count in users]
+    if not users or not recommenders:
+        raise NoTargets(why="no recommender and number of users to train is named")
+    draws, asked = require_whole(draws, "few_shot", "draws"), require_whole(asked, "few_shot", "asked")
+    seed = require_whole(seed, "few_shot", "seed", 0)
+    parse_metric(metric)
     split = leave_last_out(data)
     rng = np.random.default_rng(seed)
     able = np.flatnonzero(split.train.histories.lengths > 1)
@@ -138,10 +153,20 @@ def few_shot(
         found = []
         for order in orders:
             few = split.train.where(pl.col("user").is_in(order[:count]))
-            model = recommenders[name]().fit(few, progress=False)
+            model = _made(recommenders[name]).fit(few, progress=False)
             found.append(_asked(model, test, metric))
         values[name][count] = np.stack(found)
     return FewShot("users", metric, values)
+
+
+def _made(make: Callable[[], Recommender]) -> Recommender:
+    advice = "Give a class, or a function without arguments."
+    try:
+        model = make()
+    except TypeError:
+        raise refusal(make, "few_shot", "one of recommenders", "callable without arguments", advice) from None
+    require(model, Recommender, "few_shot", "what one of recommenders makes", "a recommender", advice)
+    return model
 
 
 def cold_users(

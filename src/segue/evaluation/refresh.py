@@ -9,9 +9,11 @@ does. Which events are new, and what becomes of the result, is left to ``serving
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from segue.data.histories import Histories
 from segue.data.vocabulary import Vocabulary
 from segue.errors import ConfigUnknown, EmptyLog, ItemsNotTaken, NotFitted
 from segue.evaluation.significance import paired_test
+from segue.numeric import share_of
 from segue.ranking.metrics import PER_USER, Hits, parse_metric
 from segue.recommenders.base import Recommender
 from segue.recommenders.growing import add_items
@@ -231,7 +234,7 @@ class _Log:
         """Questions, targets and the first moment of the newest new events; None where too few can be asked."""
         stamps = np.sort(self.flat.filter("new")["timestamp"].to_numpy())
         for factor in _SHARES:
-            cut = int(stamps[int(len(stamps) * (1 - config.share * factor))])
+            cut = int(stamps[math.floor(len(stamps) - share_of(config.share, len(stamps)) * Fraction(factor))])
             if cut == stamps[0]:  # nothing would be left to learn from
                 return None
             asked, targets = self._asked(cut)

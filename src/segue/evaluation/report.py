@@ -6,6 +6,7 @@ Figures at any k up to the length of the lists are computed when asked for. Draw
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from segue import artefacts
 from segue.errors import MetricUnknown, nearest
 from segue.evaluation import significance
 from segue.evaluation.answers import AnswerReport
-from segue.ranking.metrics import PER_USER, Hits
+from segue.ranking.metrics import PER_USER, WITH_CONTEXT, Hits
 
 BEYOND = ("coverage", "novelty", "diversity", "gini", "popularity_bias")
 
@@ -52,21 +53,27 @@ class Report:
 
     def __getitem__(self, name: str) -> float:
         """A figure by name, for example ``report["ndcg@10"]``; raises ``MetricUnknown``."""
-        if name in self.beyond:
+        if isinstance(name, str) and name in self.beyond:
             return self.beyond[name]
         return float(self.per_user(name).mean())
 
     def per_user(self, name: str) -> np.ndarray:
         """A metric's value for each user; raises ``MetricUnknown``."""
-        metric, _, k = name.partition("@")
-        longest = self.hits.marks.shape[1]
-        if metric not in PER_USER or not k.isdigit() or not 1 <= int(k) <= max(longest, 1):
-            known = [f"{each}@10" for each in (*PER_USER, *BEYOND)]
-            hint = nearest(name, known)
-            if metric in PER_USER and k.isdigit():
+        metric, _, k = str(name).partition("@")
+        longest, metrics = self.hits.marks.shape[1], self._metrics
+        if metric not in metrics or not k.isdigit() or not 1 <= int(k) <= max(longest, 1):
+            known = [f"{each}@10" for each in (*metrics, *BEYOND)]
+            hint = nearest(str(name), known)
+            if metric in metrics and k.isdigit():
                 hint = f" The lists are {longest} long; evaluate(..., k=[{k}]) makes them longer."
-            raise MetricUnknown(name=name, hint=hint, known=", ".join((*PER_USER, *BEYOND)))
-        return PER_USER[metric](self.hits, int(k))
+            raise MetricUnknown(name=name, hint=hint, known=", ".join((*metrics, *BEYOND)))
+        return metrics[metric](self.hits, int(k))
+
+    @property
+    def _metrics(self) -> dict[str, Callable[[Hits, int], np.ndarray]]:
+        """The per-user metrics that this test has what they need for."""
+        has = {"graded_ndcg": self.hits.gains is not None, "serendipity": self.hits.surprise is not None}
+        return PER_USER | {name: metric for name, metric in WITH_CONTEXT.items() if has[name]}
 
     def interval(self, name: str) -> tuple[float, float]:
         """95 % bootstrap interval of a per-user metric."""
@@ -75,7 +82,7 @@ class Report:
     @property
     def metrics(self) -> dict[str, float]:
         """All figures of the protocol's ks."""
-        per_user = {f"{metric}@{k}": self[f"{metric}@{k}"] for k in self.protocol["k"] for metric in PER_USER}
+        per_user = {f"{metric}@{k}": self[f"{metric}@{k}"] for k in self.protocol["k"] for metric in self._metrics}
         return per_user | self.beyond
 
     def table(self) -> pl.DataFrame:

@@ -6,6 +6,7 @@ learnt from the pairs is left to ``pretraining_tasks``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from segue.data.histories import Histories
+from segue.numeric import share_of
 
 Pairs = tuple[np.ndarray, np.ndarray]
 """Earlier and later texts."""
@@ -56,7 +58,7 @@ class TextLog:
         rows, codes = self.histories.rows(), self.histories.items
         together = rows[1:] == rows[:-1]
         moved = np.unique(rows[1:][together & (codes[1:] != codes[:-1])])
-        count = min(int(share * len(moved)), most) // 2 * 2
+        count = min(math.floor(share_of(share, len(moved))), most) // 2 * 2
         chosen = rng.permutation(moved)[:count]
         rest = np.setdiff1d(np.arange(len(self.histories)), chosen)
         return self.of_users(rest), self.of_users(chosen[0::2]), self.of_users(chosen[1::2])

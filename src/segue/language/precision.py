@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segue.data.jit import numba
+from segue.data.jit import kernel
 
 Precision = Literal["fp32", "bf16", "int8"]
 
@@ -112,7 +112,7 @@ def _measured(backbone: Any) -> dict[str, tuple[Tensor, Tensor]]:
     return {name: (each.mean(0), (each - each.mean(0)).abs().amax(0)) for name, each in rows.items()}
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+@kernel(fastmath=True, error_model="numpy")
 def _to_whole(
     rows: np.ndarray, factor: np.ndarray, mean: np.ndarray, whole: np.ndarray, steps: np.ndarray
 ) -> None:  # pragma: no cover - compiled
@@ -133,7 +133,7 @@ def _to_whole(
             whole[row, at] = np.int8(np.rint((moved[at] - offset) * inverse))
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+@kernel(fastmath=True, error_model="numpy")
 def _from_whole(
     product: np.ndarray, steps: np.ndarray, scale: np.ndarray, total: np.ndarray, bias: np.ndarray, found: np.ndarray
 ) -> None:  # pragma: no cover - compiled

@@ -34,6 +34,7 @@ from segue.language.models import LanguageModel, load_language_model
 from segue.language.pairs import NextText, TextLog, found
 from segue.language.pretraining_tasks import Behaviour, Contrast, Task, Words, read
 from segue.language.text import item_texts, text_columns
+from segue.numeric import share_of
 
 _log = logging.getLogger(__name__)
 _MOST_HELD_OUT = 2_000  # users, and texts: enough to tell epochs apart
@@ -215,7 +216,9 @@ class _Run:
             return Behaviour(self.encoder, self.rows, self.learnt, size, window, temperature, config.log_q)
         if name == "contrast":
             return Contrast(self.encoder, self.rows, config.batch_size, config.temperature)
-        held = rng.permutation(len(self.rows))[: min(int(config.held_out * len(self.rows)), _MOST_HELD_OUT)]
+        held = rng.permutation(len(self.rows))[
+            : min(math.floor(share_of(config.held_out, len(self.rows))), _MOST_HELD_OUT)
+        ]
         causal = self.language.causal
         return Words(self.language.model, self.encoder, self.rows, config.batch_size, config.mask_share, causal, held)
 

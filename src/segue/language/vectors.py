@@ -25,8 +25,8 @@ from safetensors import numpy as safetensors_numpy
 from torch import nn
 
 from segue import artefacts
+from segue.artefacts import cache_directory
 from segue.cautions import VectorsNotKept
-from segue.datasets.catalogue import cache_directory
 from segue.errors import ArtefactNotWritten
 
 LIMIT = 4 << 30  # bytes of all models together; the longest unused go first

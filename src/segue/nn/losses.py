@@ -167,17 +167,42 @@ def sampled_softmax(
 def binary_cross_entropy(
     hidden: Tensor, items: Tensor, targets: Tensor, negatives: Tensor, weights: Tensor | None = None
 ) -> Tensor:
-    """The loss of SASRec (Kang and McAuley, 2018), the positive against the mean of its negatives."""
-    return generalised_bce(hidden, items, targets, negatives, 1.0, weights)
+    """The loss of SASRec (Kang and McAuley, 2018, eq. 7): the positive against one negative.
+
+    That one is the mean over the negatives drawn, which is what one of them costs in expectation. An item of
+    probability p that has the share q of the negatives converges to sigmoid(score) = p / (p + (1 - p) * q): far above
+    p, since q is about one in the catalogue. :func:`generalised_bce` takes that back.
+    """
+    positive, negative = _sampled_logits(hidden, items, targets, negatives)
+    against = _mean(F.logsigmoid(-negative).mean(1), weights)
+    return -(_mean(F.logsigmoid(positive)[:, 0], weights) + against)
 
 
 def generalised_bce(
-    hidden: Tensor, items: Tensor, targets: Tensor, negatives: Tensor, beta: float, weights: Tensor | None = None
+    hidden: Tensor,
+    items: Tensor,
+    targets: Tensor,
+    negatives: Tensor,
+    beta: float,
+    weights: Tensor | None = None,
+    rates: Tensor | None = None,
 ) -> Tensor:
-    """gBCE (Petrov and Macdonald, gSASRec, RecSys 2023): the positive's probability to the power ``beta``."""
+    """gBCE (Petrov and Macdonald, gSASRec, RecSys 2023): the positive's probability to the power ``beta``.
+
+    ``-(beta * log s(positive) + sum of log(1 - s(negative))) / (n + 1)`` with s the sigmoid and the n negatives drawn
+    uniformly. With the ``beta`` of ``calibration=1`` the sigmoid of a score converges to the item's probability.
+
+    Args:
+        negatives: (n,) codes drawn with replacement.
+        beta: see :func:`gbce_beta`.
+        weights: (tokens,) how much each counts.
+        rates: (n,) how much oftener each negative is drawn than a uniform draw would; its term is divided by that
+            (importance sampling), so that negatives of any distribution estimate the loss over uniform ones.
+    """
     positive, negative = _sampled_logits(hidden, items, targets, negatives)
-    against = _mean(F.logsigmoid(-negative).sum(1), weights) / negatives.shape[0]
-    return -(beta * _mean(F.logsigmoid(positive)[:, 0], weights) + against)
+    terms = F.logsigmoid(-negative)
+    against = _mean((terms if rates is None else terms / rates).sum(1), weights)
+    return -(beta * _mean(F.logsigmoid(positive)[:, 0], weights) + against) / (len(negatives) + 1)
 
 
 def distillation(hidden: Tensor, items: Tensor, codes: Tensor, log_probabilities: Tensor, temperature: float) -> Tensor:
@@ -195,8 +220,15 @@ def distillation(hidden: Tensor, items: Tensor, codes: Tensor, log_probabilities
     return apart * temperature**2
 
 
-def gbce_beta(negatives: int, catalogue: int, calibration: float) -> float:
-    """Eq. 8 of the gSASRec paper: ``beta`` from the sampling rate and the calibration ``t`` (0: BCE, 1: unbiased)."""
+def gbce_beta(negatives: float, catalogue: int, calibration: float) -> float:
+    """Eq. 8 of the gSASRec paper: ``beta`` from the sampling rate and the calibration ``t``.
+
+    0 gives BCE with that many negatives, 1 probabilities.
+
+    Args:
+        negatives: how many of the other items are negatives of a positive; on average, where not always as many.
+        catalogue: number of items.
+    """
     rate = negatives / max(1, catalogue - 1)
     return rate * (calibration * (1 - 1 / rate) + 1 / rate)
 

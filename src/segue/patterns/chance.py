@@ -11,18 +11,18 @@ import math
 import numpy as np
 from scipy import special
 
-from segue.data.jit import numba
+from segue.data.jit import kernel
 from segue.patterns.counting import need_choice
 
 CORRECTIONS = ("benjamini-hochberg", "benjamini-yekutieli", "bonferroni", "none")
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _log_choose(total, some):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     return math.lgamma(total + 1.0) - math.lgamma(some + 1.0) - math.lgamma(total - some + 1.0)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _fisher(total, both, left, right):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     found = np.empty(both.shape[0])
     for each in range(both.shape[0]):

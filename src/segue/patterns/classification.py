@@ -20,9 +20,10 @@ from pydantic import Field, field_validator, model_validator
 from scipy import sparse
 
 from segue import artefacts, progress
+from segue.arguments import require_mapping
 from segue.cautions import ColdUsers
-from segue.config import Config
-from segue.data.dataset import Dataset
+from segue.config import Config, ReadWhere
+from segue.data.dataset import Dataset, as_dataset
 from segue.data.frames import FrameKind, from_polars, to_polars
 from segue.data.schema import rename
 from segue.errors import (
@@ -41,13 +42,49 @@ from segue.patterns.labels import Labelled, labelled, moment, newest, refuse_sma
 from segue.patterns.learners import LEARNERS, Logistic
 from segue.patterns.mining import Bounds
 from segue.patterns.reading import Reading, learn_reading
-from segue.patterns.sequences import dataset_of, sequences
+from segue.patterns.sequences import sequences
 from segue.patterns.spans import DAY, microseconds
 
 
 class SequenceClassifierConfig(Config):
     """Settings of :class:`SequenceClassifier`."""
 
+    read_where = (
+        ReadWhere(
+            ("horizon", "cutoff", "active"),
+            "target names what to predict",
+            lambda config: config.target is not None,
+            on=("target",),
+        ),
+        ReadWhere(
+            (
+                "max_length",
+                "of",
+                "level",
+                "min_support",
+                "candidates",
+                "false_discoveries",
+                "max_gap_time",
+                "max_span_time",
+            ),
+            "patterns is above 0",
+            lambda config: config.patterns > 0,
+            on=("patterns",),
+        ),
+        ReadWhere(("categories",), "plain is true", lambda config: config.plain, on=("plain",)),
+        ReadWhere(
+            ("trees",),
+            "classifier is forest or lightgbm",
+            lambda config: config.classifier != "logistic",
+            on=("classifier",),
+        ),
+        ReadWhere(
+            ("regularisation",),
+            "classifier is logistic or lightgbm",
+            lambda config: config.classifier != "forest",
+            on=("classifier",),
+        ),
+    )
     target: str | None = None
     """``"will_leave"`` (no event in the horizon) or ``"will_do:ACTION"``; None where labels are given."""
     classifier: Literal["logistic", "forest", "lightgbm"] = "logistic"
@@ -127,7 +164,9 @@ class SequenceClassifier:
     """
 
     def __init__(self, config: SequenceClassifierConfig | None = None, **settings: Any) -> None:
-        known = {} if config is None else config.model_dump()
+        known = config.model_dump() if isinstance(config, SequenceClassifierConfig) else config
+        known = {} if known is None else known
+        require_mapping(known, type(self).__name__, "config", "{'min_support': 0.05}")
         self.config = SequenceClassifierConfig.parse({**known, **settings}, owner=type(self).__name__)
         self._reading: Reading | None = None
 
@@ -145,8 +184,9 @@ class SequenceClassifier:
             NothingFrequent: no pattern is frequent.
             SymbolsMissing, NoClock, MomentUnreadable, ExtraMissing.
         """
+        self.config.warn_unread(type(self).__name__)
         self._reading = None
-        self._data = dataset_of(data)
+        self._data = as_dataset(data)
         self._labelled = labelled(self._data, labels, self.config)
         self.labels = self._labelled.labels
         reading, matrix = learn_reading(self._labelled, np.arange(len(self._labelled.users)), self.config)
@@ -202,7 +242,7 @@ class SequenceClassifier:
             self._require_fitted()
             made = self._labelled
         else:
-            made = labelled(dataset_of(data), labels, self.config)
+            made = labelled(as_dataset(data), labels, self.config)
         refuse_small(made, self.config.folds)
         return cross_validate(made, self.config, progress)
 
@@ -296,8 +336,8 @@ class SequenceClassifier:
         if cold := int((codes == 0).sum()):
             message = f"{cold} of {len(codes)} users are not in the log; they get what suits an empty history."
             warnings.warn(message, ColdUsers, stacklevel=4)
-            return pl.Series("user_id", [str(value) for value in values]), codes
-        return self._data.user_vocabulary.decode(codes).alias("user_id"), codes
+        names = values if isinstance(values, pl.Series) else self._data.user_vocabulary.names(values, codes)
+        return names.alias("user_id"), codes
 
     def _given(self, histories: Any) -> tuple[Dataset, pl.Series, FrameKind]:
         """Histories from outside as a log of their own, with our catalogue; its items are told by their text."""

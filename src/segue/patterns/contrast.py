@@ -13,14 +13,15 @@ import numpy as np
 import polars as pl
 
 from segue.cautions import PatternsCut
+from segue.data.dataset import as_dataset
 from segue.data.frames import from_polars
-from segue.data.jit import numba
+from segue.data.jit import kernel
 from segue.errors import NoClock
 from segue.patterns.chance import CORRECTIONS, adjusted, fisher_two_sided
 from segue.patterns.counting import by_label, need_choice, need_whole, pattern_column
 from segue.patterns.groups import two_groups
 from segue.patterns.mining import Bounds, frequent
-from segue.patterns.sequences import Sequences, dataset_of
+from segue.patterns.sequences import Sequences
 from segue.patterns.spans import Span, microseconds
 from segue.patterns.support import least_users
 from segue.patterns.windows import TIES
@@ -87,7 +88,7 @@ def contrast(
     need_choice("ties", ties, TIES)
     need_choice("correction", correction, CORRECTIONS)
     span = None if within is None else microseconds(within)
-    data = dataset_of(events, items)
+    data = as_dataset(events, items)
     if span is not None and data.clock != "time":
         raise NoClock(what="within=")
     made = {"groups": groups, "since": since, "action": action, "target": target, "period": period}
@@ -136,7 +137,7 @@ def supports(made: Sequences, codes: np.ndarray, span: int | None = None) -> np.
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _count(offsets, symbols, places, times, first, holders, codes, lengths, rarest, span, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     endless = span == np.iinfo(np.int64).max
     for number in range(codes.shape[0]):

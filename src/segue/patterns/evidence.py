@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from segue.data.histories import Histories
-from segue.data.jit import numba
+from segue.data.jit import kernel
 from segue.patterns.habits import Habits, count_habits
 
 WINDOW = 10  # events from one to the other, at most
@@ -65,7 +65,7 @@ class PairEvidence:
         return cls(Habits.restored(arrays, size))
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _told(offsets, items, asked, starts, followers, support, of, own_offsets, own_items, best, supports, ofs):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     for row in range(len(asked)):
         end = offsets[row + 1]

@@ -16,7 +16,7 @@ import polars as pl
 from scipy import sparse
 
 from segue.data.histories import Histories
-from segue.data.jit import numba
+from segue.data.jit import kernel
 from segue.errors import NoClock
 from segue.patterns.mining import FOREVER
 from segue.patterns.sequences import Sequences
@@ -72,7 +72,7 @@ class Features:
         return Features(matrix, self.names + other.names, np.concatenate([self.patterns, other.patterns]))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _count(offsets, symbols, places, times, starts, codes, max_gap, max_span, first, seen, counts, gaps, lasts):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Non-overlapping occurrences of each pattern, the one that ends earliest first, which finds the most.
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from segue.data.jit import numba
+from segue.data.jit import kernel
 
 RUNNING, STOPPED = 0, 1
+_FAR = np.iinfo(np.int64).max // 8  # bounds above are none
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def supports(offsets, symbols, size):  # type: ignore[no-untyped-def]
     """(size,) rows that hold each symbol."""
     count = np.zeros(size, np.int64)
@@ -31,7 +32,7 @@ def supports(offsets, symbols, size):  # type: ignore[no-untyped-def]
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def links(offsets, symbols, places, size):  # type: ignore[no-untyped-def]
     """Per entry: where the next place begins, the row's end, and where its symbol stood before in the row (or -1)."""
     entries = len(symbols)
@@ -54,11 +55,13 @@ def links(offsets, symbols, places, size):  # type: ignore[no-untyped-def]
     return later, ends, before
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def first_places(offsets, symbols, size):  # type: ignore[no-untyped-def]
     """For each symbol the entries where it stands first in a row: flat, with offsets (size + 1,)."""
     starts = np.zeros(size + 1, np.int64)
-    starts[1:] = np.cumsum(supports(offsets, symbols, size))
+    count = supports(offsets, symbols, size)
+    for symbol in range(size):
+        starts[symbol + 1] = starts[symbol] + count[symbol]
     place = starts[:-1].copy()
     entries = np.empty(starts[size], np.int32)
     last = np.full(size, -1, np.int64)
@@ -72,17 +75,18 @@ def first_places(offsets, symbols, size):  # type: ignore[no-untyped-def]
     return starts, entries
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def longer(array, least):  # type: ignore[no-untyped-def]
     """The array, with room for at least so many values."""
     if least <= len(array):
         return array
     made = np.empty(max(least, 2 * len(array)), array.dtype)
-    made[: len(array)] = array
+    for i in range(len(array)):  # a slice would compile the texts of its errors too
+        made[i] = array[i]
     return made
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def rows_ended(offsets, symbols, places, size):  # type: ignore[no-untyped-def]
     """The rows one after the other, each ended by a 0: symbols, places, and where a symbol stood before (or -1).
 
@@ -93,7 +97,9 @@ def rows_ended(offsets, symbols, places, size):  # type: ignore[no-untyped-def]
     place = np.full(len(word), -1, np.int32)
     before = np.full(len(word), -1, np.int32)
     starts = np.zeros(size + 1, np.int64)
-    starts[1:] = np.cumsum(supports(offsets, symbols, size))
+    count = supports(offsets, symbols, size)
+    for symbol in range(size):
+        starts[symbol + 1] = starts[symbol] + count[symbol]
     free = starts[:-1].copy()
     firsts = np.empty(starts[size], np.int32)
     last = np.full(size, -1, np.int32)
@@ -110,7 +116,7 @@ def rows_ended(offsets, symbols, places, size):  # type: ignore[no-untyped-def]
     return word, place, before, starts, firsts
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _counted(word, place, before, shared, ends, count, met):  # type: ignore[no-untyped-def]
     """Count in how many rows each symbol follows a match that ``ends`` there; which, and the entries read."""
     several, read = 0, 0
@@ -131,7 +137,7 @@ def _counted(word, place, before, shared, ends, count, met):  # type: ignore[no-
     return several, read
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _followed(word, place, before, shared, ends, count, free, last, words, places_, befores, projected, top):  # type: ignore[no-untyped-def]
     """Copy what follows to the end of ``words``, frequent symbols alone, and note where each first matches."""
     for k in range(len(ends)):
@@ -162,7 +168,7 @@ def _followed(word, place, before, shared, ends, count, free, last, words, place
     return top
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def grow(word, place, before, shared, starts, firsts, roots, least, longest, room, space, state):  # type: ignore[no-untyped-def]
     """All frequent patterns that begin with one of the ``roots``, with no bound on gaps.
 
@@ -263,9 +269,9 @@ def grow(word, place, before, shared, starts, firsts, roots, least, longest, roo
     return parents[:found].copy(), codes[:found].copy(), counts[:found].copy(), len(roots)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def grow_bounded(  # type: ignore[no-untyped-def]
-    symbols, rows, later, ends, places, times, starts, firsts, roots, least, longest, bounds, room, space, state
+    symbols, rows, later, ends, places, times, starts, firsts, roots, least, longest, bounds, sets, room, space, state
 ):
     """As :func:`grow` with bounds on gaps and spans.
 
@@ -278,15 +284,24 @@ def grow_bounded(  # type: ignore[no-untyped-def]
         starts, firsts: all entries of each symbol, row by row.
         bounds: (5,) at most: places between neighbours, places from first to last, time between neighbours, time from
             first to last; at least: time between neighbours.
+        sets: whether symbols of one place form one element (itemsets as elements: GSP, Srikant and Agrawal, EDBT 1996).
+            Entries of one place have rising codes then. A code found at ``size`` or above is that of a symbol, plus
+            ``size``, in the element of the symbol before it.
     """
     size = len(starts) - 1
+    entries = len(symbols)
+    codes_ = 2 * size if sets else size
     gap, span, gap_time, span_time, least_time = bounds
-    count = np.zeros(size, np.int32)
-    ending = np.zeros(size, np.int64)
-    last = np.full(size, -1, np.int32)
-    place = np.zeros(size, np.int64)
-    met = np.empty(size, np.int32)
-    latest = np.full(len(symbols), -1, np.int32)  # the latest beginning of a match that ends at an entry
+    count = np.zeros(codes_, np.int32)
+    ending = np.zeros(codes_, np.int64)
+    last = np.full(codes_, -1, np.int32)
+    place = np.zeros(codes_, np.int64)
+    met = np.empty(codes_, np.int32)
+    free = least_time <= 0
+    for k in range(4):
+        free = free and bounds[k] >= _FAR
+    # The latest beginning of a match that ends at an entry; behind them, of one that grew within its last element.
+    latest = np.full(2 * entries if sets else entries, -1, np.int32)
     parents = np.empty(1024, np.int32)
     codes = np.empty(1024, np.int32)
     counts = np.empty(1024, np.int32)
@@ -321,10 +336,11 @@ def grow_bounded(  # type: ignore[no-untyped-def]
             k = a
             while k < b:
                 row = rows[stop[k]]
-                first = some
+                first, k_first = some, k
                 while k < b and rows[stop[k]] == row:
                     e, s = stop[k], begin[k]
-                    for i in range(later[e], ends[e]):
+                    # Without bounds whatever follows a later match follows the first one of the row.
+                    for i in range(later[e], ends[e] if k == k_first or not free else later[e]):
                         if places[i] - places[e] > gap or places[i] - places[s] > span:
                             break
                         if times[i] - times[e] > gap_time or times[i] - times[s] > span_time:
@@ -338,13 +354,23 @@ def grow_bounded(  # type: ignore[no-untyped-def]
                             latest[i] = s
                         elif s > latest[i]:
                             latest[i] = s
+                    if sets:
+                        for j in range(e + 1, later[e]):
+                            i = entries + j
+                            if latest[i] < 0:
+                                reached = longer(reached, some + 1)
+                                reached[some] = i
+                                some += 1
+                                latest[i] = s
+                            elif s > latest[i]:
+                                latest[i] = s
                     k += 1
                 began = longer(began, some)
                 for m in range(first, some):
                     i = reached[m]
                     began[m] = latest[i]
                     latest[i] = -1
-                    x = symbols[i]
+                    x = symbols[i] if i < entries else symbols[i - entries] + size
                     if ending[x] == 0:
                         met[several] = x
                         several += 1
@@ -384,9 +410,10 @@ def grow_bounded(  # type: ignore[no-untyped-def]
                     end += ending[x]
                     top += 1
                 for m in range(some):
-                    x = symbols[reached[m]]
+                    i = reached[m] if reached[m] < entries else reached[m] - entries
+                    x = symbols[i] if i == reached[m] else symbols[i] + size
                     if count[x]:
-                        stop[place[x]], begin[place[x]] = reached[m], began[m]
+                        stop[place[x]], begin[place[x]] = i, began[m]
                         place[x] += 1
             for x in children:
                 count[x], ending[x] = 0, 0

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from segue.data.histories import Histories
-from segue.data.jit import numba
+from segue.data.jit import FEW_ROWS, interpreted, kernel
 
 ENTRIES = 8_000_000  # occurrences that are counted at a time (about 200 MB)
 Walk = Callable[..., Any]
@@ -178,10 +178,11 @@ def match(habits: Habits, histories: Histories, last: int, window: int, spread: 
     fading = np.concatenate([[1.0], np.arange(1.0, window + 1) ** -spread]).astype(np.float32)
     log = (histories.offsets, histories.items, habits.children, habits.keys, habits.size, fading, last)
     nothing = np.zeros(0, dtype=np.int64)
-    count = _match(*log, nothing, nothing, nothing, np.zeros(0, dtype=np.float32))
+    walk = interpreted(_match) if len(histories) <= FEW_ROWS else _match
+    count = walk(*log, nothing, nothing, nothing, np.zeros(0, dtype=np.float32))
     rows, contexts, back = (np.empty(count, dtype=np.int64) for _ in range(3))
     nearness = np.empty(count, dtype=np.float32)
-    _match(*log, rows, contexts, back, nearness)
+    walk(*log, rows, contexts, back, nearness)
     return Matches(rows, contexts, back, nearness, len(histories))
 
 
@@ -220,7 +221,7 @@ def _weightiest(part: list[np.ndarray], followers: int, size: int) -> list[np.nd
     return [column[kept] for column in part]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _child(keys, low, high, key):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Where a key stands in an ascending range of keys; -1 where it does not."""
     end = high
@@ -233,7 +234,7 @@ def _child(keys, low, high, key):  # type: ignore[no-untyped-def] # pragma: no c
     return low if low < end and keys[low] == key else -1
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _occurrences(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     offsets, items, times, children, keys, size, level, fading, backward, low, high, counts, out, users, nearness, days
 ):
@@ -282,7 +283,7 @@ def _occurrences(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
                         context[depth], ends[depth], nexts[depth] = size + child, other, other + 1
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _folded(starts, users, nearness, days):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Users, the sum of their nearest occurrences, and the median time of those, for each run of one key."""
     count = len(starts) - 1
@@ -310,7 +311,7 @@ def _folded(starts, users, nearness, days):  # type: ignore[no-untyped-def] # pr
     return support, weights, medians
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _match(offsets, items, children, keys, size, fading, last, rows, contexts, back, nearness):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Walk the contexts of the newest events; where ``rows`` is empty they are only counted."""
     window = len(fading) - 1

@@ -9,21 +9,22 @@ the numbers came to be and what becomes of the itemsets is left to ``itemsets``.
 from __future__ import annotations
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 
-from segue.data.jit import numba
+from segue.data.jit import kernel
 
 _DENSE = 0.125  # a pair costs a bitmap 1/64 of a step per basket, and delivering density x density
 
 
-@intrinsic
-def _ones(typing, word):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """How many bits of a word are set."""
-    return types.uint64(types.uint64), lambda context, builder, signature, arguments: builder.ctpop(arguments[0])
+@kernel()
+def _ones(word):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """How many bits of a uint64 are set (Warren, Hacker's Delight, 5-1); LLVM makes one instruction of it."""
+    word -= (word >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def transposed(offsets, items, size):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """The baskets of every item, each once: (size + 1,) starts and int32 numbers; items may repeat in a basket."""
     last = np.full(size, -1, dtype=np.int32)
@@ -49,7 +50,7 @@ def transposed(offsets, items, size):  # type: ignore[no-untyped-def] # pragma: 
     return starts, lists
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def ascending(starts, lists, baskets):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """The items of every basket, ascending and each once: the way back from ``transposed``."""
     offsets = np.zeros(baskets + 1, dtype=np.int64)
@@ -66,7 +67,7 @@ def ascending(starts, lists, baskets):  # type: ignore[no-untyped-def] # pragma:
     return offsets, items
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _larger(rows, counts, used):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     more_rows = np.full((2 * rows.shape[0], rows.shape[1]), -1, dtype=np.int32)
     more_counts = np.empty(2 * counts.shape[0], dtype=np.int32)
@@ -75,7 +76,7 @@ def _larger(rows, counts, used):  # type: ignore[no-untyped-def] # pragma: no co
     return more_rows, more_counts
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _dense(bits, names, prefix, depth, minimum, limit, rows, counts, used):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Eclat over bitmaps: ``bits`` is (items, words), one bit per basket that holds the prefix."""
     longest, words = prefix.shape[0], bits.shape[1]
@@ -99,7 +100,7 @@ def _dense(bits, names, prefix, depth, minimum, limit, rows, counts, used):  # t
         for other in range(item + 1, size):
             count = 0
             for word in range(words):
-                count += _ones(here[item, word] & here[other, word])  # type: ignore[call-arg]
+                count += _ones(here[item, word] & here[other, word])
             if count < minimum:
                 continue
             if used == rows.shape[0]:
@@ -121,7 +122,7 @@ def _dense(bits, names, prefix, depth, minimum, limit, rows, counts, used):  # t
     return rows, counts, used
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _projected(offsets, items, baskets, owners, item, number, room):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Some baskets, of them the items above ``item`` that have a new number (``room`` or fewer), where two are left."""
     new_offsets = np.zeros(baskets.shape[0] + 1, dtype=np.int64)
@@ -148,7 +149,7 @@ def _projected(offsets, items, baskets, owners, item, number, room):  # type: ig
     return new_offsets[: kept + 1], new_items[:at], new_owners[:kept]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def below(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     offsets, items, starts, lists, owners, single, names, first, end, longest, minimum, limit, rows, counts, used
 ):

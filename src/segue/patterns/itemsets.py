@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segue import progress
-from segue.data.jit import numba
+from segue.data.jit import n_threads
 from segue.errors import TooManyItemsets
 from segue.patterns.itemset_kernels import ascending, below, transposed
 
@@ -105,7 +105,7 @@ def in_pieces(mine: Callable[[int, int], Piece], work: np.ndarray, title: str, s
     """``mine(first, end)`` over ranges of about equal work, by as many threads as Numba would take, in order."""
     done = np.concatenate([[0], np.cumsum(work + 1)])
     ends = np.unique(np.searchsorted(done, np.linspace(0, done[-1], min(_PIECES, len(work)) + 1)))
-    with ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS) as pool:  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(n_threads()) as pool:
         jobs = pool.map(mine, ends[:-1].tolist(), ends[1:].tolist())
         yield from progress.track(jobs, title, len(ends) - 1, show)
 

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from segue.arguments import is_scalar
 from segue.cautions import LabelsSkipped
 from segue.data.dataset import Dataset
 from segue.data.frames import to_polars
-from segue.data.schema import in_words, read_time, rename
+from segue.data.schema import in_words, read_moment, rename
 from segue.errors import (
     ActionUnknown,
     ClassTooSmall,
@@ -88,13 +89,15 @@ def refuse_small(made: Labelled, folds: int) -> None:
 
 def moment(value: Any, data: Dataset) -> int:
     """A moment as the log counts; raises ``MomentUnreadable``."""
+    if not is_scalar(value):
+        raise MomentUnreadable(value=value, reason="is no moment")
     try:
-        stamps, clock = read_time(pl.Series([value]), data.time_zone)
-    except (DataError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        stamp, clock = read_moment(value, data.time_zone)
+    except DataError:
         raise MomentUnreadable(value=value, reason="cannot be read as a moment") from None
-    if clock != data.clock or stamps[0] is None:
+    if clock != data.clock or stamp is None:
         raise MomentUnreadable(value=value, reason=f"is not on the log's clock, which is {data.clock}")
-    return int(stamps[0])
+    return int(stamp)
 
 
 def newest(data: Dataset) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse, special
 
 from segue import artefacts
-from segue.data.jit import numba
+from segue.data.jit import kernel
 from segue.errors import ExtraMissing
 
 
@@ -161,7 +161,7 @@ class LightGBM(Learner):
 LEARNERS: dict[str, type[Learner]] = {each.name: each for each in (Logistic, Forest, LightGBM)}
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _walk(indptr, indices, data, dense, roots, left, right, feature, threshold, value, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     for row in range(out.shape[0]):
         for cell in range(indptr[row], indptr[row + 1]):

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from segue.data.jit import numba
+from segue.data.jit import kernel
 from segue.errors import NoClock
 from segue.patterns.growth import first_places, links
 from segue.patterns.mining import PatternTree
@@ -55,7 +55,7 @@ def _days(tree: PatternTree, chosen: np.ndarray, made: Sequences) -> np.ndarray:
     return spans / DAY
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _median_spans(symbols, places, times, later, ends, starts, firsts, offsets, patterns):  # type: ignore[no-untyped-def]
     found = np.full(len(offsets) - 1, np.nan)
     spans = np.empty(len(symbols))

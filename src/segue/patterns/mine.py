@@ -6,6 +6,7 @@ regularity have doors of their own in this room.
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -17,13 +18,13 @@ from pydantic import Field
 from segue import progress as bars
 from segue.cautions import ManyPatterns, MiningStopped, PatternsCut
 from segue.config import Config
-from segue.data.dataset import Dataset
+from segue.data.dataset import Dataset, as_dataset
 from segue.data.frames import from_polars
-from segue.errors import ConfigValue, ConstraintsContradict, NoClock
+from segue.errors import ConfigValue, ConstraintsContradict, NoClock, SetsUnsupported
 from segue.patterns.measures import MEASURES, Measure, measured
 from segue.patterns.mining import Bounds, PatternTree, expected, frequent
 from segue.patterns.redundancy import MOST, telling
-from segue.patterns.sequences import Sequences, dataset_of, sequences
+from segue.patterns.sequences import Sequences, sequences
 from segue.patterns.spans import Span, microseconds
 from segue.patterns.support import least_users
 from segue.patterns.wanted import Wanted
@@ -54,6 +55,8 @@ class MiningConfig(Config):
     """Of a column whose values are paths (``"Home > Kitchen"``): how many levels count."""
     ties: Literal["log", "together"] = "log"
     """Events of one moment follow each other as in the log, or are together: neither before the other."""
+    elements: Literal["single", "sets"] = "single"
+    """What a pattern is made of: single symbols, or sets of symbols of one moment (``ties="together"`` is implied)."""
     only: Any = None
     """Symbols that count (a list), or items by their catalogue (``{"brand": ["Acme"]}``). None: all."""
     excluding: Any = None
@@ -85,7 +88,8 @@ def mine(
     """Frequent sequential patterns: what many users do in the same order, not necessarily right after each other.
 
     Support is counted once per user. Without bounds the result is that of PrefixSpan (Pei et al., ICDE 2001) over
-    sequences of single items, exact.
+    sequences of single items, exact. With ``elements="sets"`` it is that over sequences of itemsets (GSP, Srikant and
+    Agrawal, EDBT 1996): all symbols of an element stand at one moment, and ``length`` counts symbols.
 
     Args:
         events, items: a log and a catalogue, as frames, files or a ``Dataset``.
@@ -94,25 +98,31 @@ def mine(
         settings: see :class:`MiningConfig`; for example ``min_support=0.01, max_length=3, max_gap_time="7d"``.
 
     Returns:
-        A frame of the kind that came in: ``pattern`` (a list of ids), ``length``, ``support`` (users),
-        ``users_share``, and the ``measures`` asked for; the most frequent first. Ctrl-C, ``limit`` and ``memory`` end
-        the search early and return what is complete, with a warning.
+        A frame of the kind that came in: ``pattern`` (a list of ids, or of sets as lists of ids), ``length``,
+        ``support`` (users), ``users_share``, and the ``measures`` asked for; the most frequent first. Ctrl-C, ``limit``
+        and ``memory`` end the search early and return what is complete, with a warning.
 
     Raises:
         ConfigUnknown, ConfigValue, DataError.
         SupportUnusable, SpanUnreadable, SymbolsMissing, SymbolsUnknown, NoClock.
         ConstraintsContradict: no pattern could meet what is asked.
+        SetsUnsupported: closed or maximal patterns, or the measure days, of sets.
     """
     config = MiningConfig.parse(settings, owner="mine")
-    reading = {"columns": columns, "time_zone": time_zone} if not isinstance(events, Dataset) else {}
-    data = dataset_of(events, items, **reading)
-    made = sequences(data, config.of, config.level, config.ties)
+    reading: dict[str, Any] = {"columns": columns, "time_zone": time_zone} if not isinstance(events, Dataset) else {}
+    data = as_dataset(events, items, **reading)
+    sets = config.elements == "sets"
+    if sets and (config.keep != "all" or "days" in config.measures):
+        what = f"keep={config.keep!r}" if config.keep != "all" else "the measure days"
+        raise SetsUnsupported(what=what)
+    made = sequences(data, config.of, config.level, "together" if sets else config.ties)
+    made = made.with_sets() if sets else made
     bounds = bounds_of(config, made)
     wanted = Wanted.of(config.only, config.excluding, config.containing, made, data)
     made = made.keep(wanted.counts[made.symbols])
     longest = _longest(config, made)
-    if threads is not None and threads < 1:
-        raise ConfigValue(name="threads", owner="mine", value=threads, reason="at least one is needed")
+    if threads is not None and (not isinstance(threads, numbers.Integral) or threads < 1):
+        raise ConfigValue(name="threads", owner="mine", value=threads, reason="a whole number of at least 1 is needed")
     if config.top is not None:
         tree = _most_frequent(made, config, longest, bounds, wanted, threads, progress)
     else:
@@ -277,7 +287,7 @@ def _frame(tree: PatternTree, chosen: np.ndarray, made: Sequences, config: Minin
     users = max(int((data.histories.lengths > 0).sum()), 1)
     frame = pl.DataFrame(
         {
-            "pattern": lists(made.labels.gather(symbols), offsets),
+            "pattern": _elements(tree, chosen, made) if made.sets else lists(made.labels.gather(symbols), offsets),
             "length": np.diff(offsets),
             "support": tree.supports[chosen],
             "users_share": tree.supports[chosen] / users,
@@ -285,6 +295,13 @@ def _frame(tree: PatternTree, chosen: np.ndarray, made: Sequences, config: Minin
     )
     names = [name for name in MEASURES if name in config.measures]
     return frame.with_columns(pl.Series(name, measured(name, tree, chosen, made, users)) for name in names)
+
+
+def _elements(tree: PatternTree, chosen: np.ndarray, made: Sequences) -> pl.Series:
+    """A column of lists of elements, which are lists of labels."""
+    _, symbols = tree.flat(chosen)
+    patterns, elements = tree.elements(chosen)
+    return lists(lists(made.labels.gather(symbols), elements), patterns)
 
 
 def lists(values: pl.Series, offsets: np.ndarray) -> pl.Series:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from segue.data.jit import numba
+from segue.data.jit import kernel
 from segue.patterns.growth import STOPPED, grow, grow_bounded, links, rows_ended, supports
 from segue.patterns.sequences import Sequences
 
@@ -74,6 +74,7 @@ class PatternTree:
         complete: whether nothing was cut off.
         stopped: whether the user asked to stop.
         roots, done: first symbols there are, and those whose patterns are all here.
+        joined: (patterns,) whether the last symbol stands in one element with the one before it; None: nowhere.
     """
 
     parents: np.ndarray
@@ -84,6 +85,7 @@ class PatternTree:
     stopped: bool = False
     roots: int = 0
     done: int = 0
+    joined: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.parents)
@@ -99,6 +101,14 @@ class PatternTree:
         chosen = np.arange(len(self)) if chosen is None else chosen
         offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])])
         return offsets, _spelt(self.parents, self.codes, chosen, offsets)
+
+    def elements(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets of some patterns in their elements, and of these in the symbols of :meth:`flat`."""
+        offsets, _ = self.flat(chosen)
+        joined = np.zeros(len(self), dtype=np.int64) if self.joined is None else self.joined.astype(np.int64)
+        begins = _spelt(self.parents, joined, chosen, offsets) == 0
+        starts = np.append(np.flatnonzero(begins), offsets[-1])
+        return np.concatenate([[0], np.cumsum(begins)])[offsets], starts
 
     def order(self, chosen: np.ndarray) -> np.ndarray:
         """Some patterns with the most frequent first; of equals the shorter, then by the codes of their symbols."""
@@ -145,9 +155,12 @@ def frequent(
     counts = np.concatenate([part[2] for part in found] or [_NONE]).astype(np.int64)
     done = sum(part[3] for part in found)
     names = np.concatenate([[0], names]).astype(np.int32)
+    joined = codes >= len(names) if made.sets else None
+    codes = codes % len(names) if made.sets else codes
     users = made.users
     complete = done == len(names) - 1
-    return PatternTree(parents.astype(np.int64), names[codes], counts, users, complete, stopped, len(names) - 1, done)
+    state = (users, complete, stopped, len(names) - 1, done)
+    return PatternTree(parents.astype(np.int64), names[codes], counts, *state, joined)
 
 
 def expected(made: Sequences, least: int, longest: int, bounds: Bounds | None = None) -> tuple[int, bool]:
@@ -196,7 +209,8 @@ class _Search:
         self.state = np.zeros(1, dtype=np.int64)
         self.space = FOREVER
         self.follow = np.repeat(offsets[1:], np.diff(offsets)) - np.arange(len(symbols))  # entries from here on
-        if bounds.any:
+        self.bounded = bounds.any or made.sets
+        if self.bounded:
             self.later, self.ends, _ = links(offsets, symbols, made.places, size)
             self.rows = made.rows().astype(np.int32)
             self.times = np.zeros(len(symbols), np.int64) if made.times is None else made.times
@@ -221,10 +235,10 @@ class _Search:
         """One task; see the kernels."""
         roots = roots.astype(np.int32)
         symbols, common = self.made.symbols, (self.starts, self.firsts, roots, self.least, self.longest)
-        if not self.bounds.any:
+        if not self.bounded:
             return grow(self.word, self.place, self.before, self.shared, *common, room, self.space, self.state)
         where = (self.rows, self.later, self.ends, self.made.places, self.times)
-        return grow_bounded(symbols, *where, *common, self.bounds.array, room, self.space, self.state)
+        return grow_bounded(symbols, *where, *common, self.bounds.array, self.made.sets, room, self.space, self.state)
 
 
 def _searched(
@@ -264,7 +278,7 @@ def _searched(
     return results, stopped
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _lengths(parents):  # type: ignore[no-untyped-def]
     lengths = np.ones(len(parents), np.int32)
     for node in range(len(parents)):
@@ -273,7 +287,7 @@ def _lengths(parents):  # type: ignore[no-untyped-def]
     return lengths
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _spelt(parents, codes, chosen, offsets):  # type: ignore[no-untyped-def]
     symbols = np.empty(offsets[-1], np.int32)
     for number in range(len(chosen)):

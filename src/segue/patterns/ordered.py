@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from segue.data.jit import numba
+from segue.data.jit import kernel
 from segue.patterns.itemset_kernels import ascending, below, transposed
 from segue.patterns.itemsets import MOST, Itemsets, gathered, in_pieces
 from segue.patterns.sequences import Sequences
@@ -18,7 +18,7 @@ from segue.patterns.sequences import Sequences
 _ANY = np.iinfo(np.int64).max
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _baskets(row, wanted, offsets, items, places, moments, within, latest, lows, highs, owners, used):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Add the entries that stand before the consequent in one row: a basket each time that it is complete.
 
@@ -62,7 +62,7 @@ def _baskets(row, wanted, offsets, items, places, moments, within, latest, lows,
     return used
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _mine(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     consequents, first, end, starts, lists, offsets, items, places, moments, within, size, longest, minimum, limit
 ):

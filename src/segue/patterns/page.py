@@ -15,11 +15,11 @@ import numpy as np
 import polars as pl
 
 from segue import artefacts, pages
-from segue.data.dataset import Dataset
+from segue.data.dataset import Dataset, as_dataset
 from segue.data.frames import to_polars
 from segue.patterns import pictures
 from segue.patterns.regularity import refills
-from segue.patterns.sequences import Sequences, dataset_of, sequences
+from segue.patterns.sequences import Sequences, sequences
 from segue.patterns.table import table
 from segue.patterns.windows import windows
 from segue.patterns.wording import THEN, readable
@@ -37,6 +37,10 @@ MEANINGS = {
     "lift": "How many times more frequent than if the parts had nothing to do with each other; 1 is chance.",
     "leverage": "The share of users beyond what chance would give.",
     "conviction": "How many times more often the rule would be wrong by chance; infinite where it is never wrong.",
+    "zhangs_metric": "Leverage over the largest that the shares of both sides allow: 1 always together, -1 never.",
+    "jaccard": "Share of those with the whole rule, among those with either side.",
+    "kulczynski": "Mean of the confidences of the rule and of its reverse.",
+    "certainty": "How far confidence exceeds the consequent's own share, over the room above that share.",
     "days": "From the first symbol to the last, the median over users.",
     "antecedent": "Who has this ...",
     "consequent": "... has this too, or has it later where order counts.",
@@ -86,7 +90,7 @@ def page(
         FrameUnknown: ``found`` is no frame.
         DataError, SymbolsMissing: as the miners.
     """
-    data = dataset_of(events, items)
+    data = as_dataset(events, items)
     frame = to_polars(found, "patterns")[0]
     made = sequences(data, of, level)
     titles = data.titles if of in ("item", "action+item") else {}

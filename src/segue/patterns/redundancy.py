@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from segue.data.jit import numba
+from segue.data.jit import kernel
 from segue.patterns.mining import PatternTree
 
 MOST = 20
@@ -34,7 +34,7 @@ def telling(tree: PatternTree, kind: Literal["closed", "maximal"], gaps: bool) -
     return kept
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _child(codes, order, firsts, node, code):  # type: ignore[no-untyped-def]
     """The pattern that is ``node`` with one symbol more, or -2; node -1 is the empty one."""
     low, high = firsts[node + 1], firsts[node + 2]
@@ -49,7 +49,7 @@ def _child(codes, order, firsts, node, code):  # type: ignore[no-untyped-def]
     return -2
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _marked(parents, codes, supports, lengths, order, firsts, equal, gaps):  # type: ignore[no-untyped-def]
     kept = np.ones(len(parents), np.bool_)
     longest = 0

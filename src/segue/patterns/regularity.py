@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from segue.data.dataset import Dataset
+from segue.data.dataset import Dataset, as_dataset
 from segue.data.frames import from_polars
 from segue.errors import NoClock, NumberUnusable
+from segue.numeric import as_python
 from segue.patterns.counting import need_action, need_whole, symbol_columns
-from segue.patterns.sequences import dataset_of, sequences
+from segue.patterns.sequences import sequences
 from segue.patterns.spans import DAY, Span, microseconds, read_moment
 
 _MEASURES = (
@@ -60,7 +61,7 @@ def refills(
         SymbolsMissing, ActionUnknown, SpanUnreadable, CountUnusable: a value that cannot be used.
     """
     need_whole("min_users", min_users), need_whole("min_repeats", min_repeats)
-    data = _clocked(dataset_of(events, items), "refills")
+    data = _clocked(as_dataset(events, items), "refills")
     visits, labels = _visits(data, of, level, action, merge)
     found = _by_symbol(visits, min_users, min_repeats)
     names = symbol_columns(labels, found["symbol"].to_numpy(), of, _MEASURES)
@@ -103,10 +104,11 @@ def due(
         SymbolsMissing, ActionUnknown, SpanUnreadable, CountUnusable, NumberUnusable: a value that cannot be used.
     """
     need_whole("min_users", min_users), need_whole("min_repeats", min_repeats)
+    lapsed = as_python(lapsed)
     if isinstance(lapsed, bool) or not isinstance(lapsed, int | float) or not lapsed >= 0:
         raise NumberUnusable(name="lapsed", value=lapsed, wanted="a number of intervals from 0")
     soon = microseconds(ahead) / DAY
-    data = _clocked(dataset_of(events, items), "due")
+    data = _clocked(as_dataset(events, items), "due")
     newest: Any = data.events["timestamp"].max()
     moment = newest if at is None else read_moment(data, at, "at")
     visits, labels = _visits(data.where(pl.col("timestamp") <= moment), of, level, action, merge)

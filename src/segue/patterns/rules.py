@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from segue.data.dataset import as_dataset
 from segue.data.frames import from_polars
 from segue.errors import (
     ConstraintsContradict,
@@ -25,12 +26,13 @@ from segue.errors import (
     SpanUnreadable,
     SupportUnusable,
 )
+from segue.numeric import as_python
 from segue.patterns.baskets import baskets_of
 from segue.patterns.chance import CORRECTIONS, adjusted, fisher
 from segue.patterns.counting import need_choice
 from segue.patterns.itemsets import Itemsets, frequent_itemsets
 from segue.patterns.ordered import ordered_rules
-from segue.patterns.sequences import Sequences, dataset_of, sequences
+from segue.patterns.sequences import Sequences, sequences
 from segue.patterns.spans import microseconds
 from segue.patterns.support import least_users
 
@@ -85,7 +87,10 @@ def rules(
         A frame of the kind that came in, by falling lift, then support: ``antecedent`` and ``consequent`` (lists),
         ``support`` (how many baskets or users), ``share`` (of all), ``confidence`` (of those with the antecedent),
         ``lift`` (over the consequent's own share), ``leverage`` (share beyond independence), ``conviction`` (infinite
-        where confidence is 1; Brin et al., 1997), and, where asked, ``p_value`` and ``adjusted_p_value``. All and each
+        where confidence is 1; Brin et al., 1997), ``zhangs_metric`` (leverage over the largest that the two shares
+        allow in its direction, -1 to 1; Zhang, 2000), ``jaccard`` (of those with either side), ``kulczynski`` (mean of
+        both confidences), ``certainty`` (by how much confidence exceeds the consequent's share, over the room above
+        that share), and, where asked, ``p_value`` and ``adjusted_p_value``. All and each
         mean baskets and users that hold anything that the rules are about. Of an ordered rule lift and p value compare
         with users who hold both sides independently, in whatever order: its p value is too high rather than too low,
         and says nothing of the order (``permutation_p_values`` does).
@@ -97,11 +102,12 @@ def rules(
     Raises:
         MiningError: something asked for does not exist, is out of range, or needs a clock; too much is frequent.
     """
+    min_confidence, level_of_significance = as_python(min_confidence), as_python(level_of_significance)
     asked = _Asked(
         order, min_support, min_confidence, max_length, max_consequent, significance, correction, level_of_significance
     )
     asked.check(baskets, within, ties)
-    data = dataset_of(events, items)
+    data = as_dataset(events, items)
     if order == "before":
         found = sequences(data, of, level, ties=ties)
         span, timed = _span(within, found)
@@ -266,13 +272,20 @@ class _Table:
         confidence = both / left
         with np.errstate(divide="ignore", invalid="ignore"):
             conviction = np.where(both < left, (1 - right / total) / (1 - confidence), np.inf)
+        share_left, share_right, share = left / total, right / total, both / total
+        leverage = share - share_left * share_right
+        most = np.maximum(share * (1 - share_left), share_left * (share_right - share))
         columns = {
             "support": both,
-            "share": both / total,
+            "share": share,
             "confidence": confidence,
             "lift": both * total / (left * right),
-            "leverage": both / total - left / total * (right / total),
+            "leverage": leverage,
             "conviction": conviction,
+            "zhangs_metric": _ratio(leverage, most),
+            "jaccard": both / (left + right - both),
+            "kulczynski": (confidence + both / right) / 2,
+            "certainty": _ratio(confidence - share_right, 1 - share_right),
         }
         if self.asked.significance is not None:
             columns["p_value"] = fisher(both, left, right, self.units)
@@ -294,3 +307,8 @@ class _Table:
 
         longest, most = self.asked.max_length, self.asked.max_consequent
         return sum(pairs(left, right) for right in range(1, most + 1) for left in range(1, longest - right + 1))
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """A quotient, 0 where there is nothing to divide by."""
+    return np.asarray(np.divide(above, below, out=np.zeros(len(above)), where=below != 0))

@@ -6,10 +6,13 @@ them, patterns of pure noise look telling. Counting patterns into features is ``
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy import sparse, stats
 
 from segue.errors import NothingFrequent
+from segue.numeric import share_of
 from segue.patterns.features import Patterns, occurrences
 from segue.patterns.mining import Bounds, frequent
 from segue.patterns.sequences import Sequences
@@ -44,7 +47,7 @@ def candidates(
     together: dict[tuple[int, ...], None] = {}
     for number in np.unique(classes):
         part = found.take(np.flatnonzero(classes == number))
-        least = max(2, int(np.ceil(min_support * len(part))))
+        least = max(2, math.ceil(share_of(min_support, len(part))))
         bound, mined = max(len(part), least), Patterns.of([])
         while True:
             mined = Patterns(*frequent(part, bound, max_length, bounds, threads=1).flat())

@@ -8,12 +8,11 @@ count as together. What is counted over sequences is left to the miners.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from segue.data.attribute_columns import entries_of, find_separator, text_of
+from segue.data.attribute_columns import category_entries
 from segue.data.dataset import Dataset
 from segue.data.frames import FrameKind
 from segue.data.histories import Histories
@@ -38,6 +37,7 @@ class Sequences:
             ``item_id`` where both together are a symbol.
         frame_kind: the kind of frame that results go back as.
         of: what a symbol is, as the user said it.
+        sets: whether the symbols of one place form one element of a pattern; see :meth:`with_sets`.
     """
 
     offsets: np.ndarray
@@ -47,6 +47,7 @@ class Sequences:
     labels: pl.Series
     frame_kind: FrameKind = "polars"
     of: str = "item"
+    sets: bool = False
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -72,6 +73,17 @@ class Sequences:
         offsets = np.concatenate([[0], np.cumsum(entries)])[self.offsets]
         times = None if self.times is None else self.times[entries]
         return replace(self, offsets=offsets, symbols=self.symbols[entries], places=self.places[entries], times=times)
+
+    def with_sets(self) -> Sequences:
+        """The same with itemsets as elements: symbols of one place in the order of their codes, each once."""
+        rows = self.rows()
+        order = np.lexsort((self.symbols, self.places, rows))
+        keys = np.stack([rows[order], self.places[order], self.symbols[order]])
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = (keys[:, 1:] != keys[:, :-1]).any(0)
+        times = None if self.times is None else self.times[order]
+        ordered = replace(self, symbols=self.symbols[order], places=self.places[order], times=times, sets=True)
+        return ordered.keep(first)
 
     def take(self, rows: np.ndarray) -> Sequences:
         """Some rows, in the order given."""
@@ -147,7 +159,7 @@ def _with_categories(made: Sequences, data: Dataset, of: str, level: int | None)
         reason = "there is no catalogue" if data.items is None else "the catalogue has no such column"
         raise SymbolsMissing(of=of, reason=reason, hint=nearest(of, known))
     column = data.items[of]
-    entries = entries_of(column, separator_of(column))
+    entries = category_entries(column)
     values = entries["value"]
     if level is not None:
         parts = values.str.split(PATH).list.head(level).list.eval(pl.element().str.strip_chars())
@@ -170,21 +182,3 @@ def _with_categories(made: Sequences, data: Dataset, of: str, level: int | None)
         frame_kind=made.frame_kind,
         of=made.of,
     )
-
-
-def separator_of(column: pl.Series) -> str | None:
-    """What stands between several categories of one item; the sign between levels is none."""
-    if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
-        return None
-    found = find_separator(text_of(column))
-    return None if found == PATH else found
-
-
-def dataset_of(events: Any, items: Any = None, **options: Any) -> Dataset:
-    """A data set as it is; frames and files read as ``Dataset`` reads them."""
-    from pathlib import Path
-
-    if isinstance(events, Dataset):
-        return events
-    read = Dataset.from_files if isinstance(events, str | Path) else Dataset.from_frames
-    return read(events, items, **options)

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from segue.data.jit import numba
+from segue.data.jit import kernel, n_threads
 from segue.errors import PatternsUnknown, PermutationsUnusable
 from segue.patterns.chance import adjusted
 from segue.patterns.sequences import Sequences
 from segue.progress import track
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _random(state):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """The next number of splitmix64 (Steele, Lea and Flood, OOPSLA 2014), and the state after it."""
     state += np.uint64(0x9E3779B97F4A7C15)
@@ -30,7 +30,7 @@ def _random(state):  # type: ignore[no-untyped-def] # pragma: no cover - compile
     return made ^ (made >> np.uint64(31)), state
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _count(shuffled, seed, offsets, symbols, places, size, pattern_offsets, pattern_symbols, starts, first):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """In how many rows each pattern stands; with ``shuffled`` the places of every row are put in a random order first.
 
@@ -197,7 +197,7 @@ def permutation_p_values(
     support = np.asarray(_count(False, 0, *asked))
     reached, total = np.zeros(len(support), dtype=np.int64), np.zeros(len(support), dtype=np.int64)
     seeds = np.random.SeedSequence(seed).generate_state(permutations, np.uint64)
-    with ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS) as pool:  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(n_threads()) as pool:
         counts = pool.map(lambda each: _count(True, each, *asked), seeds)
         for count in track(counts, "Shuffling histories", permutations, progress):
             reached += count >= support

@@ -13,10 +13,10 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import polars as pl
 
+from segue.arguments import is_scalar
+from segue.data import schema
 from segue.data.dataset import Dataset
-from segue.data.schema import read_time
 from segue.errors import DateUnreadable, SpanUnreadable, TimestampUnreadable
 
 Span = dt.timedelta | str | float
@@ -68,13 +68,15 @@ def microseconds(span: Span) -> int:
 def read_moment(data: Dataset, moment: Any, name: str) -> int:
     """A moment as the log counts time; text without a zone is in the log's. Raises ``DateUnreadable``."""
     wanted = "moment" if data.clock == "time" else "place in an order"
-    try:
-        read, clock = read_time(pl.Series([moment]), data.time_zone)
-    except (TimestampUnreadable, pl.exceptions.PolarsError, TypeError, OverflowError):
-        raise DateUnreadable(name=name, value=moment, wanted=wanted) from None
-    if read[0] is None or clock != data.clock or isinstance(moment, bool):
+    if not is_scalar(moment):
         raise DateUnreadable(name=name, value=moment, wanted=wanted)
-    return int(read[0])
+    try:
+        read, clock = schema.read_moment(moment, data.time_zone)
+    except TimestampUnreadable:
+        raise DateUnreadable(name=name, value=moment, wanted=wanted) from None
+    if read is None or clock != data.clock:
+        raise DateUnreadable(name=name, value=moment, wanted=wanted)
+    return int(read)
 
 
 def _read(span: object) -> Fraction | int | None:

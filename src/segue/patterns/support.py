@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import numbers
-
-import numpy as np
 
 from segue.errors import SupportUnusable
+from segue.numeric import as_python, share_of
 
 
 def least_users(min_support: float, users: int) -> int:
@@ -20,9 +18,9 @@ def least_users(min_support: float, users: int) -> int:
     Raises:
         SupportUnusable: it is neither.
     """
-    if isinstance(min_support, numbers.Integral) and not isinstance(min_support, bool) and min_support >= 1:
-        return int(min_support)
-    if isinstance(min_support, float | np.floating) and 0 < min_support <= 1:
-        # A share that is a whole number of users but for rounding (0.07 of 100) is that number.
-        return max(1, math.ceil(float(min_support) * users * (1 - 1e-12)))
+    number = as_python(min_support)
+    if isinstance(number, int) and not isinstance(number, bool) and number >= 1:
+        return number
+    if isinstance(number, float) and 0 < number <= 1:
+        return max(1, math.ceil(share_of(number, users)))
     raise SupportUnusable(value=min_support, reason="a share of the users or a whole number of them")

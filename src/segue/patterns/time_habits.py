@@ -9,11 +9,12 @@ import polars as pl
 from scipy import stats
 
 from segue.data.calendar import HOUR, local_moments, weekdays
+from segue.data.dataset import as_dataset
 from segue.data.frames import from_polars
 from segue.errors import NoClock
 from segue.patterns.chance import CORRECTIONS, adjusted
 from segue.patterns.counting import need_action, need_choice, need_whole, symbol_columns
-from segue.patterns.sequences import dataset_of, sequences
+from segue.patterns.sequences import sequences
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _NAMES = {"hour": tuple(f"{hour:02}:00" for hour in range(24)), "weekday": _DAYS}
@@ -59,7 +60,7 @@ def habits_of_time(
     """
     least = need_whole("min_users", min_users)
     need_choice("correction", correction, CORRECTIONS)
-    data = dataset_of(events, items)
+    data = as_dataset(events, items)
     if data.clock != "time":
         raise NoClock(what="habits_of_time")
     if action is not None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
-from segue.data.attribute_columns import entries_of
+from segue.arguments import kind_of
+from segue.data.attribute_columns import category_entries
 from segue.data.dataset import Dataset
 from segue.errors import ConfigValue, ConstraintsContradict, SymbolsMissing, SymbolsUnknown, nearest
 from segue.patterns.mining import PatternTree
-from segue.patterns.sequences import Sequences, separator_of
+from segue.patterns.sequences import Sequences
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,8 @@ def _mask(named: Any, name: str, made: Sequences, data: Dataset) -> np.ndarray:
     if isinstance(named, str) or not hasattr(named, "__iter__"):
         named = [named]
     wanted = list(named)
+    if broken := [symbol for symbol in wanted if not isinstance(_key(symbol), Hashable)]:
+        raise SymbolsUnknown(count=len(broken), name=name, example=kind_of(broken[0]), hint="")
     labels = {_key(label): code for code, label in enumerate(made.labels.to_list()) if code}
     codes = [labels.get(_key(symbol), 0) for symbol in wanted]
     if unknown := [symbol for symbol, code in zip(wanted, codes, strict=True) if not code]:
@@ -84,7 +87,7 @@ def _of_catalogue(named: Mapping[Any, Any], name: str, made: Sequences, data: Da
             raise SymbolsMissing(of=column, reason=reason, hint=nearest(str(column), known))
         several = [values] if isinstance(values, str) or not hasattr(values, "__iter__") else list(values)
         texts = {str(value) for value in several}
-        entries = entries_of(data.items[column], separator_of(data.items[column]))
+        entries = category_entries(data.items[column])
         if missing := texts - set(entries["value"].unique()):
             hint = nearest(min(missing), entries["value"].unique().head(10_000))
             raise SymbolsUnknown(count=len(missing), name=f"{name}[{column!r}]", example=min(missing), hint=hint)

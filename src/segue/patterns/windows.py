@@ -15,10 +15,11 @@ import numpy as np
 import polars as pl
 
 from segue import progress as bars
+from segue.data.dataset import as_dataset
 from segue.data.frames import from_polars
 from segue.errors import ConstraintsContradict, NoClock
 from segue.patterns.counting import by_label, need_choice, need_whole, numbered, pattern_column, stretches
-from segue.patterns.sequences import Sequences, dataset_of, sequences
+from segue.patterns.sequences import Sequences, sequences
 from segue.patterns.spans import Span, microseconds
 from segue.patterns.support import least_users
 
@@ -66,7 +67,7 @@ def windows(
     if least > most:
         raise ConstraintsContradict(reason=f"min_length is {least} and max_length {most}")
     span = None if within is None else microseconds(within)
-    data = dataset_of(events, items)
+    data = as_dataset(events, items)
     if span is not None and data.clock != "time":
         raise NoClock(what="within=")
     made = sequences(data, of=of, level=level, ties=ties)

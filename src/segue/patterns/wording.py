@@ -21,7 +21,9 @@ def is_share(column: str) -> bool:
 
 
 def name(label: Any, titles: Mapping[Any, str], longest: int | None = None) -> str:
-    """A symbol: the title of an item, else what it is called; an action stands before its item."""
+    """A symbol: the title of an item, else what it is called; an action stands before its item; of a set all of it."""
+    if isinstance(label, list):
+        return cut(WITH.join(name(each, titles) for each in label), longest)
     if isinstance(label, Mapping):
         return cut(f"{label['action']} {name(label['item_id'], titles)}", longest)
     return cut(titles.get(label) or str(label), longest)

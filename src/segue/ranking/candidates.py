@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segue.data.jit import numba
 from segue.ranking.fusion import RANK_OFFSET, standardised
 from segue.ranking.topk import top_k
 
@@ -68,35 +67,18 @@ def candidates(
     return Candidates(rows, items, signals, rest)
 
 
-@numba.njit(nogil=True, cache=True)
-def _places(scores, items, best):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def _places(scores: np.ndarray, items: np.ndarray, best: np.ndarray) -> np.ndarray:
     """(rows, catalogue + 1) int32 rank of each score among the falling ``best`` of its row; 0 where it is below all.
 
     Of those that tie with the last only the ``items`` listed have a rank: of a member that says nothing of most items
     thousands do.
     """
-    found = np.zeros(scores.shape, dtype=np.int32)
-    for row in range(scores.shape[0]):
-        count = 0
-        while count < best.shape[1] and best[row, count] > -np.inf:
-            count += 1
-        if count == 0:
-            continue
-        least = best[row, count - 1]
-        for item in range(1, scores.shape[1]):
-            score = scores[row, item]
-            if score > least:
-                low, high = 0, count
-                while low < high:
-                    middle = (low + high) >> 1
-                    if best[row, middle] > score:
-                        low = middle + 1
-                    else:
-                        high = middle
-                found[row, item] = low + 1
-        first = count - 1
-        while first > 0 and best[row, first - 1] == least:
-            first -= 1
-        for place in range(first, count):
-            found[row, items[row, place]] = first + 1
-    return found
+    ranks = np.zeros(scores.shape, dtype=np.int32)
+    counts = (best > -np.inf).sum(axis=1)
+    for row in np.flatnonzero(counts):
+        listed = best[row, : counts[row]]
+        above = np.flatnonzero(scores[row, 1:] > listed[-1]) + 1  # also of items that were left out of the list
+        ranks[row, above] = np.searchsorted(-listed, -scores[row, above]) + 1
+        first = int(np.searchsorted(-listed, -listed[-1]))
+        ranks[row, items[row, first : counts[row]]] = first + 1
+    return ranks

@@ -1,4 +1,4 @@
-"""The best k of each row of scores, with stable ties, in one pass over the scores.
+"""The best k of each row of scores, with stable ties.
 
 Ties go to the item with the higher ``prior`` (popularity), then to the lower code, so that the same scores give
 the same list on any machine. Scores of minus infinity are never listed; NaN is treated as minus infinity.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-_FEW = 128  # up to this k insertion into a short list beats sorting the row
-_FEW_ROWS = 4  # up to so many are not worth a compiled kernel
+_FEW_ROWS = 4  # up to so many rows are partitioned one by one
+_BLOCK = 64  # scores that one maximum stands for
+_AT_ONCE = 1 << 18  # scores of several rows that stay in the processor's cache together
 
 
 def top_k(
@@ -37,12 +38,6 @@ def top_k(
         seen_offsets, seen = np.zeros(rows + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
     out_items = np.zeros((rows, k), dtype=np.int64)
     out_scores = np.full((rows, k), -np.inf, dtype=np.float32)
-    if k <= _FEW and rows > _FEW_ROWS:
-        from segue.ranking.topk_kernel import insert_rows, start_threads  # not loaded by whoever answers one by one
-
-        start_threads()
-        insert_rows(scores, prior, seen_offsets, seen, k, out_items, out_scores)
-        return out_items, out_scores
     scores[np.repeat(np.arange(rows), np.diff(seen_offsets)), seen] = -np.inf
     scores[:, 0] = -np.inf
     np.copyto(scores, -np.inf, where=np.isnan(scores))
@@ -52,13 +47,33 @@ def top_k(
             out_items[row, : len(best)] = best
             out_scores[row, : len(best)] = scores[row, best]
         return out_items, out_scores
-    tie_order = np.argsort(-prior, kind="stable")
-    order = tie_order[np.argsort(-scores[:, tie_order], axis=1, kind="stable")[:, :k]]
-    best = np.take_along_axis(scores, order, axis=1)
-    found = best > -np.inf
-    out_items[:, : order.shape[1]] = np.where(found, order, 0)
-    out_scores[:, : order.shape[1]] = best
+    step = max(1, _AT_ONCE // width)
+    for first in range(0, rows, step):
+        part = slice(first, first + step)
+        _best_of_rows(scores[part], min(k, width), prior, out_items[part], out_scores[part])
     return out_items, out_scores
+
+
+def _best_of_rows(scores: np.ndarray, k: int, prior: np.ndarray, out_items: np.ndarray, out_scores: np.ndarray) -> None:
+    """As :func:`_best_of` for several rows at once.
+
+    Scores below a bound are dropped before anything is sorted. The k-th largest of the maxima of blocks of neighbouring
+    scores is such a bound: k blocks hold a score that is as large.
+    """
+    rows, width = scores.shape
+    block = min(_BLOCK, width // (4 * k))
+    peaks = scores if block < 2 else np.maximum.reduceat(scores, np.arange(0, width, block), axis=1)
+    bound = np.partition(peaks, peaks.shape[1] - k, axis=1)[:, peaks.shape[1] - k]
+    bound = np.maximum(bound, np.finfo(np.float32).min)  # minus infinity is never listed
+    places = np.flatnonzero(scores >= bound[:, None])
+    row, item = np.divmod(places, width)
+    score = scores.reshape(-1)[places]
+    order = np.lexsort((-prior[item], -score, row))  # stable: equal ones by their code
+    row, item, score = row[order], item[order], score[order]
+    rank = np.arange(len(row)) - np.searchsorted(row, np.arange(rows))[row]
+    listed = rank < k
+    out_items[row[listed], rank[listed]] = item[listed]
+    out_scores[row[listed], rank[listed]] = score[listed]
 
 
 def _best_of(scores: np.ndarray, k: int, prior: np.ndarray) -> np.ndarray:

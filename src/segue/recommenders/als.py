@@ -27,7 +27,7 @@ class ALSConfig(Config):
     regularisation: float = Field(0.05, ge=0)
     """Lambda."""
     alpha: float = Field(20.0, gt=0)
-    """Confidence of an event: 1 + alpha."""
+    """Confidence of an event, beside 1 of an item without one (``implicit``'s alpha; Hu et al. write 1 + alpha)."""
     epochs: int = Field(15, ge=1)
     """Alternations."""
     seed: int = Field(0, ge=0)
@@ -35,7 +35,11 @@ class ALSConfig(Config):
 
 
 class ALS(Recommender):
-    """Hu, Koren and Volinsky (2008). A history becomes a user vector in closed form, so anyone can be answered."""
+    """Hu, Koren and Volinsky (2008). A history becomes a user vector in closed form, so anyone can be answered.
+
+    Training and answering share one objective: eq. 3 of the paper with the confidence ``alpha`` of an event, and eq. 4
+    for the user vector.
+    """
 
     Settings = ALSConfig
 
@@ -65,8 +69,8 @@ class ALS(Recommender):
         users = np.empty((len(histories), size), dtype=np.float32)
         for row in range(len(histories)):
             items = self._factors[np.unique(histories.row(row))]
-            left = shared + self.config.alpha * (items.T @ items)
-            users[row] = np.linalg.solve(left, (1 + self.config.alpha) * items.sum(0))
+            left = shared + (self.config.alpha - 1) * (items.T @ items)  # shared holds each item once already
+            users[row] = np.linalg.solve(left, self.config.alpha * items.sum(0))
         return users @ self._factors.T
 
     def item_vectors(self, codes: np.ndarray) -> np.ndarray:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import decimal
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from segue.arguments import refusal
 from segue.cautions import ColdUsers, RequestBeforeHistory, UnknownItemsInHistory
 from segue.data import frames, schema
+from segue.data.cleaning import first_of_copies
 from segue.data.dataset import encode_actions
 from segue.data.histories import UNKNOWN_TIME, Histories
 from segue.data.vocabulary import Vocabulary
@@ -23,11 +26,16 @@ from segue.errors import (
     ActionUnknown,
     BadK,
     DataError,
+    DiversityUnreadable,
     HistoryMalformed,
     MomentUnreadable,
     NothingAsked,
     nearest,
 )
+from segue.numeric import as_python
+from segue.recommenders import explanations
+
+_ID = (str, bytes, int, float, np.generic, uuid.UUID, dt.date, decimal.Decimal)
 
 if TYPE_CHECKING:
     from segue.recommenders.base import Recommender
@@ -72,9 +80,9 @@ def about(model: Recommender, asked: Asked, at: Any, action: Any) -> Asked:
     if at is None and action is None:
         return asked
     rows = len(asked.histories)
-    kinds = () if action is None else (action,) if isinstance(action, str) else tuple(action)
+    kinds = () if action is None else tuple(ids(action, "action", "action"))
     for name in kinds:
-        if name not in model.action_names:
+        if not isinstance(name, str) or name not in model.action_names:
             known = ", ".join(model.action_names) or "none"
             raise ActionUnknown(name=name, known=known, hint=nearest(str(name), model.action_names))
         if model.target is not None and name != model.target:
@@ -139,24 +147,30 @@ def _moment(model: Recommender, value: Any) -> int:
         if not np.isfinite(float(value)) or abs(float(value)) >= 2**63:
             raise MomentUnreadable(value=value, reason="is no place in an order")
         return int(value)
-    if isinstance(value, np.datetime64):
-        value = value.astype("datetime64[us]").item()
-    if isinstance(value, dt.datetime) and value.tzinfo is not None:
-        value = value.astimezone(dt.UTC)
+    if not isinstance(value, _ID):
+        raise MomentUnreadable(value=value, reason="is no moment")
     try:
-        stamps, clock = schema.read_time(pl.Series([value]), model.time_zone)
-    except (DataError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        stamp, clock = schema.read_moment(value, model.time_zone)
+    except DataError:
         raise MomentUnreadable(value=value, reason="cannot be read as a moment") from None
-    if clock == "order" or stamps[0] is None:
+    if clock == "order" or stamp is None:
         raise MomentUnreadable(value=value, reason="cannot be read as a moment")
-    return int(stamps[0])
+    return int(stamp)
 
 
 def length(k: Any) -> int:
     """Of a list, where it is a whole number from 1; raises ``BadK``."""
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+    number = as_python(k)
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise BadK(value=k)
-    return int(k)
+    return number
+
+
+def diversity_of(value: Any) -> float:
+    """A number from 0 to 1; raises ``DiversityUnreadable``."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+        raise DiversityUnreadable(value=value)
+    return float(value)
 
 
 def answer(
@@ -182,33 +196,76 @@ def answer(
     return outward(pl.DataFrame(columns), asked, model)
 
 
+def answer_reasons(model: Recommender, asked: Asked, codes: np.ndarray) -> Any:
+    """Reasons of (rows, n) codes, as ``Recommender.explain`` gives them; 0 ends a row."""
+    rows: list[int] = []
+    listed: list[int] = []
+    found: list[explanations.Reason] = []
+    for row, each in enumerate(codes):
+        own = each[each > 0]
+        for code, causes in zip(
+            own.tolist(), explanations.reasons(model, asked.histories.take(np.array([row])), own), strict=True
+        ):
+            rows += [row] * len(causes)
+            listed += [code] * len(causes)
+            found += causes
+    part = pl.Struct({"part": pl.String, "value": pl.Float64})
+    names = model.item_vocabulary
+    frame = pl.DataFrame(
+        {
+            "user_id": asked.users.gather(rows),
+            "item_id": names.decode(np.array(listed, dtype=np.int64)),
+            "kind": pl.Series([each.kind for each in found], dtype=pl.String),
+            "because": pl.Series([each.because for each in found], dtype=names.ids.dtype),
+            "drop": pl.Series([each.drop for each in found], dtype=pl.Float64),
+            "text": pl.Series([each.text for each in found], dtype=pl.String),
+            "contributions": pl.Series(
+                [[{"part": name, "value": value} for name, value in each.contributions] for each in found],
+                dtype=pl.List(part),
+            ),
+        }
+    )
+    return outward(frame, asked, model)
+
+
 def outward(frame: pl.DataFrame, asked: Asked, model: Recommender) -> Any:
     """A frame with ``user_id`` and ``item_id`` about a question, as the kind and with the ids that came in."""
     vocabularies = {"item_id": model.item_vocabulary, "user_id": Vocabulary(asked.users, asked.uuids)}
     return _outward(frame, asked.frame_kind, vocabularies)
 
 
-def titles_frame(model: Recommender, frame: pl.DataFrame) -> pl.DataFrame:
-    """Add a ``title`` column to a result frame where the catalogue has titles."""
+def titles_frame(model: Recommender, frame: pl.DataFrame, items: str = "item_id") -> pl.DataFrame:
+    """Add a ``title`` column to a result frame where the catalogue has titles; ``items`` is the column of ids."""
     if not model.titles:
         return frame
-    titles = [model.titles.get(item, "") for item in frame["item_id"]]
+    titles = [model.titles.get(item, "") for item in frame[items]]
     return frame.with_columns(pl.Series("title", titles, dtype=pl.String))
 
 
 def answer_similar(model: Recommender, items: np.ndarray, codes: np.ndarray, scores: np.ndarray) -> Any:
     """``item_id, similar_item_id, score, rank``."""
+    return _similar(model, "item_id", model.item_vocabulary, items, codes, scores)
+
+
+def answer_similar_users(model: Recommender, users: np.ndarray, codes: np.ndarray, scores: np.ndarray) -> Any:
+    """``user_id, similar_user_id, score, rank``."""
+    return _similar(model, "user_id", model.user_vocabulary, users, codes, scores)
+
+
+def _similar(
+    model: Recommender, name: str, vocabulary: Vocabulary, subjects: np.ndarray, codes: np.ndarray, scores: np.ndarray
+) -> Any:
     kept = codes > 0
     ranks = np.broadcast_to(np.arange(1, codes.shape[1] + 1), codes.shape)[kept]
     frame = pl.DataFrame(
         {
-            "item_id": model.item_vocabulary.decode(np.repeat(items, kept.sum(1))),
-            "similar_item_id": model.item_vocabulary.decode(codes[kept]),
+            name: vocabulary.decode(np.repeat(subjects, kept.sum(1))),
+            f"similar_{name}": vocabulary.decode(codes[kept]),
             "score": pl.Series(scores[kept], dtype=pl.Float32),
             "rank": pl.Series(ranks, dtype=pl.Int64),
         }
     )
-    return _outward(frame, model.frame_kind, dict.fromkeys(("item_id", "similar_item_id"), model.item_vocabulary))
+    return _outward(frame, model.frame_kind, dict.fromkeys((name, f"similar_{name}"), vocabulary))
 
 
 def _outward(frame: pl.DataFrame, kind: frames.FrameKind, vocabularies: dict[str, Vocabulary]) -> Any:
@@ -220,33 +277,43 @@ def _outward(frame: pl.DataFrame, kind: frames.FrameKind, vocabularies: dict[str
     return result
 
 
+def ids(given: Any, name: str, column: str) -> pl.Series | list[Any]:
+    """External ids from one of them, a list, an array or column of them, or a frame with the column.
+
+    Raises:
+        ArgumentKind: it is nothing of that.
+        ColumnMissing: it is a frame without the column.
+    """
+    if frames.is_frame(given):
+        table = schema.rename(frames.to_polars(given, name)[0], None, (column,), f"frame of {name}")
+        return table[column]
+    if isinstance(given, pl.Series):
+        return given
+    if isinstance(given, _ID):
+        return [given]
+    advice = f"Give one id, a list of ids, or a frame with the column {column}."
+    if isinstance(given, str | Mapping | type) or not hasattr(given, "__iter__"):
+        raise refusal(given, "a recommender", name, "ids", advice)
+    values = list(given)
+    for value in values:
+        if not (value is None or isinstance(value, _ID)):
+            raise refusal(value, "a recommender", f"one of {name}", "an id", advice)
+    return values
+
+
 def _known_users(model: Recommender, users: Any) -> Asked:
-    if isinstance(users, str | bytes) or not hasattr(users, "__iter__"):
-        users = [users]
-    values = users if isinstance(users, pl.Series) else list(users)
+    values = ids(users, "users", "user_id")
     codes = model.user_vocabulary.encode(values)
     cold = int((codes == 0).sum())
     if cold:
         message = f"{cold} of {len(codes)} users are not in the log; they get what suits an empty history."
         warnings.warn(message, ColdUsers, stacklevel=4)
-    names = values if isinstance(values, pl.Series) else _names(model, values, codes)
+    names = values if isinstance(values, pl.Series) else model.user_vocabulary.names(values, codes)
     # A cold user may be asked for by any name; then the known ones are text beside it.
     uuids = model.user_vocabulary.is_uuid and all(
         code > 0 or isinstance(value, uuid.UUID) for value, code in zip(values, codes, strict=True)
     )
     return Asked(names, model.histories.take(codes), model.frame_kind, uuids)
-
-
-def _names(model: Recommender, values: list[Any], codes: np.ndarray) -> pl.Series:
-    """User ids of the answer: the log's own form for known users, what was asked for others."""
-    dtype = model.user_vocabulary.ids.dtype
-    if (codes > 0).all():
-        return model.user_vocabulary.decode(codes)
-    values = [str(value) if isinstance(value, uuid.UUID) else value for value in values]
-    try:
-        return pl.Series(values, dtype=dtype)
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-        return pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
 
 
 def _lists(model: Recommender, histories: Any) -> Asked:
@@ -272,6 +339,8 @@ def _frame(model: Recommender, histories: Any) -> Asked:
     table = schema.rename(table, None, required, "histories")
     if "timestamp" in table.columns:
         table, clock = schema.normalise_events(table, model.time_zone)
+        # Without a time an item twice may be two events; with one it is what training removes too.
+        table = table.filter(first_of_copies(table) | pl.col("timestamp").is_null())
         table = table.sort("timestamp", maintain_order=True)
         if clock != model.clock:  # an order among times, or times among an order, tells the order alone
             table = table.drop("timestamp")

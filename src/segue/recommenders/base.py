@@ -8,7 +8,7 @@ once. Evaluation and serving are left to other rooms.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,14 +17,19 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from segue import artefacts, progress
+from segue.arguments import refusal, require_flag
 from segue.config import Config
 from segue.data.dataset import Dataset, titles_of
 from segue.data.histories import Histories
-from segue.data.split import Holdout
-from segue.errors import ArtefactCorrupt, ItemsNotTaken, NotFitted, UnknownItems, nearest
+from segue.data.item_categories import ItemCategories
+from segue.data.split import Holdout, training_parts
+from segue.errors import ArtefactCorrupt, DiversityUnavailable, ItemsNotTaken, NotFitted, UnknownItems, nearest
+from segue.ranking.diversity import pool_size, spread
 from segue.ranking.topk import top_k
-from segue.recommenders import asking, growing, keeping, kinds
+from segue.recommenders import asking, explanations, growing, keeping, kinds
+from segue.recommenders.generation import generate
 from segue.recommenders.growing import AddedItems, Growth
+from segue.recommenders.item_filter import ItemFilter, item_filter
 
 # What every recommender knows of the log besides what it learnt.
 _KNOWN = (
@@ -67,9 +72,10 @@ class Recommender(ABC):
     registry: ClassVar[dict[str, type[Recommender]]] = {}
 
     def __init__(self, config: Config | None = None, **settings: Any) -> None:
+        name = type(self).__name__
+        config = _settings_object(config, self.Settings, name)
         if config is not None and settings:
             settings = {**config.model_dump(), **settings}
-        name = type(self).__name__
         self.config: Any = config if config is not None and not settings else self.Settings.parse(settings, owner=name)
         self.report: dict[str, Any] = {}
         self._fitted = False
@@ -103,6 +109,19 @@ class Recommender(ABC):
         rows: np.ndarray = self._popularity[wanted]
         return rows
 
+    def _cold_start_rule(self, histories: Histories) -> str:
+        """By what :meth:`_score_empty` ranks, in words; ``histories`` is one empty row."""
+        action = 0 if histories.wanted is None else int(histories.wanted[0])
+        return "popularity of all time" + (f" in {self.action_names[action - 1]!r} events" if action else "")
+
+    def _score_parts(self, histories: Histories) -> dict[str, np.ndarray]:
+        """What :meth:`_score_block` is the sum of, for one row: (catalogue + 1,) each, by name."""
+        return {type(self).__name__: self._score_block(histories)[0]}
+
+    def _event_reasons(self, histories: Histories, codes: np.ndarray) -> list[tuple[explanations.Reason, ...]]:
+        """What of one history, which is not empty, the scores of items hang on."""
+        return explanations.event_reasons(self, histories, codes)
+
     @abstractmethod
     def _save(self, artefact: artefacts.Writer) -> None:
         """Write what was learnt."""
@@ -118,16 +137,23 @@ class Recommender(ABC):
 
     # -- learning ----------------------------------------------------------------------------------------------
 
-    def fit(self, data: Dataset, validation: Holdout | None = None, **run: Any) -> Self:
+    def fit(self, data: Any, validation: Any = None, **run: Any) -> Self:
         """Learn from a data set.
 
         Args:
-            data: training events.
-            validation: a holdout for what needs one (early stopping); in the end all recommenders learn from its
-                events too, unless told otherwise.
+            data: training events: a data set, a frame or the file of a log, or a split, whose train and validation are
+                taken. A frame decides the kind of frame that answers come in.
+            validation: a holdout (or, beside a frame, a frame of later events) for what needs one (early stopping); in
+                the end all recommenders learn from its events too, unless told otherwise.
             run: how to run today (``progress``, ``checkpoint``, ``resume``, ``device``, ``threads``, ``tracker``,
                 ``log_dir``).
+
+        Raises:
+            ArgumentKind: the data are none of that.
+            DataError, SplitLeak: see ``Dataset.from_frames`` and ``segue.split.from_frames``.
         """
+        data, validation = training_parts(data, validation, type(self).__name__)
+        self._warn_settings()
         known = data if validation is None else validation.all
         # Until it has learnt everything anew it can answer nothing: half of two fits would be wrong silently.
         self._fitted = False
@@ -136,6 +162,10 @@ class Recommender(ABC):
         self._fit(data, validation, run)
         self._fitted = True
         return self
+
+    def _warn_settings(self) -> None:
+        """Name the settings that are not read (``SettingUnread``); one whose fit decides more does so itself."""
+        self.config.warn_unread(type(self).__name__)
 
     def _know(self, data: Dataset, known: Dataset) -> None:
         """Take the vocabularies and the catalogue of a log, and the histories of what is ``known`` of it."""
@@ -173,7 +203,7 @@ class Recommender(ABC):
 
     def _forget_answers(self) -> None:
         """Drop what was derived from the log and the catalogue."""
-        for name in ("titles", "_popularity", "_rarely_again"):
+        for name in ("titles", "_popularity", "_rarely_again", "_categories"):
             self.__dict__.pop(name, None)
 
     def know_as(self, other: Recommender) -> None:
@@ -192,6 +222,9 @@ class Recommender(ABC):
         at: Any = None,
         action: str | Sequence[str] | None = None,
         exclude_seen: bool | None = None,
+        among: Any = None,
+        exclude: Any = None,
+        diversity: float = 0.0,
         progress: bool = True,
     ) -> Any:
         """The best ``k`` items for known users, or for anyone with a history.
@@ -208,18 +241,97 @@ class Recommender(ABC):
                 or the one that the model was trained to tell.
             exclude_seen: leave out items of the history, where a kind of action is asked for those of its events of
                 that kind; None does what suits this log (``model.exclude_seen``) and this kind.
+            among: the only items that may be listed: item ids, or a frame with ``item_id``; or for each user a mapping
+                from user id to item ids, or a frame with ``user_id`` and ``item_id`` (for lists of histories the user
+                id is their place). The answer is the whole ranking without all other items. A user whom a mapping or
+                such a frame does not name gets an empty list (with a warning).
+            exclude: items that may not be listed, in the same forms. Ids that are not known count for nothing (with a
+                warning), here and in ``among``.
+            diversity: from 0, the best items, to 1, items that are least alike: maximal marginal relevance (Carbonell
+                and Goldstein, SIGIR 1998) among the best ``max(5 * k, 100)``; see ``segue.ranking.diversity``.
 
         Returns:
             A frame of the kind that the recommender was trained with: ``user_id, item_id, score, rank`` (rank from
-            1). For lists of histories ``user_id`` is their place, from 0.
+            1). For lists of histories ``user_id`` is their place, from 0. With ``diversity`` scores need not fall.
 
         Raises:
             NotFitted, NothingAsked, BadK, HistoryMalformed, MomentUnreadable, ActionUnknown, ActionNotLearnt.
+            ItemFilterMalformed, ColumnMissing, DiversityUnreadable.
+            DiversityUnavailable: the model has no item vectors and the catalogue no categories.
         """
         self._require_fitted()
-        k = asking.length(k)
+        if exclude_seen is not None:
+            require_flag(exclude_seen, "recommend", "exclude_seen")
+        k, diversity = asking.length(k), asking.diversity_of(diversity)
         asked = asking.about(self, asking.resolve(self, users, histories), at, action)
-        codes, scores = self.recommend_codes(asked.histories, k, exclude_seen=exclude_seen, progress=progress)
+        size = min(pool_size(k, diversity), len(self.item_vocabulary))
+        codes, scores = self.recommend_codes(
+            asked.histories,
+            size,
+            exclude_seen=exclude_seen,
+            among=item_filter(self, asked, among, exclude),
+            progress=progress,
+        )
+        if diversity:
+            codes, scores = self._diverse(codes, scores, k, diversity)
+        return asking.answer(self, asked, codes, scores)
+
+    def generate(
+        self,
+        users: Sequence[Any] | Any | None = None,
+        n: int = 10,
+        *,
+        histories: Any = None,
+        at: Any = None,
+        action: str | Sequence[str] | None = None,
+        exclude_seen: bool | None = None,
+        among: Any = None,
+        exclude: Any = None,
+        diversity: float = 0.0,
+    ) -> Any:
+        """The next ``n`` items, each chosen as if those before it had been taken; none comes twice.
+
+        Greedy: the best item of each step, or with ``diversity`` the one of largest marginal relevance beside those
+        already chosen. Where the log has a clock, the request time moves on by the median gap of the user's events with
+        each item. Items of the history given are left out or not as in :meth:`recommend`.
+
+        Args:
+            users, histories, at, action, exclude_seen, among, exclude, diversity: as for :meth:`recommend`.
+            n: items of each sequence; shorter only where nothing else may be listed.
+
+        Returns:
+            A frame as of :meth:`recommend`; ``rank`` is the step, and ``score`` that of the item at its own step, so
+            that scores need not fall.
+
+        Raises:
+            As :meth:`recommend`.
+        """
+        self._require_fitted()
+        n, diversity = asking.length(n), asking.diversity_of(diversity)
+        asked = asking.about(self, asking.resolve(self, users, histories), at, action)
+        allowed = item_filter(self, asked, among, exclude)
+        left_out = self.left_out(asked.histories, exclude_seen)
+
+        enough = n + pool_size(1, diversity)
+
+        def scored(rows: Histories, numbers: np.ndarray, exact: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for part, block in self._blocks(rows, show=False, exact=exact):
+                allowed.apply(block, numbers[part])
+                seen = left_out.take(numbers[part])
+                block[seen.rows(), seen.items] = -np.inf
+                block[:, 0] = -np.inf
+                yield part, block
+
+        def blocks(rows: Histories, numbers: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+            if self.approximate and len(rows) <= _FEW_ROWS:
+                found = list(scored(rows, numbers, exact=False))
+                if all((np.isfinite(block).sum(1) >= enough).all() for _, block in found):
+                    return found
+            return scored(rows, numbers, exact=True)
+
+        codes, scores = generate(
+            blocks, asked.histories, n, self.item_counts.astype(np.float32), diversity, self._diversity_vectors
+        )
         return asking.answer(self, asked, codes, scores)
 
     def recommend_codes(
@@ -228,17 +340,19 @@ class Recommender(ABC):
         k: int,
         *,
         exclude_seen: bool | np.ndarray | None,
-        among: np.ndarray | None = None,
+        among: np.ndarray | ItemFilter | None = None,
         exact: bool = False,
         progress: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`recommend` in codes: (rows, k) item codes, 0 where a list ends, and their scores.
 
         Scores stream through a block of fixed size; users x items is never held. ``exclude_seen`` is one for all, one
-        for each row, or None (see :meth:`left_out`); ``among`` is a mask (catalogue + 1,) of items that may be listed;
-        ``exact`` scores all where ``approximate`` would not, as many rows do, and lists that came out short.
+        for each row, or None (see :meth:`left_out`); ``among`` is a mask (catalogue + 1,) of items that may be listed,
+        or an ``ItemFilter`` of these rows; ``exact`` scores all where ``approximate`` would not, as many rows do, and
+        lists that came out short.
         """
         left_out = self.left_out(histories, exclude_seen)
+        allowed = among if isinstance(among, ItemFilter) else ItemFilter(mask=among)
         rows, width = len(histories), len(self.item_vocabulary) + 1
         k = min(k, width - 1)
         codes = np.zeros((rows, k), dtype=np.int64)
@@ -247,8 +361,7 @@ class Recommender(ABC):
         exact = exact or not self.approximate or rows > _FEW_ROWS
         for part, block in self._blocks(histories, progress, exact):
             seen = left_out.take(part)
-            if among is not None:
-                block[:, ~among] = -np.inf
+            allowed.apply(block, part)
             codes[part], scores[part] = top_k(block, k, prior, seen.offsets, seen.items)
         if not exact and not codes.all():
             return self.recommend_codes(histories, k, exclude_seen=exclude_seen, among=among, exact=True)
@@ -269,6 +382,35 @@ class Recommender(ABC):
         if exclude_seen is None:
             exclude_seen = self.exclude_seen if histories.wanted is None else self._rarely_again[histories.wanted]
         return kinds.seen(self._about_target(histories), exclude_seen)
+
+    def _diverse(
+        self, codes: np.ndarray, scores: np.ndarray, k: int, diversity: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Lists of ``k`` by maximal marginal relevance, from (rows, pool) codes (0 where a list ends) and scores."""
+        k = min(k, codes.shape[1])
+        chosen, values = np.zeros((len(codes), k), dtype=np.int64), np.full((len(codes), k), -np.inf, dtype=np.float32)
+        for row, pool in enumerate(codes):
+            pool = pool[pool > 0]
+            places = spread(scores[row, : len(pool)], self._diversity_vectors(pool), k, diversity)
+            chosen[row, : len(places)], values[row, : len(places)] = pool[places], scores[row, places]
+        return chosen, values
+
+    def _diversity_vectors(self, codes: np.ndarray) -> np.ndarray:
+        """(codes, d) vectors by whose cosine items are alike: the model's, else categories."""
+        vectors = self.item_vectors(codes)
+        if vectors is None and self._categories is not None:
+            vectors = self._categories.vectors(codes)
+        if vectors is None:
+            raise DiversityUnavailable(model=type(self).__name__)
+        return vectors
+
+    @cached_property
+    def _categories(self) -> ItemCategories | None:
+        return ItemCategories.of(self.items, self.item_vocabulary)
+
+    def user_vectors(self, histories: Histories) -> np.ndarray | None:
+        """(rows, d) float32 states of histories that are not empty; None where the model has none."""
+        return None
 
     def item_vectors(self, codes: np.ndarray) -> np.ndarray | None:
         """(codes, d) float32: what tells how alike items are, by their cosine; None where the model has none."""
@@ -296,6 +438,41 @@ class Recommender(ABC):
         codes = np.tile(wanted, (len(scores), 1))
         return asking.answer(self, asked, codes, scores, ranked=False)
 
+    def explain(
+        self,
+        users: Sequence[Any] | Any | None = None,
+        k: int = 10,
+        *,
+        histories: Any = None,
+        items: Sequence[Any] | None = None,
+        at: Any = None,
+        action: str | Sequence[str] | None = None,
+    ) -> Any:
+        """Why items are recommended, or would be.
+
+        Args:
+            users, histories, at, action: as in :meth:`recommend`.
+            k: without ``items``, how many recommendations of each user are explained.
+            items: these items instead, for each user.
+
+        Returns:
+            A frame, the most telling reason of an item first: ``user_id``, ``item_id``, ``kind`` (``"event"``,
+            ``"habit"``, ``"popularity"``, ``"parts"``), ``because`` (an item of the history, or null), ``drop`` (by how
+            much the score falls without it, or null), ``text``, and ``contributions`` (structs of ``part`` and
+            ``value`` that sum to the score less the mean score of the catalogue).
+
+        Raises:
+            NotFitted, NothingAsked, BadK, HistoryMalformed, UnknownItems, MomentUnreadable, ActionUnknown,
+            ActionNotLearnt.
+        """
+        self._require_fitted()
+        asked = asking.about(self, asking.resolve(self, users, histories), at, action)
+        if items is None:
+            codes, _ = self.recommend_codes(asked.histories, asking.length(k), exclude_seen=None, progress=False)
+        else:
+            codes = np.tile(self._encode_items(items), (len(asked.histories), 1))
+        return asking.answer_reasons(self, asked, codes)
+
     def similar_items(self, items: Sequence[Any], k: int = 10) -> Any:
         """For each item those that follow or accompany it best; a frame ``item_id, similar_item_id, score, rank``.
 
@@ -306,6 +483,22 @@ class Recommender(ABC):
         single = Histories(np.arange(len(codes) + 1), codes)
         found, scores = self.recommend_codes(single, asking.length(k), exclude_seen=True, progress=False)
         return asking.answer_similar(self, codes, found, scores)
+
+    def similar_users(self, users: Sequence[Any], k: int = 10) -> Any:
+        """For each user the users of the log who are most alike; a frame ``user_id, similar_user_id, score, rank``.
+
+        ``score`` is a cosine: of the states of a sequence model (trained or exported), for all other recommenders of
+        the sets of items in the histories, ``shared / sqrt(items * items)``. Ties go to the user who came first in the
+        log. Users without events are alike to nobody. Memory: the states, and a block of similarities of fixed size.
+
+        Raises:
+            NotFitted, BadK.
+            UnknownUsers: a user who is not in the log, or has no event there.
+        """
+        self._require_fitted()
+        from segue.recommenders.similar_users import similar_users  # it imports the recommenders' own modules
+
+        return similar_users(self, users, asking.length(k))
 
     def _blocks(self, histories: Histories, show: bool, exact: bool = True) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Row numbers and their scores, block by block: empty histories first, then by moment and by length.
@@ -348,8 +541,9 @@ class Recommender(ABC):
     def _rarely_again(self) -> np.ndarray:
         return np.array([kinds.rarely_again(self.histories, kind) for kind in range(len(self.action_names) + 1)])
 
-    def _encode_items(self, items: Sequence[Any]) -> np.ndarray:
-        codes = self.item_vocabulary.encode(list(items))
+    def _encode_items(self, items: Any) -> np.ndarray:
+        items = asking.ids(items, "items", "item_id")
+        codes = self.item_vocabulary.encode(items)
         if (codes == 0).any():
             unknown = [item for item, code in zip(items, codes, strict=True) if code == 0]
             hint = nearest(str(unknown[0]), map(str, self.item_vocabulary.ids.head(10_000)))
@@ -397,3 +591,18 @@ class Recommender(ABC):
     def __repr__(self) -> str:
         changed = self.config.model_dump(exclude_defaults=True)
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+
+def _settings_object(config: Any, settings: type[Config], owner: str) -> Config | None:
+    """The settings object of a recommender's first argument, which may also be a mapping."""
+    if config is None or isinstance(config, settings):
+        return config
+    if isinstance(config, Mapping):
+        return settings.parse(config, owner=owner)
+    field, about = next(iter(settings.model_fields.items()), ("setting", None))
+    default = None if about is None else about.get_default(call_default_factory=True)
+    example = config if isinstance(config, str) and isinstance(default, str) else default
+    advice = f"Give settings by name, for example {owner}({field}={example!r})."
+    if not settings.model_fields:
+        advice = f"It has none: {owner}()."
+    raise refusal(config, owner, "config", "its settings", advice)

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from segue import progress
+from segue.arguments import refusal
 from segue.config import Config
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
@@ -100,6 +101,8 @@ class Ensemble(Several):
         **settings: Any,
     ) -> Ensemble:
         """Members of one class and with the same ``settings`` that differ by their seed."""
+        if not isinstance(seeds, Sequence | np.ndarray) or isinstance(seeds, str):
+            raise refusal(seeds, "Ensemble.of", "seeds", "a list of whole numbers", "For example seeds=(0, 1, 2).")
         members = [{"recommender": recommender, "settings": {**settings, "seed": seed}} for seed in seeds]
         return cls(members, average=average)
 
@@ -122,6 +125,15 @@ class Ensemble(Several):
             for start in range(0, len(scores), step):
                 total[start : start + step] += weight * self._common(scores[start : start + step])
         return total
+
+    def _score_parts(self, histories: Histories) -> dict[str, np.ndarray]:
+        """The weighted score of each member that counts, on the common scale."""
+        shares = {id(member): weight for member, weight in self._weights()}
+        return {
+            name: shares[id(member)] * self._common(member._score_block(histories))[0]
+            for name, member in zip(self._member_names(), self.members, strict=True)
+            if id(member) in shares
+        }
 
     def _common(self, scores: np.ndarray) -> np.ndarray:
         """Scores of one member on the scale that all share."""
@@ -205,6 +217,10 @@ def _weighted(config: EnsembleConfig, weights: Sequence[float]) -> EnsembleConfi
     def refuse(reason: str) -> ConfigValue:
         return ConfigValue(name="weights", owner=Ensemble.__name__, value=weights, reason=reason)
 
+    if not isinstance(weights, Sequence | np.ndarray) or isinstance(weights, str) or np.ndim(weights) != 1:
+        raise refuse("weights are a list of numbers, one for each member")
+    if not all(isinstance(weight, int | float | np.number) for weight in weights):
+        raise refuse("weights are numbers from 0, and one of them at least is above")
     if len(weights) != len(config.members):
         raise refuse(f"there are {len(config.members)} members and {len(weights)} weights")
     if not all(np.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):

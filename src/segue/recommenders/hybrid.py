@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import Field
 
 from segue import artefacts, progress
-from segue.config import Config
+from segue.arguments import require
+from segue.config import Config, ReadWhere
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
@@ -33,6 +34,14 @@ _LEARNING_SCORES = 4_000_000  # floats of one member's scores alive at once whil
 class HybridConfig(Config):
     """Settings of :class:`Hybrid`."""
 
+    read_where = (
+        ReadWhere(
+            ("candidates", "users"),
+            "blend is logistic or lambdamart",
+            lambda config: config.blend in ("logistic", "lambdamart"),
+            on=("blend",),
+        ),
+    )
     members: list[MemberSpec] = Field(
         default_factory=lambda: [
             MemberSpec(recommender=name) for name in ("SequenceRecommender", "PatternRecommender", "ItemNeighbours")
@@ -110,6 +119,12 @@ class Hybrid(Several):
             ConfigValue: the two are not of the same classes.
             MembersDiffer, NotFitted, ConfigUnknown, ExtraMissing.
         """
+        for name, several in (("first", first), ("members", members)):
+            advice = "Give two lists of fitted recommenders, of the same classes in the same order."
+            require(several, (list, tuple), "Hybrid.of_fitted", name, "a list of recommenders", advice)
+            for each in several:
+                require(each, Recommender, "Hybrid.of_fitted", f"one of {name}", "a recommender", advice)
+        require(validation, Holdout, "Hybrid.of_fitted", "validation", "a holdout", "Give split.validation.")
         if [type(each) for each in first] != [type(each) for each in members]:
             given = ", ".join(type(each).__name__ for each in first)
             raise ConfigValue(name="first", owner="Hybrid.of_fitted", value=given, reason="members differ in class")
@@ -206,6 +221,27 @@ class Hybrid(Several):
         total = np.asarray(least[:, None] - 2 + rest, dtype=np.float32)
         total[found.rows, found.items] = scores
         return total
+
+    def _score_parts(self, histories: Histories) -> dict[str, np.ndarray]:
+        """What each member adds; of a learnt blend also popularity, and being among the candidates at all."""
+        names = self._member_names()
+        if self._learnt is None:
+            found = {}
+            for name, member in zip(names, self.members, strict=True):
+                scores = member._score_block(histories)
+                by_rank = self.config.blend == "rank"
+                common = reciprocal_ranks(scores, self.item_counts) if by_rank else standardised(scores)
+                found[name] = common[0] / np.float32(len(names))
+            return found
+        gathered = self._gathered(self.members, histories, self.item_counts)
+        shares, rest = self._learnt.parts(gathered, self.item_counts, histories.lengths)
+        parts = {name: np.zeros(len(self.item_counts)) for name in (*names, "popularity")}
+        for column, name in enumerate(parts):
+            parts[name][gathered.items] = shares[:, column]
+        # All others are ranked below the candidates, which no sum of members says.
+        among = self._score_block(histories)[0].astype(np.float64)
+        among[gathered.items] = rest
+        return {**parts, "being a candidate": among}
 
     def _save(self, artefact: artefacts.Writer) -> None:
         super()._save(artefact)

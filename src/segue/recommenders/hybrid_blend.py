@@ -75,7 +75,7 @@ class LearntBlend:
         """(candidates, signals) float32."""
         popularity = np.log1p(counts[found.items]).astype(np.float32)[:, None]
         length = np.log1p(lengths[found.rows]).astype(np.float32)[:, None]
-        flat = found.signals.reshape(len(found.rows), -1)
+        flat = found.signals.reshape(len(found.rows), int(np.prod(found.signals.shape[1:])))  # also of no candidate
         columns = [flat, popularity, found.signals[:, :, 0] * length]
         return np.concatenate(columns if self.kind == "logistic" else [*columns, length], axis=1)
 
@@ -129,6 +129,24 @@ class LearntBlend:
         if self._trees is not None and len(signals):
             scores = scores + self._trees.predict(signals, num_threads=1)
         return np.asarray(scores, dtype=np.float32)
+
+    def parts(self, found: Candidates, counts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(candidates, members + 1) what the signals of each member, and popularity, add to a score; and the rest.
+
+        Trees are split by their Shapley values (Lundberg et al., 2018), as LightGBM computes them; the rest,
+        (candidates,), is what they say of every item alike, and what the length of the history adds.
+        """
+        signals = self.signals(found, counts, lengths)
+        assert self._linear is not None
+        each = signals.astype(np.float64) * self._linear.weights
+        rest = np.full(len(signals), self._linear.bias)
+        if self._trees is not None and len(signals):
+            shares = self._trees.predict(signals, num_threads=1, pred_contrib=True)
+            each, rest = each + shares[:, :-1], rest + shares[:, -1]
+        owners = [name.partition(":")[0] for name in self.names]
+        groups = [*map(str, range(len(self.members))), "popularity"]
+        columns = [each[:, [owner == group for owner in owners]].sum(1) for group in groups]
+        return np.stack(columns, axis=1), rest + each[:, [owner not in groups for owner in owners]].sum(1)
 
     def described(self) -> dict[str, Any]:
         """For the report: each signal's weight, and its share of what the trees gain."""

@@ -73,7 +73,10 @@ def joined(model: Recommender, table: pl.DataFrame, people: Vocabulary) -> tuple
         values = table["value"] if "value" in table.columns else pl.Series("value", [None] * table.height, pl.Float32)
         fresh["value"] = values.fill_null(float("nan")).to_numpy().astype(np.float32)
     known, came = pl.DataFrame(old), pl.DataFrame(fresh)
-    met = came.join(known, on=["user", "item", "timestamp"], how="anti", maintain_order="left")
+    # What the new events do not tell cannot tell them apart from those that are known.
+    distinct = [name for name in ("action", "value") if name in known.columns and name in table.columns]
+    key = ["user", "item", "timestamp", *distinct]
+    met = came.join(known, on=key, how="anti", maintain_order="left", nulls_equal=True)
     both = pl.concat(
         [known.with_columns(new=pl.lit(False)), met.with_columns(new=pl.lit(True))], how="vertical_relaxed"
     )

@@ -268,6 +268,9 @@ class LanguageRanker(Recommender):
     def _score_empty(self, histories: Histories) -> np.ndarray:
         return self.base._score_empty(histories)
 
+    def _cold_start_rule(self, histories: Histories) -> str:
+        return self.base._cold_start_rule(histories)
+
     @cached_property
     def _known_of_items(self) -> np.ndarray:
         return known_of_items(self.histories, self.item_counts)

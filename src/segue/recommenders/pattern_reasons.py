@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from segue.data import frames
+from segue.data.histories import Histories
 from segue.patterns.habits import Habits
 from segue.recommenders import asking
+from segue.recommenders.explanations import MAX_EVENTS, Reason
 
 if TYPE_CHECKING:
     from segue.recommenders.patterns import PatternRecommender
@@ -59,6 +62,19 @@ def explained(model: PatternRecommender, users: Any, histories: Any, items: Any,
         | {name: pl.Series([row[name] for row in rows], dtype=dtype) for name, dtype in _SCHEMA.items()}
     )
     return asking.outward(frame, asked, model)
+
+
+def habit_reasons(model: PatternRecommender, histories: Histories, codes: np.ndarray) -> list[tuple[Reason, ...]]:
+    """For each item the most telling habits that lead to it; popularity where none does."""
+    ids = model.item_vocabulary
+    history, listed = ids.decode(histories.items).to_list(), ids.decode(codes).to_list()
+    table, _ = frames.to_polars(model.explain(histories=[history], items=listed, habits=MAX_EVENTS), "habits")
+    found: dict[str, list[Reason]] = {str(each): [] for each in listed}
+    for item, habit, text in table.select("item_id", "habit", "text").iter_rows():
+        because = next((each for each in reversed(habit) if str(each) != str(item)), None)
+        title = model.titles.get(because) if because is not None else None
+        found[str(item)].append(Reason(text, because, title, kind="habit" if habit else "popularity"))
+    return [tuple(found[str(each)]) for each in listed]
 
 
 def _place(habits: Habits, context: int, item: int) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from segue.data.histories import Histories
-from segue.data.jit import numba
+from segue.data.jit import kernel
 from segue.patterns.habits import Habits, Matches, count_habits, match
 
 CANDIDATES: dict[str, tuple[float, ...]] = {
@@ -165,7 +165,7 @@ def _ndcg(
     return float(np.where((ahead >= 0) & (ahead < 10), 1 / np.log2(np.maximum(ahead, 0) + 2), 0).mean())
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _places(rows, contexts, voices, starts, items, values, extra, targets, seen_offsets, seen):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """How many items rank above each target in ``voices @ values + extra``; -1 where nothing speaks for it."""
     size = len(extra)

@@ -17,13 +17,14 @@ from pydantic import Field
 from scipy import sparse
 
 from segue import artefacts
-from segue.config import Config
+from segue.config import Config, ReadWhere
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
 from segue.patterns.habits import Habits
 from segue.recommenders import pattern_reasons
 from segue.recommenders.base import Recommender
+from segue.recommenders.explanations import Reason
 from segue.recommenders.growing import Growth, longer
 from segue.recommenders.pattern_weights import SPREADS, Evidence, Weights, chosen, confidence
 from segue.recommenders.stages import inner_validation
@@ -38,6 +39,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class PatternConfig(Config):
     """Settings of :class:`PatternRecommender`. What is ``"auto"`` is chosen on held-out events."""
 
+    read_where = (
+        ReadWhere(("decay",), "last is above 1", lambda config: config.last > 1, on=("last",)),
+        ReadWhere(
+            ("longer", "min_support"), "max_length is above 2", lambda config: config.max_length > 2, on=("max_length",)
+        ),
+    )
     max_length: int = Field(3, ge=2)
     """Items of the longest habit, the one that follows among them: X, then Y, then Z."""
     window: int = Field(10, ge=1)
@@ -161,7 +168,14 @@ class PatternRecommender(Recommender):
         scores += self._resort
         return scores
 
-    def explain(
+    def _score_parts(self, histories: Histories) -> dict[str, np.ndarray]:
+        habits = np.asarray(self.said(histories).toarray(), dtype=np.float32)[0]
+        return {"habits": habits, "popularity": self._resort}
+
+    def _event_reasons(self, histories: Histories, codes: np.ndarray) -> list[tuple[Reason, ...]]:
+        return pattern_reasons.habit_reasons(self, histories, codes)
+
+    def explain(  # type: ignore[override]
         self,
         users: Sequence[Any] | Any | None = None,
         k: int = 10,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +15,7 @@ from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
 from segue.recommenders.base import Recommender
+from segue.recommenders.explanations import Reason
 from segue.recommenders.growing import Growth, longer
 
 
@@ -22,6 +23,13 @@ class FixedScores(Recommender):
     """A recommender whose scores do not depend on the history."""
 
     _item_scores: np.ndarray
+    _rule: ClassVar[str] = "fixed score"
+
+    def _score_parts(self, histories: Histories) -> dict[str, np.ndarray]:
+        return {self._rule: self._score_block(histories)[0]}
+
+    def _event_reasons(self, histories: Histories, codes: np.ndarray) -> list[tuple[Reason, ...]]:
+        return [()] * len(codes)  # whatever the history
 
     def _score_block(self, histories: Histories) -> np.ndarray:
         return np.tile(self._item_scores, (len(histories), 1))
@@ -38,6 +46,8 @@ class FixedScores(Recommender):
 
 class Popular(FixedScores):
     """Scores an item by its number of events."""
+
+    _rule = "popularity"
 
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         self._item_scores = self.item_counts.astype(np.float32)
@@ -62,6 +72,14 @@ class RecentlyPopular(FixedScores):
     """
 
     Settings = RecentlyPopularConfig
+    _rule = "recent popularity"
+
+    def _score_empty(self, histories: Histories) -> np.ndarray:
+        """By recent events too, unless a kind of action is asked for."""
+        return self._score_block(histories) if histories.wanted is None else super()._score_empty(histories)
+
+    def _cold_start_rule(self, histories: Histories) -> str:
+        return "what is popular of late" if histories.wanted is None else super()._cold_start_rule(histories)
 
     def _fit(self, data: Dataset, validation: Holdout | None, run: Mapping[str, Any]) -> None:
         known = data if validation is None else validation.all

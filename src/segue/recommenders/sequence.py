@@ -18,9 +18,9 @@ import torch
 from segue import artefacts
 from segue.data.attributes import ItemFeatures, item_features
 from segue.data.batches import inference_batches
-from segue.data.dataset import Dataset
+from segue.data.dataset import Dataset, as_dataset
 from segue.data.histories import Histories
-from segue.data.split import Holdout
+from segue.data.split import Holdout, training_parts
 from segue.language.encode import encode_texts
 from segue.language.encoder import TextEncoder
 from segue.language.item_text import ItemText, read_item_text, tuned_encoder, wanted_model
@@ -42,7 +42,7 @@ from segue.training.fit import TrainingData, fit
 from segue.training.growth import grown_model, grown_text
 from segue.training.held import Held
 from segue.training.plan import Plan, SequenceConfig, is_sparse, plan_for
-from segue.training.targets import kind_weights, target_weights
+from segue.training.targets import kind_weights, refuse_no_targets, target_weights
 from segue.training.text_tuning import detached
 from segue.training.trend import TrendWeights
 from segue.training.trend_fit import fit_trend
@@ -74,7 +74,7 @@ class SequenceRecommender(SequenceScores):
         target: str | None = self.config.target
         return target
 
-    def fit(self, data: Dataset, validation: Holdout | None = None, *, init_from: Any = None, **run: Any) -> Self:
+    def fit(self, data: Any, validation: Any = None, *, init_from: Any = None, **run: Any) -> Self:
         """As in the base.
 
         Args:
@@ -89,6 +89,7 @@ class SequenceRecommender(SequenceScores):
         """
         if init_from is None:
             return super().fit(data, validation, **run)
+        data, validation = training_parts(data, validation, type(self).__name__)
         self.source = source = Source.of(init_from)
         try:
             super().fit(source.in_its_words(data), source.holdout_in_its_words(validation), **run)
@@ -97,7 +98,7 @@ class SequenceRecommender(SequenceScores):
         self.report["init_from"] = {"name": source.name, "weights_sha256": source.model.weights_sha256()}
         return self
 
-    def transfer(self, data: Dataset, *, progress: bool = True) -> SequenceRecommender:
+    def transfer(self, data: Any, *, progress: bool = True) -> SequenceRecommender:
         """The same model for another log, without training: its items are known by their text and attributes.
 
         Histories and, where the trend was learnt, counts of events are those of ``data``; nothing is learnt from them.
@@ -107,7 +108,7 @@ class SequenceRecommender(SequenceScores):
             TransferRefused: items are known by their ids alone.
             LanguageModelUnknown, LanguageModelChanged: what read the texts in training is not there.
         """
-        return transferred(Source.of(self), data, progress)
+        return transferred(Source.of(self), as_dataset(data, owner="transfer"), progress)
 
     def update(self, events: Any, *, items: Any = None, **settings: Any) -> Updated:
         """Learn on from new events without forgetting the old ones; new people and new items join.
@@ -147,6 +148,7 @@ class SequenceRecommender(SequenceScores):
         language = wanted_model(self.config.text, self.items, worth=sparse)
         plan = plan_for(self.config, histories, len(self.item_vocabulary), names, language)
         self.plan = plan = plan if source is None else source.plan(self.config, plan)
+        self._warn_unread(plan, histories, validation is not None)
         text, texts = self._text(plan, options.progress)
         self.log = LogShape.of(histories, len(self.item_vocabulary), len(self.action_names), features, text)
         self.log = self.log if source is None else source.shaped(self.log)
@@ -154,6 +156,7 @@ class SequenceRecommender(SequenceScores):
         common |= {"log": self.log, "time_zone": self.time_zone, "distillation": self.distillation}
         checked = self._validation(validation, plan)
         counted = target_weights(kinds, histories)
+        refuse_no_targets(histories, counted)
         search = TrainingData(histories, data.item_counts, validation=checked, weights=counted, **common)
         everything = None
         if validation is not None:
@@ -189,6 +192,20 @@ class SequenceRecommender(SequenceScores):
         self.report["features"] = [{**each, "worth": drop} for each, drop in zip(described, worth, strict=True)]
         self.report["training"] = training
         self.report["training"]["weights_sha256"] = self.weights_sha256()
+
+    def _warn_settings(self) -> None:
+        """Nothing yet: the plan of a fit decides what is read."""
+
+    def _warn_unread(self, plan: Plan, histories: Histories, validated: bool) -> None:
+        """Name the settings that this fit does not read."""
+        facts = {
+            "clock": self.clock == "time",
+            "validation": validated,
+            "actions": bool(self.action_names) and histories.actions is not None,
+            "values": histories.values is not None,
+        }
+        owner = type(self).__name__
+        self.config.warn_unread(owner, plan, [name for name, is_so in facts.items() if is_so])
 
     def _text(self, plan: Plan, show: bool) -> tuple[TextVectors | None, tuple[str, ...] | None]:
         """What the language model of the plan says of the items, and their texts; None where it has none."""
@@ -294,6 +311,10 @@ class SequenceRecommender(SequenceScores):
         with torch.inference_mode():
             products: np.ndarray = (self._encode(histories) @ self._vectors.T).float().numpy()
             return products
+
+    def _states(self, histories: Histories) -> np.ndarray:
+        with torch.inference_mode():
+            return np.asarray(self._encode(histories).float().numpy())
 
     def _encode(self, histories: Histories) -> torch.Tensor:
         """(rows, d), or longer with a likeness: the state of each history; none is empty."""

@@ -45,6 +45,14 @@ class SequenceScores(Recommender):
         return found
 
     @abstractmethod
+    def _states(self, histories: Histories) -> np.ndarray:
+        """(rows, d) float32 what is held against the item vectors; no row is empty."""
+
+    def user_vectors(self, histories: Histories) -> np.ndarray:
+        """The states of histories."""
+        return self._states(self._about_target(histories))
+
+    @abstractmethod
     def _products(self, histories: Histories) -> np.ndarray:
         """(rows, catalogue + 1) of each history's state with the vector of each item; no row is empty."""
 
@@ -60,6 +68,23 @@ class SequenceScores(Recommender):
     def _score_empty(self, histories: Histories) -> np.ndarray:
         scores = None if self.trend is None else self.trend.alone(histories)
         return super()._score_empty(histories) if scores is None else scores
+
+    def _cold_start_rule(self, histories: Histories) -> str:
+        late = self.trend is not None and self.trend.weights.alone is not None
+        return "what is popular of late" if late else super()._cold_start_rule(histories)
+
+    def _score_parts(self, histories: Histories) -> dict[str, np.ndarray]:
+        """The sequence model, habits and the trend: what is weighed beside the model is linear in its scores."""
+        nothing = np.zeros((1, len(self.item_vocabulary) + 1), dtype=np.float32)
+        habits = self._with_prior(nothing.copy(), histories)
+        trend = self._with_trend(nothing.copy(), histories)
+        model = self._with_prior(self._plain_scores(histories), histories) - habits
+        parts = {"sequence model": self._with_trend(model, histories) - trend}
+        if self.prior is not None:
+            parts["habits"] = self._with_trend(habits, histories) - trend
+        if self.trend is not None:
+            parts["recent popularity and age"] = trend
+        return {name: each[0] for name, each in parts.items()}
 
     def _scores_without_trend(self, histories: Histories) -> np.ndarray:
         return self._with_prior(self._plain_scores(histories), histories)

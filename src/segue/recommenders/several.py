@@ -63,6 +63,10 @@ class Several(Recommender):
         self.report["members"] = [member.report for member in members]
         self._fitted = True
 
+    def _member_names(self) -> list[str]:
+        """One for each member, as its part of a score is called."""
+        return [f"member {number}: {type(each).__name__}" for number, each in enumerate(self.members, 1)]
+
     def _grow(self, growth: Growth) -> None:
         grown = []
         for member in self.members:

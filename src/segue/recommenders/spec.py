@@ -32,6 +32,8 @@ class Spec(Config):
         if isinstance(given, Recommender):
             settings = given.config.model_dump(mode="json", exclude_defaults=True)
             given = {"recommender": type(given).__name__, "settings": settings}
+        if isinstance(given, type) and issubclass(given, Recommender):
+            given = given.__name__
         if isinstance(given, str):
             given = {"recommender": given}
         if not isinstance(given, Mapping) or not isinstance(given.get("settings", {}), Mapping):
@@ -39,9 +41,10 @@ class Spec(Config):
         own = {name: value for name, value in given.items() if name in cls.model_fields}
         beside = {name: value for name, value in given.items() if name not in cls.model_fields}
         own["settings"] = {**own.get("settings", {}), **beside}
-        if (name := own.get("recommender", "SequenceRecommender")) in cls.refused:
-            raise ValueError(cls.refused[name])
+        name = own.get("recommender", "SequenceRecommender")
         if isinstance(name, str):
+            if name in cls.refused:
+                raise ValueError(cls.refused[name])
             parsed = recommender_class(name).Settings.parse(own["settings"], owner=name)
             own["settings"] = parsed.model_dump(mode="json", include=set(own["settings"]))
         return own

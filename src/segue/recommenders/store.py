@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import Field
 
 from segue import artefacts, progress
-from segue.config import Config
+from segue.config import Config, merged
 from segue.data.split import Holdout
-from segue.errors import ArtefactForeign, ConfigUnknown, NoTargets, nearest
+from segue.errors import ArtefactForeign, ConfigUnknown, NoTargets, extras_named, nearest
 from segue.recommenders.base import Recommender
 
 # Class to module: an artefact chooses among these and nothing else.
@@ -33,6 +33,8 @@ CLASSES = {
 }
 
 
+_TABLES = ("cleaning", "settings")  # of a configuration file; all other names of --set are settings themselves
+
 BASELINES = ("Popular", "RecentlyPopular", "FirstOrder", "ItemNeighbours", "EASE")
 
 
@@ -52,25 +54,21 @@ def settings_of(
 ) -> RunConfig:
     """Join a configuration file, ``--set`` (``cleaning.x`` goes to the cleaning), ``--recommender`` and ``--seed``."""
     base = RunConfig.parse(file, owner="the configuration")
-    name = str(assignments.get("recommender", recommender or base.recommender))
-    settings, cleaning = dict(base.settings), dict(base.cleaning)
-    for key, value in assignments.items():
-        part, dot, inner = key.partition(".")
-        if dot and part == "cleaning":
-            cleaning[inner] = value
-        elif dot and part == "settings":
-            settings[inner] = value
-        elif key != "recommender":
-            settings[key] = value
+    over = dict(assignments)
+    name = str(over.pop("recommender", recommender or base.recommender))
+    tables = {part: over.pop(part) for part in _TABLES if isinstance(over.get(part), Mapping)}
+    cleaning = merged(base.cleaning, tables.get("cleaning", {}))
+    settings = merged(base.settings, {**over, **tables.get("settings", {})})
     if seed is not None and "seed" in recommender_class(name).Settings.model_fields:
         settings["seed"] = seed
     return RunConfig(recommender=name, settings=settings, cleaning=cleaning)
 
 
 def recommender_class(name: str) -> type[Recommender]:
-    """A recommender's class by its name; raises ``ConfigUnknown`` with the nearest."""
+    """A recommender's class by its name; raises ``ConfigUnknown`` with the nearest, and ``ExtraMissing``."""
     if name in CLASSES:
-        import_module(f"segue.recommenders.{CLASSES[name]}")
+        with extras_named(f"The recommender {name}"):
+            import_module(f"segue.recommenders.{CLASSES[name]}")
     if name not in Recommender.registry:
         raise ConfigUnknown(name=name, owner="recommender", hint=nearest(name, CLASSES), known=", ".join(CLASSES))
     return Recommender.registry[name]

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from segue import artefacts
 from segue.cautions import NoItemText
-from segue.config import Config
+from segue.config import Config, ReadWhere
 from segue.data.dataset import Dataset
 from segue.data.histories import Histories
 from segue.data.split import Holdout
@@ -30,6 +30,7 @@ from segue.recommenders.neighbours import recency_matrix
 class TextNeighboursConfig(Config):
     """Settings of :class:`TextNeighbours`."""
 
+    read_where = (ReadWhere(("decay",), "last is above 1", lambda config: config.last > 1, on=("last",)),)
     text: str = "minilm"
     """The language model that reads the text of the items: minilm, smollm2, a name or a path."""
     text_columns: list[str] | None = None

@@ -50,6 +50,7 @@ def update(
 ) -> Updated:
     """See ``SequenceRecommender.update``."""
     config = UpdateConfig.parse(settings, owner="update")
+    config.warn_unread("update")
     table = read_events(model, events)
     grown = copy.copy(model)
     if items is not None:

@@ -12,8 +12,10 @@ from fastapi import Depends, FastAPI
 from fastapi.responses import RedirectResponse
 
 from segue import __version__
-from segue.serving.api import routes
+from segue.serving.api import openapi, routes
+from segue.serving.guard.admission import AliveMiddleware
 from segue.serving.guard.guarding import guard
+from segue.serving.guard.head import HeadAsGet
 from segue.serving.guard.scopes import needs
 from segue.serving.service import Service
 from segue.serving.watching.latency import Latency
@@ -43,7 +45,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     routes.install(app)
     if service.watch is not None:
-        app.include_router(watching_router(Depends(needs("admin"))))
+        app.include_router(watching_router())
     declared: dict[str, str | None] = {"/openapi.json": "admin"}
     pages = {}
     if service.settings.page.on:
@@ -55,6 +57,7 @@ def create_app(service: Service) -> FastAPI:
             "/", lambda: RedirectResponse(PATH), dependencies=[Depends(needs(None))], include_in_schema=False
         )
         declared[PATH], pages[PATH] = None, POLICY  # the page has a door of its own
+    openapi.install(app, declared)
     if service.keys is not None:
         # After all routes and mounts: what comes later is not found. Without keys nothing but health is let in.
         settings = service.settings
@@ -66,7 +69,10 @@ def create_app(service: Service) -> FastAPI:
             limits=settings.body,
             logs=settings.logs,
             connections=settings.connections,
+            admission=service.admission,
         )
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(AliveMiddleware)
     if service.watch is not None:
         # The outermost, so that refusals count; routing leaves the template of the path in the scope that all share.
         app.add_middleware(Latency, metrics=service.watch.metrics)

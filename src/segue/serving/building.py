@@ -10,6 +10,7 @@ from pathlib import Path
 from segue.serving.answers.answers import Answers
 from segue.serving.answers.exploration import Explorer
 from segue.serving.erasing import follow
+from segue.serving.guard.admission import Admission
 from segue.serving.guard.gate import Gate
 from segue.serving.guard.keys import Keys
 from segue.serving.learning.online import Online
@@ -20,6 +21,7 @@ from segue.serving.service import Service
 from segue.serving.settings import ServiceConfig
 from segue.serving.state import State
 from segue.serving.store import Follower, Pruner, Store, Writer
+from segue.serving.store.breaker import Breaker
 from segue.serving.watching.watch import Watch
 
 
@@ -70,9 +72,15 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceConfig,
         steering = Steering(online, models, store)
         follower.subscribe(online.feed)
         follower.subscribe_models(steering.follow)
-    state = State(store, settings.state.newest, shown)
+    # A file is read within the process; a server may hang, and its reads get a time limit.
+    limit = None if store.address.startswith("sqlite") else kept.read_seconds
+    breaker = Breaker(store.address, limit, kept.retry_seconds)
+    state = State(store, settings.state.newest, shown, breaker)
+    state.note_erasures(store.erasures_after(0))
+    follower.subscribe_erasures(state.note_erasures)
     explorer = Explorer(settings.explore) if settings.explore.on else None
     answers = Answers(models, state, writer.log, online=online, explorer=explorer, config=settings.answers)
+    gate = Gate.of(settings.gate)
     service = Service(
         settings,
         store=store,
@@ -81,9 +89,10 @@ def _joined(store: Store, directory: str | Path | None, settings: ServiceConfig,
         state=state,
         models=models,
         answers=answers,
-        gate=Gate.of(settings.gate),
+        gate=gate,
         changes=Gate(capacity=2, queue=16, deadline_seconds=60.0),
         keys=keys,
+        admission=Admission(gate, keys, watch.metrics.refused_unread),
         watch=watch,
         online=online,
         steering=steering,

@@ -23,6 +23,7 @@ from typing import Any
 import uvicorn
 
 from segue.errors import AddressTaken, OpenToOthers
+from segue.serving.guard.admission import Admission
 from segue.serving.guard.connections import ConnectionsConfig, protocol
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -35,6 +36,7 @@ def serve(
     port: int = 8000,
     settings: ConnectionsConfig | None = None,
     *,
+    admission: Admission | None = None,
     open_to_all: bool = True,
     on_ready: Callable[[str], None] | None = None,
     on_drain: Callable[[], None] | None = None,
@@ -46,6 +48,7 @@ def serve(
         host: address to listen on.
         port: port to listen on; 0 for any free one.
         settings: clocks, sizes and numbers of connections.
+        admission: refuses costly requests as soon as their head is parsed, while the service is full.
         open_to_all: whether no key is needed (``keys.open``).
         on_ready: called with the address once requests are taken.
         on_drain: called at the signal to end; from then on the service should say that it is not ready.
@@ -60,7 +63,7 @@ def serve(
     url = f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
     config = uvicorn.Config(
         app,
-        http=protocol(settings),
+        http=protocol(settings, admission),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -29,6 +29,7 @@ class Service:
         gate: how many work at once, who waits, and for how long.
         changes: the same for what changes the store or artefacts at an admin's word.
         keys: who may ask for what.
+        admission: which requests are refused before they are read.
         watch: metrics, rates, drift, alerts.
         online: what is learnt between updates; None where it is off.
         steering: what operators do to online mode; None where it is off.
@@ -47,6 +48,7 @@ class Service:
     gate: Any = None
     changes: Any = None
     keys: Any = None
+    admission: Any = None
     watch: Any = None
     online: Any = None
     steering: Any = None

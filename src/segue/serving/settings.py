@@ -5,14 +5,15 @@ What was learnt is in the artefact; these say how the service runs today. A new 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from segue.config import Config, parse_assignments, read_toml
-from segue.errors import ConfigSet
+from segue.config import Config, merged, parse_assignments, read_toml
+from segue.errors import ConfigSet, ConfigValue, nearest
 from segue.serving.answers.exploration import ExploreConfig
 from segue.serving.answers.settings import AnswersConfig, LimitsConfig
 from segue.serving.guard.connections import ConnectionsConfig
@@ -29,10 +30,29 @@ from segue.serving.watching.alerts import AlertsConfig
 from segue.serving.watching.drift import DriftConfig
 from segue.serving.watching.rates import FeedbackConfig
 
+_PREFIX = "SEGUE_"
+_SHORT = {f"{_PREFIX}{name.upper()}": f"listen.{name}" for name in ("host", "port", "log_level")}
+_ELSEWHERE = {f"{_PREFIX}{name}" for name in ("STORE", "CONFIG", "CACHE", "PROGRESS", "FAULTS", "TEXT", "OPEN")}
+"""Variables that others read."""
+_log = logging.getLogger("segue.serving")
+
+
+class ListenConfig(Config):
+    """Where the process listens, and how much it logs."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; others than loopback need a key."""
+    port: int = Field(8000, ge=0, le=65_535)
+    """Port to listen on; 0 for any free one."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Of lines about requests and the service; of other libraries warnings and errors are logged."""
+
 
 class ServiceConfig(Config):
     """Groups of settings; a TOML file has a table for each."""
 
+    listen: ListenConfig = ListenConfig()
+    """Where the process listens, and how much it logs."""
     store: StoreConfig = StoreConfig()
     """Where events are kept, and how long anyone waits for it."""
     state: StateConfig = StateConfig()
@@ -69,12 +89,29 @@ class ServiceConfig(Config):
     @model_validator(mode="after")
     def _one_word_for_what_was_shown(self) -> Self:
         if "impressions" in self.online.feedback.model_fields_set:
-            raise ValueError("what an impression is called is said once, by feedback.impression")
+            raise ConfigValue(
+                name="online.feedback.impressions",
+                owner="the service",
+                value=self.online.feedback.impressions,
+                reason="what an impression is called is said once, by feedback.impression",
+            )
         return self
 
     @classmethod
-    def read(cls, path: str | Path | None = None, assignments: Iterable[str] = ()) -> Self:
-        """From a TOML file, and over it ``group.name=value`` texts.
+    def read(
+        cls,
+        path: str | Path | None = None,
+        assignments: Iterable[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
+        """From a TOML file, over it variables of the environment, and over them ``group.name=value`` texts.
+
+        Args:
+            path: of the file.
+            assignments: the texts.
+            environment: ``SEGUE_GATE_CAPACITY`` is ``gate.capacity``, and so on; ``SEGUE_HOST``, ``SEGUE_PORT`` and
+                ``SEGUE_LOG_LEVEL`` are those of ``listen``. A variable that begins so and means nothing is named in
+                the log, without its value. None: no variables are read.
 
         Raises:
             ConfigFile: the file cannot be read.
@@ -82,12 +119,12 @@ class ServiceConfig(Config):
             ConfigUnknown, ConfigValue: see ``Config.parse``.
         """
         groups: dict[str, Any] = {} if path is None else read_toml(path)
-        for dotted, value in parse_assignments(assignments).items():
-            group, dot, name = dotted.partition(".")
-            if not dot:
-                raise ConfigSet(text=f"{dotted}={value}", form="group.name=value", example="--set gate.capacity=2")
-            groups[group] = {**groups.get(group, {}), name: value}
-        return cls.grouped(groups)
+        groups = _with_variables(groups, environment or {}, _variables(cls))
+        over = parse_assignments(assignments)
+        for group, values in over.items():
+            if not isinstance(values, dict):
+                raise ConfigSet(text=f"{group}={values}", form="group.name=value", example="--set gate.capacity=2")
+        return cls.grouped(merged(groups, over))
 
     @classmethod
     def grouped(cls, groups: Mapping[str, Any]) -> Self:
@@ -99,3 +136,36 @@ class ServiceConfig(Config):
             nested = isinstance(kind, type) and issubclass(kind, Config) and isinstance(values, Mapping)
             read[name] = kind.parse(values, owner=name) if nested else values  # type: ignore[union-attr]
         return cls.parse(read, owner="the service")
+
+
+def _variables(config: type[Config], before: str = "") -> dict[str, str]:
+    """Variables of the environment, and the dotted settings that they are."""
+    found: dict[str, str] = {}
+    for name, field in config.model_fields.items():
+        dotted, kind = f"{before}{name}", field.annotation
+        if isinstance(kind, type) and issubclass(kind, Config):
+            found |= _variables(kind, f"{dotted}.")
+        else:
+            found[_PREFIX + dotted.replace(".", "_").upper()] = dotted
+    return found if before else found | _SHORT
+
+
+def _with_variables(
+    groups: Mapping[str, Any], environment: Mapping[str, str], known: Mapping[str, str]
+) -> dict[str, Any]:
+    """Settings with the variables of the environment over them."""
+    found = dict(groups)
+    for name in sorted(each for each in environment if each.startswith(_PREFIX)):
+        if name not in known:
+            if name not in _ELSEWHERE and not name.startswith(f"{_PREFIX}TEST"):
+                meant = nearest(name, [*known, *_ELSEWHERE])
+                _log.warning("The variable %s means nothing to segue serve.%s", name[:80], meant)
+            continue
+        (value,) = parse_assignments([f"{name}={environment[name]}"]).values()
+        *path, last = known[name].split(".")
+        table = found
+        for part in path:
+            below = table.get(part)
+            table[part] = table = dict(below) if isinstance(below, Mapping) else {}
+        table[last] = value
+    return found

@@ -1,22 +1,27 @@
 """What is known of a person now: what the model's log had of them, and what the store has got since, as one history.
 
 It is read anew for each request and kept nowhere, so a new process, another replica and this one give the same
-answer, and an event counts from its acknowledgement on. Lists from it are ``answers``'.
+answer, and an event counts from its acknowledgement on. While the store does not answer, the history is the model's
+own log alone, and says so; users whose erasure this process has read have none. Lists from it are ``answers``'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Literal, Protocol
 
 import numpy as np
 from pydantic import Field
 
 from segue.config import Config
 from segue.data.histories import Histories
+from segue.errors import StoreUnavailable
 from segue.recommenders.base import Recommender
 from segue.serving.store import Store, UserEvents
+from segue.serving.store.breaker import Breaker
+from segue.serving.store.tombstones import Erasure, hash_of
 
 _FURTHER = 4  # doublings, where many events of a person are repeated or about items that the model does not know
 
@@ -35,6 +40,10 @@ class Serves(Protocol):
     def recommender(self) -> Recommender:
         """The fitted recommender."""
 
+    @property
+    def created(self) -> int:
+        """When it was registered, microseconds since 1970."""
+
 
 @dataclass(frozen=True)
 class Known:
@@ -45,12 +54,14 @@ class Known:
         histories: one row: items of the model's catalogue, oldest first; ties in the log's order, then the store's.
         in_log: how many of its events the model's log had.
         unknown: events that were read in the store, and left out because the catalogue lacks their items.
+        source: ``"model"`` where the store did not answer and the model's log is all there is.
     """
 
     user_id: str
     histories: Histories
     in_log: int
     unknown: int = 0
+    source: Literal["store", "model"] = "store"
 
     def __len__(self) -> int:
         return len(self.histories.items)
@@ -63,28 +74,54 @@ class State:
         store: what happened since.
         newest: events of a history at most.
         without: actions that are left out of it.
+        breaker: runs the reads; None: they run as they are.
     """
 
-    def __init__(self, store: Store, newest: int = 500, without: Collection[str] = ("impression",)) -> None:
+    def __init__(
+        self,
+        store: Store,
+        newest: int = 500,
+        without: Collection[str] = ("impression",),
+        breaker: Breaker | None = None,
+    ) -> None:
         self._store, self._newest, self._without = store, newest, tuple(without)
+        self._breaker = breaker or Breaker(store.address, None)
+        self._erased: dict[str, dict[str, int]] = {}  # by the key of the hashes: hash to moment
+
+    def note_erasures(self, erasures: Sequence[Erasure]) -> None:
+        """Take erasures that the store has told: a model from before them is no source for these users."""
+        for each in erasures:
+            self._erased.setdefault(each.key, {})[each.hash] = each.moment
 
     def of(self, served: Serves, user_id: str, at: int | None = None) -> Known:
-        """The newest events of a person, each (item, moment, action) once.
+        """The newest events of a person, each (item, moment, action, value) once.
 
         Args:
             served: whose log, catalogue and actions they are read with.
             user_id: as text.
             at: leave out what is later; microseconds UTC, or a number where the log has an order.
 
-        Raises:
-            StoreUnavailable.
+        Where the store does not answer, these are the events of the model's log.
         """
         model = served.recommender
         log = _log(model, user_id, at, self._newest)
+        if self._erased and self._erased_since(user_id, served.created):
+            log = log.take(np.array([0]), 0)
+        try:
+            return self._with_store(model, log, user_id, at)
+        except StoreUnavailable:
+            row = log.take(np.array([0]), self._newest)
+            return Known(user_id, row, len(row.items), source="model")
+
+    def _erased_since(self, user_id: str, created: int) -> bool:
+        """Whether the user was erased after a model of that age was registered."""
+        return any(moments.get(hash_of(user_id, key), -1) >= created for key, moments in list(self._erased.items()))
+
+    def _with_store(self, model: Recommender, log: Histories, user_id: str, at: int | None) -> Known:
         # One more than wanted tells whether the oldest that was read is older than all that are kept.
         wanted = self._newest + 1
         for _ in range(_FURTHER + 1):
-            events = self._store.history(user_id, wanted, at, self._without)
+            events = self._breaker.call(partial(self._store.history, user_id, wanted, at, self._without))
             encoded = _encoded(model, events)
             merged, from_log = _merged(log, encoded)
             if len(events) < wanted or int((_moments(merged) > events.timestamps[0]).sum()) >= self._newest:
@@ -130,21 +167,12 @@ def _merged(log: Histories, events: Histories) -> tuple[Histories, np.ndarray]:
     }
     from_log = np.arange(len(items)) < len(log.items)
     moments = np.where(from_log, -1, 0) if columns["timestamps"] is None else columns["timestamps"]
-    actions = np.zeros(len(items), np.int64) if columns["actions"] is None else columns["actions"]
-    again = _again(items, moments, actions) & ~from_log
+    compared = columns | {"timestamps": moments}
+    again = Histories(np.array([0, len(items)]), items, **compared).repeats() & ~from_log
     order = np.argsort(moments, kind="stable")
     order = order[~again[order]]
     taken = {name: None if column is None else column[order] for name, column in columns.items()}
     return Histories(np.array([0, len(order)]), items[order], **taken), from_log[order]
-
-
-def _again(*columns: np.ndarray) -> np.ndarray:
-    """Which entries agree in all columns with an earlier one."""
-    order = np.lexsort(columns)  # stable, so the first of equals stays first
-    same = np.logical_and.reduce([column[order[1:]] == column[order[:-1]] for column in columns])
-    again = np.zeros(len(order), dtype=bool)
-    again[order[1:]] = same
-    return again
 
 
 def _moments(histories: Histories) -> np.ndarray:

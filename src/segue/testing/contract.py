@@ -126,6 +126,104 @@ class RecommenderContract:
         short, long = self.fitted().recommend(users, k=3), self.fitted().recommend(users, k=9)
         assert short.equals(long.filter(pl.col("rank") <= 3))
 
+    # -- among and exclude --------------------------------------------------------------------------------------
+
+    def test_a_list_among_some_items_is_the_whole_ranking_without_the_others(self) -> None:
+        model, users = self.fitted(), ["u3", "u1", "u2"]
+        some = [*catalogue()[::3], "item nobody met"]
+        whole = model.recommend(users, k=1_000)
+        for k in (2, 1_000):
+            best = pl.int_range(1, pl.len() + 1).over("user_id").alias("rank")
+            among = whole.filter(pl.col("item_id").is_in(some)).with_columns(best).filter(pl.col("rank") <= k)
+            assert model.recommend(users, k=k, among=some).equals(among)
+            assert model.recommend(users, k=k, among=pl.DataFrame({"item_id": some})).equals(among)
+            rest = whole.filter(~pl.col("item_id").is_in(some)).with_columns(best).filter(pl.col("rank") <= k)
+            assert model.recommend(users, k=k, exclude=some).equals(rest)
+        both = model.recommend(users, k=1_000, among=some, exclude=some[1:])
+        assert set(both["item_id"]) <= {some[0]}
+
+    def test_each_user_may_have_items_of_their_own_among_which_to_list(self) -> None:
+        model, users, everything = self.fitted(), ["u1", "u2", "u1"], catalogue()
+        theirs = {"u1": everything[:9], "u2": everything[5:20:2]}
+        frame = pl.DataFrame(
+            [(user, item) for user in theirs for item in theirs[user]], ["user_id", "item_id"], orient="row"
+        )
+        alone = [model.recommend([user], k=4, among=theirs[user])["item_id"] for user in users]
+        without = [model.recommend([user], k=4, exclude=theirs[user])["item_id"] for user in users]
+        for given in (theirs, frame):
+            among, exclude = model.recommend(users, k=4, among=given), model.recommend(users, k=4, exclude=given)
+            assert among["item_id"].equals(pl.concat(alone))
+            assert exclude["item_id"].equals(pl.concat(without))
+        with pytest.warns(cautions.ItemFilterIncomplete, match="1 of 2 requests"):
+            answer = model.recommend(["u1", "u2"], k=4, among={"u1": everything[:9]})
+        assert set(answer["user_id"]) == {"u1"}
+
+    def test_unknown_ids_in_among_and_exclude_are_named(self) -> None:
+        model = self.fitted()
+        with pytest.warns(cautions.ItemFilterIncomplete, match="2 items of among=.*'no such', 'nor this'"):
+            answer = model.recommend(["u1"], among=["item nobody met", "no such", "nor this"])
+        assert answer["item_id"].to_list() == ["item nobody met"]
+        with pytest.warns(cautions.ItemFilterIncomplete, match="1 users of exclude=.*'nobody'"):
+            assert model.recommend(["u1"], exclude={"nobody": ["item 1"]}).equals(model.recommend(["u1"]))
+        for malformed in ("item 1", 7, {"u1": "item 1"}, [["item 1"]]):
+            with pytest.raises(errors.ItemFilterMalformed):
+                model.recommend(["u1"], among=malformed)
+
+    # -- sequences and diversity --------------------------------------------------------------------------------
+
+    def test_a_generated_sequence_is_the_best_item_of_each_step(self) -> None:
+        model, some = self.fitted(), catalogue()[2:]
+        known = history("u2")
+        answer = model.generate(histories=[known, []], n=4, exclude_seen=True, among=some)
+        assert answer.columns == COLUMNS
+        if not self.reads_time:
+            for row, before in enumerate([known, []]):
+                items = answer.filter(pl.col("user_id") == row)["item_id"].to_list()
+                for number, item in enumerate(items):
+                    step = model.recommend(histories=[[*before, *items[:number]]], k=1, exclude_seen=True, among=some)
+                    assert step["item_id"].to_list() == [item]
+        for user in ("u1", "u2"):  # whoever else is asked about
+            alone = model.generate([user], n=4)
+            assert (
+                alone["item_id"].to_list()
+                == model.generate(["u2", "u1"], n=4).filter(user_id=user)["item_id"].to_list()
+            )
+        assert (
+            not model.generate(["u1"], n=1_000, exclude_seen=False).select("user_id", "item_id").is_duplicated().any()
+        )
+
+    def test_diversity_changes_which_items_are_listed_or_says_that_it_cannot(self) -> None:
+        model = self.fitted()
+        assert model.recommend(["u1"], diversity=0).equals(model.recommend(["u1"]))
+        unreadable: Sequence[Any] = (-0.1, 1.1, True, "0.3", float("nan"))
+        for diversity in unreadable:
+            with pytest.raises(errors.DiversityUnreadable):
+                model.recommend(["u1"], diversity=diversity)
+        if model.item_vectors(np.array([1])) is None:  # and the catalogue has no categories
+            with pytest.raises(errors.DiversityUnavailable, match=type(model).__name__):
+                model.recommend(["u1"], diversity=0.3)
+            return
+        plain, diverse = model.recommend(["u1"], k=5), model.recommend(["u1"], k=5, diversity=0.5)
+        assert diverse["item_id"][0] == plain["item_id"][0], "the first has nothing to be unlike"
+        assert diverse["item_id"].n_unique() == 5
+
+    # -- similar users ------------------------------------------------------------------------------------------
+
+    def test_similar_users_are_the_nearest_and_never_the_user(self) -> None:
+        model, users = self.fitted(), [f"u{number}" for number in range(USERS)]
+        answer = model.similar_users(users, k=USERS)
+        assert answer.columns == ["user_id", "similar_user_id", "score", "rank"]
+        assert not (answer["user_id"] == answer["similar_user_id"]).any()
+        assert answer.group_by("user_id").len()["len"].to_list() == [USERS - 1] * USERS
+        scores = {(one, other): score for one, other, score, _ in answer.iter_rows()}
+        assert all(abs(score - scores[other, one]) < 1e-4 for (one, other), score in scores.items())
+        assert (
+            model.similar_users("u3", k=2)["similar_user_id"].to_list()
+            == answer.filter(user_id="u3")["similar_user_id"].to_list()[:2]
+        )
+        with pytest.raises(errors.UnknownUsers, match="u9999"):
+            model.similar_users(["u9999"])
+
     # -- ids and frames ----------------------------------------------------------------------------------------
 
     @pytest.mark.parametrize("kind", ["strings", "integers", "uuids"])
@@ -315,6 +413,8 @@ class RecommenderContract:
             lambda: model.recommend(["u1"]),
             lambda: model.score(["u1"], items=["item 1"]),
             lambda: model.similar_items(["item 1"]),
+            lambda: model.similar_users(["u1"]),
+            lambda: model.generate(["u1"]),
             lambda: model.save(tmp_path / "model"),
         )
         for question in questions:

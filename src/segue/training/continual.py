@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from segue.config import Config
+from segue.config import Config, ReadWhere
 from segue.data.batches import TrainingWindows
 from segue.data.histories import Histories
 from segue.nn.sequence import SequenceModel
@@ -33,6 +33,15 @@ _REMEMBERED = 20_000  # earlier events, at most, that the importance of weights 
 class UpdateConfig(Config):
     """How a trained model goes on learning."""
 
+    read_where = (
+        ReadWhere(
+            ("alpha", "temperature", "candidates"),
+            "forgetting is distil",
+            lambda config: config.forgetting == "distil",
+            on=("forgetting",),
+        ),
+        ReadWhere(("strength",), "forgetting is ewc", lambda config: config.forgetting == "ewc", on=("forgetting",)),
+    )
     forgetting: Literal["distil", "ewc", "none"] = "distil"
     """Against forgetting, besides replay: the model before teaches (distil), its weights are held where they mattered
     (ewc), or nothing."""

@@ -29,7 +29,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from segue import artefacts
 from segue.data.batches import TrainingWindows
 from segue.data.histories import Histories
-from segue.errors import LanguageMemory, ResumeRefused
+from segue.errors import LanguageMemory, ResumeRefused, ScheduleNotBegun
 from segue.language.models import is_out_of_memory
 from segue.nn.sequence import SequenceModel
 from segue.training.anchor import Anchor
@@ -132,9 +132,11 @@ def fit(
         TrainingDiverged: the loss is not a number.
         LanguageMemory: tuning the language model takes more than there is.
         DistilRefused: the teachers read what this plan does not.
+        ScheduleNotBegun: the warm-up is as long as the training.
     """
     if search.distillation is not None:
         search.distillation.check(plan)
+    _refuse_schedule_within_warmup(plan, search)
     report = TrainingReport(plan.model_dump())
     run = replace(run, tracker=tracker_names(run.tracker))  # a list of our own: what fails in the search leaves it
     with _quiet(run.threads):
@@ -157,6 +159,17 @@ def fit(
             report.refitted = True
         model.interests = None
     return model.cpu().eval(), report
+
+
+def _refuse_schedule_within_warmup(plan: Plan, data: TrainingData) -> None:
+    """A decay begins two steps after the warm-up: before, its rate is that of a constant schedule."""
+    if plan.schedule == "constant":
+        return
+    windows = TrainingWindows(readable(data.histories, plan), plan.max_length, plan.batch_tokens, data.time_zone)
+    steps = plan.epochs * -(-windows.batches_per_epoch // plan.gradient_accumulation_steps)
+    if plan.warmup_steps >= steps - 1:
+        most = max(0, steps - 2)
+        raise ScheduleNotBegun(schedule=plan.schedule, steps=steps, warmup=plan.warmup_steps, most=most)
 
 
 def _search(plan: Plan, data: TrainingData, run: RunOptions) -> tuple[SequenceModel, dict[str, Any]]:
@@ -190,8 +203,12 @@ def _stopping(plan: Plan) -> EarlyStopping:
 def _tune(
     plan: Plan, data: TrainingData, trained: SequenceModel, value: float, run: RunOptions
 ) -> tuple[SequenceModel, dict[str, Any]]:
-    """Go on with the language model; what it learns is kept where validation, ``value`` until now, gains by it."""
-    curve, best, steps = LearningCurve(), BestWeights(value), StepSeconds()
+    """Go on with the language model; with ``tuning_fallback`` that replaces ``trained`` where it validates better.
+
+    ``value`` is the validation metric of ``trained``.
+    """
+    curve, steps = LearningCurve(), StepSeconds()
+    best = BestWeights(value) if plan.tuning_fallback else BestWeights()
     callbacks: list[L.Callback] = [curve, steps, *([best, _stopping(plan)] if data.validation is not None else [])]
     title = "Tuning the language model"
     callbacks += bars(title, plan.validation_metric, best if data.validation else None, run.progress)

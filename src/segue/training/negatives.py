@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segue.numeric import share_of
+
 Source = Literal["mixed", "uniform", "popular", "in_batch", "in_batch_mixed", "hard"]
 
 _POOL = 4  # candidates per negative that is kept
@@ -52,12 +54,17 @@ class NegativeSampler:
         self.count, self.catalogue, self.source = count, catalogue, source
         drawn = count * _POOL if source == "hard" else count - count // 2 if source == "in_batch_mixed" else count
         share = {"uniform": 0.0, "popular": 1.0, "in_batch_mixed": 0.0}.get(source, share)
-        self.popular = round(drawn * share) if item_counts.sum() else 0
+        self.popular = round(share_of(share, drawn)) if item_counts.sum() else 0
         self.uniform = drawn - self.popular
         cumulative = np.cumsum(popularity)
         self._cumulative = torch.from_numpy(cumulative / max(cumulative[-1], 1e-12))
         self._popularity = torch.from_numpy(np.concatenate([[0.0], popularity]))
         self._log_q = self._log_expected(0)
+
+    @property
+    def drawable(self) -> int:
+        """How many items can be drawn."""
+        return len(self._drawable)
 
     def _log_expected(self, of_batch: int, drawn: bool = True) -> Tensor:
         """(catalogue + 1,) log of the expected count of each code; that of padding means nothing."""

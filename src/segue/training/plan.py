@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from segue.config import Config
+from segue.config import Config, ReadWhere
 from segue.data.augmentation import Tool
 from segue.data.histories import Histories
 from segue.data.long import LongHistory
@@ -31,8 +31,109 @@ BehaviourPart = Literal["actions", "values"]
 TIME_PARTS: tuple[TimePart, ...] = ("gaps", "request", "calendar", "sessions", "relative", "trend")
 
 
+_TRANSFORMERS = ("transformer", "bidirectional")
+_RANKED = ("lora", "dora", "adalora", "prefix", "adapter")
+
+READ_WHERE = (
+    ReadWhere(
+        ("block", "expansion"),
+        "encoder is transformer or bidirectional",
+        lambda plan: plan.encoder in _TRANSFORMERS,
+        on=("encoder",),
+    ),
+    ReadWhere(
+        ("heads",),
+        "encoder is transformer, hstu or bidirectional",
+        lambda plan: plan.encoder in (*_TRANSFORMERS, "hstu"),
+        on=("encoder",),
+    ),
+    ReadWhere(
+        ("mask_share",), "encoder is bidirectional", lambda plan: plan.encoder == "bidirectional", on=("encoder",)
+    ),
+    ReadWhere(("time",), "timestamps are times, not an order", fact="clock", part="trend"),
+    ReadWhere(("time",), "there are validation events", fact="validation", part="trend"),
+    ReadWhere(("behaviour",), "the log has kinds of action", fact="actions", part="actions"),
+    ReadWhere(("behaviour",), "the log has values", fact="values", part="values"),
+    ReadWhere(("pattern_prior",), "there are validation events", fact="validation"),
+    ReadWhere(
+        (
+            *("text_columns", "text_pooling", "text_prompt", "text_max_tokens", "text_precision", "text_normalise"),
+            *("text_whiten", "text_projection", "text_likeness"),
+        ),
+        "a language model reads the text of the items",
+        lambda plan: plan.text is not None,
+        on=("text",),
+    ),
+    ReadWhere(
+        ("tuning_learning_rate", "tuning_epochs", "text_batch", "gradient_checkpointing"),
+        "tuning is not frozen",
+        lambda plan: plan.tuning != "frozen",
+        on=("tuning",),
+    ),
+    ReadWhere(
+        ("tuning_layers",),
+        "tuning is neither frozen nor full",
+        lambda plan: plan.tuning not in ("frozen", "full"),
+        on=("tuning",),
+    ),
+    ReadWhere(
+        ("tuning_rank",),
+        "tuning is lora, dora, adalora, prefix or adapter",
+        lambda plan: plan.tuning in _RANKED,
+        on=("tuning",),
+    ),
+    ReadWhere(
+        ("id_dropout",),
+        "features or text say something of the items",
+        lambda plan: plan.text is not None or bool(plan.features),
+        on=("features", "text"),
+    ),
+    ReadWhere(
+        ("forget",),
+        "a moment or an action of the request is read",
+        lambda plan: any(part != "trend" for part in plan.time) or "actions" in plan.behaviour,
+        on=("time", "behaviour"),
+    ),
+    ReadWhere(("action_weights",), "target names no kind of action", lambda plan: plan.target is None, on=("target",)),
+    ReadWhere(
+        ("negatives", "negatives_from"),
+        "loss is sampled, bce or gbce",
+        lambda plan: plan.loss != "full",
+        on=("loss",),
+    ),
+    ReadWhere(
+        ("popular_negatives",),
+        "loss is sampled, bce or gbce and negatives_from is mixed or hard",
+        lambda plan: plan.loss != "full" and plan.negatives_from in ("mixed", "hard"),
+        on=("loss", "negatives_from"),
+    ),
+    ReadWhere(("calibration",), "loss is gbce", lambda plan: plan.loss == "gbce", on=("loss",)),
+    ReadWhere(("augment_share",), "augment names a tool", lambda plan: bool(plan.augment), on=("augment",)),
+    ReadWhere(
+        ("adversarial_epsilon",),
+        "adversarial is fgm or pgd",
+        lambda plan: plan.adversarial != "none",
+        on=("adversarial",),
+    ),
+    ReadWhere(
+        ("adversarial_steps",), "adversarial is pgd", lambda plan: plan.adversarial == "pgd", on=("adversarial",)
+    ),
+    ReadWhere(
+        ("contrastive_weight", "contrastive_temperature"),
+        "contrastive is not none",
+        lambda plan: plan.contrastive != "none",
+        on=("contrastive",),
+    ),
+    ReadWhere(("interest_weight",), "interests is above 0", lambda plan: plan.interests > 0, on=("interests",)),
+    ReadWhere(("patience", "validation_metric", "validation_users"), "there are validation events", fact="validation"),
+)
+"""Where each setting is read that is not read everywhere; the plan of a fit decides."""
+
+
 class SequenceConfig(Config):
     """Settings of :class:`segue.SequenceRecommender`; every default suits a log it has never seen."""
+
+    read_where = READ_WHERE
 
     encoder: str = "transformer"
     """What reads the history: transformer, hstu, gru, lstm or bidirectional (see ``segue.nn.encoders``)."""
@@ -81,9 +182,10 @@ class SequenceConfig(Config):
     text_likeness: int = Field(128, ge=0)
     """Dimensions in which the text of a candidate is held against that of the newest items, around the encoder; 0 does
     without."""
-    tuning: Mode = "frozen"
+    tuning: Mode | Literal["control"] = "frozen"
     """What of the language model learns, after a training with it frozen: frozen (nothing), top (its upper layers),
-    lora, dora, adalora, prefix, adapter or full. See docs/language_tuning.md."""
+    lora, dora, adalora, prefix, adapter or full. With control it stays frozen too, and the sequence model alone goes on
+    for ``tuning_epochs``: what the other modes are compared with. See docs/language_tuning.md."""
     tuning_layers: Annotated[int, Field(ge=1)] | None = None
     """How many of its upper layers are tuned; full tunes all. None: a third for top, else half."""
     tuning_rank: Annotated[int, Field(ge=1)] | None = None
@@ -92,6 +194,9 @@ class SequenceConfig(Config):
     """Of the language model. Auto: a tenth of ``learning_rate``, or a fiftieth for top and full."""
     tuning_epochs: int = Field(5, ge=1)
     """At most this many with the language model; early stopping decides."""
+    tuning_fallback: bool = True
+    """Whether the frozen model stays where no epoch of tuning raises the validation metric; without it the best epoch
+    of tuning is used in any case."""
     text_batch: int = Field(64, ge=1)
     """Texts of the batch's items that the language model reads anew in a step; the others are as last read."""
     gradient_checkpointing: bool = False
@@ -225,7 +330,7 @@ class Plan(SequenceConfig):
 
     @property
     def tunes(self) -> bool:
-        """Whether the language model learns too."""
+        """Whether a second phase of training follows, in which the language model learns too (not with control)."""
         return self.text is not None and self.tuning != "frozen"
 
     @property
@@ -240,7 +345,7 @@ class Plan(SequenceConfig):
     def tuning_config(self) -> TuningConfig:
         """What of the language model learns."""
         return TuningConfig(
-            mode=self.tuning,
+            mode="frozen" if self.tuning == "control" else self.tuning,
             layers=self.tuning_layers,
             rank=self.tuning_rank,
             gradient_checkpointing=self.gradient_checkpointing,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, field_validator, model_validator
 
-from segue.config import Config
+from segue.config import Config, ReadWhere
 from segue.data.questions import Answer
 from segue.language.noise import Noise
 from segue.language.prompts import TEMPLATES
@@ -19,6 +19,49 @@ RankerLoss = Literal["bce", "cross_entropy", "pairwise", "squared"]
 class RankerPlan(Config):
     """Settings of the language model behind :class:`segue.LanguageRanker`."""
 
+    read_where = (
+        ReadWhere(
+            (
+                *("head_learning_rate", "warmup", "weight_decay", "gradient_accumulation_steps", "gradient_clip"),
+                *(
+                    "gradient_checkpointing",
+                    "epochs",
+                    "examples",
+                    "batch_size",
+                    "negatives",
+                    "negatives_from",
+                    "augment",
+                ),
+                "loss",
+            ),
+            "tuning is not none",
+            lambda plan: plan.tuning != "none",
+            on=("tuning",),
+        ),
+        ReadWhere(
+            ("learning_rate",),
+            "tuning is neither none nor frozen",
+            lambda plan: plan.tuning not in ("none", "frozen"),
+            on=("tuning",),
+        ),
+        ReadWhere(
+            ("tuning_layers",),
+            "tuning is neither none, frozen nor full",
+            lambda plan: plan.tuning not in ("none", "frozen", "full"),
+            on=("tuning",),
+        ),
+        ReadWhere(
+            ("tuning_rank",),
+            "tuning is lora, dora, adalora, prefix or adapter",
+            lambda plan: plan.tuning in ("lora", "dora", "adalora", "prefix", "adapter"),
+            on=("tuning",),
+        ),
+        ReadWhere(
+            ("negatives", "negatives_from"), "answer is next", lambda plan: plan.answer == "next", on=("answer",)
+        ),
+        ReadWhere(("target",), "answer is next or action", lambda plan: plan.answer != "rating", on=("answer",)),
+        ReadWhere(("augment_share",), "augment names a change", lambda plan: bool(plan.augment), on=("augment",)),
+    )
     model: str = "minilm"
     """The language model: minilm, smollm2, one of the Hugging Face hub, or a path; BERT-like or GPT-like."""
     answer: Answer = "next"

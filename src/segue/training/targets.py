@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from segue.data.histories import Histories
-from segue.errors import ActionUnknown, nearest
+from segue.errors import ActionUnknown, NothingToLearn, nearest
 from segue.training.plan import SequenceConfig
 
 
@@ -40,3 +40,19 @@ def target_weights(kinds: np.ndarray | None, histories: Histories) -> np.ndarray
         return None
     codes = np.zeros(len(histories.items), dtype=np.int64) if histories.actions is None else histories.actions
     return np.take(kinds, codes)
+
+
+def refuse_no_targets(histories: Histories, weights: np.ndarray | None) -> None:
+    """Raise ``NothingToLearn`` where every event that could be a target has the weight 0.
+
+    Args:
+        weights: (events,) of :func:`target_weights`; the first event of a history is never a target.
+    """
+    if weights is None:
+        return
+    later = np.ones(len(weights), dtype=bool)
+    later[histories.offsets[:-1][histories.lengths > 0]] = False
+    if later.any() and not weights[later].any():
+        reason = "action_weights and target leave no event of the training events that counts as a target"
+        advice = "Give a kind of action that users have after another event a weight above 0, or name it in target."
+        raise NothingToLearn(reason=reason, advice=advice)

@@ -174,8 +174,28 @@ class NextItemTask(L.LightningModule):
             return losses.sampled_softmax(hidden, vectors, targets, negatives, log_q, weights, plan.label_smoothing)
         if plan.loss == "bce":
             return losses.binary_cross_entropy(hidden, vectors, targets, negatives, weights)
-        beta = losses.gbce_beta(len(negatives), self.sampler.catalogue, plan.calibration)
-        return losses.generalised_bce(hidden, vectors, targets, negatives, beta, weights)
+        return self._gbce(hidden, vectors, targets, negatives, log_q, weights)
+
+    def _gbce(
+        self,
+        hidden: Tensor,
+        vectors: Tensor,
+        targets: Tensor,
+        negatives: Tensor,
+        log_q: Tensor,
+        weights: Tensor | None,
+    ) -> Tensor:
+        """gBCE of negatives from any source, scaled so that a positive counts as much as in the other losses.
+
+        The paper's factor of one in n + 1 would leave the losses beside it (contrastive, distillation) alone in charge.
+        """
+        items, n = self.sampler.drawable, len(negatives)
+        # A draw may be the target itself and is void then, so that this many others are left on average.
+        others = n * (items - 1) / items
+        beta = losses.gbce_beta(others, items, self.plan.calibration)
+        rates = torch.exp(log_q - losses.uniform_log_q(n, items))
+        loss = losses.generalised_bce(hidden, vectors, targets, negatives, beta, weights, rates)
+        return loss * (n + 1) / beta
 
     def _told(self, vectors: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Without the items that have no events: they are not wrong answers, they have never been asked about."""

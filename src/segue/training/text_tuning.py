@@ -76,6 +76,8 @@ class TunedText:
         """
         path = _path(model)
         bank = path.get_buffer("bank")
+        if not self.tuning.parameters:
+            return bank
         met = torch.unique(torch.cat([items.flatten(), targets.flatten()])).cpu()
         met = met[self.some[met]]
         if len(met) > self.text_batch:
@@ -93,6 +95,8 @@ class TunedText:
     def read_again(self, model: SequenceModel) -> None:
         """Bring the whole bank up to date with what a model, or its average, has of the language model."""
         assert isinstance(model.language, TunedWeights)
+        if not self.tuning.parameters:
+            return
         path = _path(model)
         bank = path.get_buffer("bank")
         weights = {f"backbone.{name}": p for name, p in zip(model.language.names, model.language, strict=True)}
@@ -109,7 +113,10 @@ class TunedText:
 
 
 def detached(model: SequenceModel, log: LogShape) -> tuple[dict[str, np.ndarray] | None, LogShape]:
-    """What a language model has learnt, by name, taken from a trained model, and the log with the vectors it gives."""
+    """What a language model has learnt, by name, taken from a trained model, and the log with the vectors it gives.
+
+    None where no weight of it was trained.
+    """
     if not isinstance(model.language, TunedWeights) or log.text is None:
         return None, log
     state = {name: p.detach().cpu().numpy() for name, p in zip(model.language.names, model.language, strict=True)}
@@ -117,7 +124,7 @@ def detached(model: SequenceModel, log: LogShape) -> tuple[dict[str, np.ndarray]
     bank = path.get_buffer("bank")
     path.register_buffer("bank", bank, persistent=False)
     model.language = None
-    return state, replace(log, text=replace(log.text, vectors=bank.cpu().numpy()))
+    return state or None, replace(log, text=replace(log.text, vectors=bank.cpu().numpy()))
 
 
 def _path(model: SequenceModel) -> TextPath:

@@ -6,11 +6,13 @@ It is handed to each process that takes part. How a trial is run is left to ``wo
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from segue.config import Config
 from segue.data.dataset import Dataset
 from segue.data.split import Holdout
 from segue.recommenders.base import Recommender
@@ -68,12 +70,22 @@ class Search:
             "seed": self.seed,
         }
 
+    def decided(self, chosen: Mapping[str, Any]) -> Config:
+        """The settings of a trial with every ``"auto"`` decided; all columns of the catalogue count as features."""
+        owner = self.recommender.__name__
+        config: Any = self.recommender.Settings.parse({**self.settings, **chosen}, owner=owner)
+        if self.by_epochs:
+            from segue.language.item_text import wanted_model
+            from segue.training.plan import is_sparse, plan_for
+
+            histories, items, n_items = self.train.histories, self.train.items, len(self.train.item_vocabulary)
+            text = wanted_model(config.text, items, worth=is_sparse(histories, n_items))
+            features = [] if items is None else [name for name in items.columns if name != "item_id"]
+            config = plan_for(config, histories, n_items, features, text)
+        decided: Config = config
+        return decided
+
     def first(self) -> dict[str, Any]:
         """The settings a user would have without a search, where the space holds them."""
-        config: Any = self.recommender.Settings.parse(self.settings, owner=self.recommender.__name__)
-        if self.by_epochs:
-            from segue.training.plan import plan_for
-
-            config = plan_for(config, self.train.histories, len(self.train.item_vocabulary))
-        values = config.model_dump()
+        values = self.decided({}).model_dump()
         return {name: values[name] for name, part in self.space.parts.items() if values[name] in part}

@@ -6,14 +6,15 @@ replaces it. How the space is searched is left to ``study`` and ``tune``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import model_validator
 
-from segue.config import Config
+from segue.config import Config, ReadWhere
 from segue.errors import ConfigUnknown, ConfigValue, NothingToTune, nearest
+from segue.numeric import as_python
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -71,7 +72,7 @@ class Range(Config):
         if self.low > self.high:
             raise ValueError(f"low {self.low} is above high {self.high}")
         if self.log and self.low <= 0:
-            raise ValueError("a logarithmic range begins above 0")
+            raise ValueError(f"a range with log begins above 0, and low is {self.low}")
         return self
 
     @property
@@ -84,6 +85,7 @@ class Range(Config):
         return [self.low, self.high]
 
     def __contains__(self, value: object) -> bool:
+        value = as_python(value)
         number = isinstance(value, int | float) and not isinstance(value, bool)
         whole = not self.whole or isinstance(value, int)
         return number and whole and self.low <= value <= self.high  # type: ignore[operator]
@@ -116,9 +118,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Space:
-    """A range or a choice for each setting that is searched."""
+    """A range or a choice for each setting that is searched, and where these settings are read."""
 
     parts: dict[str, Range | Choice]
+    conditions: tuple[ReadWhere, ...] = ()
 
     @classmethod
     def of(cls, owner: str, settings: type[Config], given: Mapping[str, Any] | None, fixed: Mapping[str, Any]) -> Space:
@@ -143,11 +146,46 @@ class Space:
                 raise ConfigValue(name=name, owner="the space", value=fixed[name], reason="it is also a fixed setting")
             parts[name] = _part(name, text)
             _check(name, parts[name], owner, settings)
-        return cls(parts)
+        return cls(parts, settings.read_where)
 
-    def suggest(self, trial: Trial) -> dict[str, Scalar]:
-        """The settings of one trial."""
-        return {name: part.suggest(trial, name) for name, part in self.parts.items()}
+    def suggest(self, trial: Trial, decide: Callable[[dict[str, Any]], Config] | None = None) -> dict[str, Scalar]:
+        """The settings of one trial, without those that the others leave unread.
+
+        Args:
+            decide: the whole configuration, with every ``"auto"`` decided, from the settings chosen so far; None
+                chooses every setting.
+        """
+        chosen: dict[str, Scalar] = {}
+        for name in self._order():
+            if decide is None or self._is_read(name, decide, chosen):
+                chosen[name] = self.parts[name].suggest(trial, name)
+        return chosen
+
+    def _is_read(self, name: str, decide: Callable[[dict[str, Any]], Config], chosen: dict[str, Any]) -> bool:
+        conditions = [each for each in self.conditions if name in each.names and each.part is None]
+        if not conditions:
+            return True
+        try:
+            config = decide(chosen)
+        except ConfigValue:  # those chosen so far need others that are still to come
+            return True
+        return all(each.met(config, None) for each in conditions)
+
+    def _order(self) -> list[str]:
+        """The settings in their order, each after those of the space that decide whether it is read."""
+        order: dict[str, None] = {}
+
+        def add(name: str) -> None:
+            if name not in order and name in self.parts:
+                for decider in (
+                    each for condition in self.conditions if name in condition.names for each in condition.on
+                ):
+                    add(decider)
+                order[name] = None
+
+        for name in self.parts:
+            add(name)
+        return list(order)
 
     def as_dict(self) -> dict[str, Any]:
         """As it was given."""

@@ -16,8 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from segue.arguments import refusal, require, require_mapping, require_text, require_whole
 from segue.data.dataset import Dataset
-from segue.data.split import Holdout, Split
+from segue.data.frames import is_frame
+from segue.data.split import Holdout, Split, training_parts
 from segue.errors import ConfigValue, ExtraMissing, NothingToTuneOn
 from segue.ranking.metrics import parse_metric
 from segue.recommenders.base import Recommender
@@ -77,9 +81,20 @@ def tune(
 
     train, held = _parts(data, validation)
     cls = recommender_class(recommender) if isinstance(recommender, str) else recommender
+    if not isinstance(cls, type) or not issubclass(cls, Recommender):
+        advice = "Give a class of segue or its name; its fixed settings go into settings={...}."
+        raise refusal(recommender, "tune", "recommender", "a class", advice)
+    for name, mapping in (("settings", settings), ("space", space)):
+        if mapping is not None:
+            require_mapping(mapping, "tune", name, "{'learning_rate': [1e-3, 3e-3]}")
+    if storage is not None:
+        require(storage, (str, os.PathLike), "tune", "storage", "a path", "Give a file or the URL of a database.")
+    if metric is not None:
+        require_text(metric, "tune", "metric", METRIC)
+    seed = require_whole(seed, "tune", "seed", 0)
     fixed = dict(settings or {})
     for name, value in (("trials", trials), ("jobs", jobs)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ConfigValue(name=name, owner="tune", value=value, reason="a whole number of at least 1 is needed")
     config = cls.Settings.parse(fixed, owner=cls.__name__)
     if metric is not None and "validation_metric" in cls.Settings.model_fields:
@@ -116,13 +131,11 @@ def tune(
 
 def _parts(data: Dataset | Split, validation: Holdout | None) -> tuple[Dataset, Holdout]:
     """Train and validation; of a split nothing else is read."""
-    train: Any = data
-    if isinstance(data, Split):
-        if validation is not None:
-            raise NothingToTuneOn(why="a split brings its own validation; the holdout beside it would not be used")
-        train, validation = data.train, data.validation
-    if not isinstance(train, Dataset):
+    if isinstance(data, Split) and validation is not None:
+        raise NothingToTuneOn(why="a split brings its own validation; the holdout beside it would not be used")
+    if not isinstance(data, Dataset | Split) and not is_frame(data):
         raise NothingToTuneOn(why=f"a {type(data).__name__} is no data set")
+    train, validation = training_parts(data, validation, "tune")
     if not isinstance(validation, Holdout) or not len(validation.users):
         raise NothingToTuneOn(why="there is no validation holdout")
     return train, validation

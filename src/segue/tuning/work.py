@@ -69,7 +69,7 @@ def _one(study: Study, search: Search, tell: _Tell) -> None:
 
 
 def _value(study: Study, trial: Trial, search: Search, tell: _Tell) -> float:
-    settings = {**search.settings, **search.space.suggest(trial)}
+    settings = {**search.settings, **search.space.suggest(trial, search.decided)}
     if not search.by_epochs:
         model = search.recommender(**settings).fit(search.train)
         return _ranked(model, search)

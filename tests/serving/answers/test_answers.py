@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from segue.errors import (
 from segue.recommenders.base import Recommender
 from segue.serving.answers import diversity
 from segue.serving.answers.answers import Answers, Ranked
+from segue.serving.answers.exploration import ExploreConfig, Explorer
 from segue.serving.answers.questions import Answer, Filters, Id, Question
 from segue.serving.answers.settings import AnswersConfig
 from tests.faults.server import rounds
@@ -319,10 +321,60 @@ def test_of_a_single_item_the_reason_is_that_item(ease: segue.EASE) -> None:
     assert [(each.because, each.drop) for item in answer.items for each in item.reasons or ()] == [("i1", None)] * 2
 
 
-def test_nobody_is_told_that_it_is_popular(model: Recommender) -> None:
+def test_who_has_no_history_is_told_what_really_ranks_the_list(model: Recommender) -> None:
     answer = answers_of(model).recommend(Question(items=[], k=2, explain=True))
-    assert all("popular of late" in reason.text for each in answer.items for reason in each.reasons or ())
+    texts = {reason.text for each in answer.items for reason in each.reasons or ()}
+    assert texts == {"no known event of who asks: ranked by popularity of all time"}
     assert all(each.reasons for each in answer.items)
+
+
+def test_each_step_of_a_sequence_is_explained_by_the_history_it_was_ranked_from(model: Recommender) -> None:
+    answers = answers_of(model)
+    answer = answers.generate(Question(items=["i1", "i5"], k=1, explain=True, exclude_seen=True), 3)
+    history: list[Id] = ["i1", "i5"]
+    for each in answer.items:
+        step = answers.recommend(Question(items=history, k=42, explain=True, exclude_seen=False)).items
+        expected = next(one.reasons for one in step if one.item_id == each.item_id)
+        assert [(one.because, one.text) for one in each.reasons or ()] == [(x.because, x.text) for x in expected or ()]
+        history = [*history, each.item_id]
+
+
+def test_an_item_drawn_by_chance_is_said_to_be(ease: segue.EASE, habits: segue.PatternRecommender) -> None:
+    for model in (ease, habits):
+        drawn = 0
+        explorer = Explorer(ExploreConfig(on=True, share=0.5, few=10_000))
+        answers = answers_of(model, explorer=explorer)
+        for _ in range(10):
+            for each in answers.recommend(Question(items=["i1", "i5", "i9"], k=5, explain=True)).items:
+                texts = [reason.text for reason in each.reasons or ()]
+                if texts and texts[0].startswith("drawn"):
+                    drawn += 1
+                    assert len(texts) == 1
+                    assert texts[0].startswith("drawn by exploration (epsilon, share 0.5")
+                    assert f"probability {each.propensity:.3g}" in texts[0]
+                    assert each.propensity < 0.5
+                else:
+                    assert each.propensity >= 0.5
+        assert drawn
+
+
+def test_a_list_drawn_by_scores_says_so_and_what_the_scores_owe(ease: segue.EASE) -> None:
+    explorer = Explorer(ExploreConfig(on=True, method="plackett_luce"))
+    answer = answers_of(ease, explorer=explorer).recommend(Question(items=["i1", "i5", "i9"], k=3, explain=True))
+    for each in answer.items:
+        kinds = [reason.kind for reason in each.reasons or ()]
+        assert kinds[0] == "exploration"
+    assert any("event" in [reason.kind for reason in each.reasons or ()] for each in answer.items)
+
+
+def test_what_was_learnt_online_is_in_the_reason(ease: segue.EASE) -> None:
+    bias = np.zeros(len(ease.item_vocabulary) + 1, dtype=np.float32)
+    bias[7] = 50.0
+    online = SimpleNamespace(correction=lambda name, histories: bias)
+    answer = answers_of(ease, online=online).recommend(Question(items=["i1", "i5"], k=1, explain=True))
+    assert answer.items[0].item_id == ease.item_vocabulary.listed[6]
+    assert answer.items[0].reasons is not None
+    assert "online correction +50" in answer.items[0].reasons[-1].text
 
 
 def test_reasons_come_only_where_they_are_asked_for(ease: segue.EASE) -> None:
@@ -440,3 +492,11 @@ def test_a_catalogue_that_grew_is_seen(shop: segue.Dataset) -> None:
     assert not answers.recommend(cheap).items
     model.add_items(pl.DataFrame({"item_id": ["i900"], "title": ["New"], "price": [2000.0]}))
     assert ids(answers.recommend(cheap)) == ["i900"]
+
+
+def test_events_that_came_twice_count_once_in_a_question(habits: Recommender) -> None:
+    items, stamps = ("i1", "i2", "i1"), (1_600_000_000, 1_600_000_000, 1_600_000_060)
+    once = answers_of(habits).recommend(Question(items=items, timestamps=stamps))
+    twice = answers_of(habits).recommend(Question(items=items * 2, timestamps=stamps * 2))
+    assert twice.history_length == once.history_length == 3
+    assert [(each.item_id, each.score) for each in twice.items] == [(each.item_id, each.score) for each in once.items]

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare
+from scipy.stats import binomtest, chisquare
 
 import segue
 from segue.errors import ConfigUnknown
@@ -168,6 +168,7 @@ class Ranked:
     codes: np.ndarray
     scores: np.ndarray
     propensities: np.ndarray | None = None
+    by_chance: np.ndarray | None = None
 
 
 @METHODS
@@ -186,3 +187,116 @@ def test_an_explorer_lists_only_what_may_be_listed_and_tells_its_propensities(me
         assert (each.scores == scores[each.codes]).all()
         assert likelihood(each.codes, explorer.draw(served, scores, 3)) == pytest.approx(each.propensities)
     assert Explorer(ExploreConfig(method=method)).explore(served, scores, ranked, "r") is ranked
+
+
+# -- the whole catalogue -----------------------------------------------------------------------------------------
+
+
+def catalogue(size: int, new: int) -> tuple[SimpleNamespace, np.ndarray, Ranked]:
+    """``size`` items of which the model likes the last least; the last ``new`` have no event."""
+    counts = np.full(size + 1, 90)
+    counts[-new:] = 0
+    scores = np.linspace(1, 0, size + 1, dtype=np.float32)
+    scores[0] = -np.inf
+    codes = np.arange(1, 11)
+    return SimpleNamespace(recommender=SimpleNamespace(item_counts=counts)), scores, Ranked(codes, scores[codes])
+
+
+def first_places(draws: int, new: int, best: int | None = None) -> np.ndarray:
+    """What stands in the first place of lists from a catalogue of 10,000, of which ``new`` are new."""
+    served, scores, ranked = catalogue(10_000, new)
+    explorer = Explorer(ExploreConfig(on=True, share=0.5))
+    pool = explorer.pool(served, scores)[:best]
+    given = (ranked.codes, ranked.scores, pool, scores[pool])
+    return np.array([explore(*given, 1, explorer.config, f"r{number}")[0][0] for number in range(draws)])
+
+
+def rarely_so(count: int, draws: int, probability: float) -> bool:
+    """Whether a count is one that the probability gives in fewer than one of a thousand trials."""
+    return float(binomtest(count, draws, probability).pvalue) < 1e-3
+
+
+def test_every_new_item_of_a_large_catalogue_is_reached_as_often_as_stated() -> None:
+    drawn = first_places(20_000, new=400)
+    assert not rarely_so(int((drawn > 9_600).sum()), 20_000, 0.5)
+    counts = np.bincount(drawn, minlength=10_001)[-400:]
+    assert counts.min() > 0
+    assert not rarely_so(int(counts[-1]), 20_000, 0.5 / 400)
+    assert float(chisquare(counts).pvalue) > 1e-3
+
+
+def test_a_pool_of_the_models_best_hundred_would_be_noticed() -> None:
+    counts = np.bincount(first_places(20_000, new=400, best=100), minlength=10_001)[-400:]
+    assert counts.min() == 0
+    assert rarely_so(int(counts[-1]), 20_000, 0.5 / 400)
+
+
+def test_filters_and_seen_items_hold_for_what_is_drawn_by_chance() -> None:
+    served, scores, ranked = catalogue(10_000, 400)
+    scores[9_700:] = -np.inf
+    explorer = Explorer(ExploreConfig(on=True, share=1.0))
+    lists = [explorer.explore(served, scores, ranked, f"r{number}") for number in range(300)]
+    shown = np.unique(np.concatenate([each.codes for each in lists]))
+    assert shown.min() > 9_600
+    assert shown.max() < 9_700
+    assert all(each.propensities[0] == pytest.approx(1 / 99) for each in lists)
+    assert all(each.propensities[9] == pytest.approx(1 / 90) for each in lists)
+
+
+def enumerated(items: Draw, k: int) -> dict[tuple[int, ...], float]:
+    """The probability of every list of ``k``, by walking through all of them."""
+    found = {(): 1.0}
+    for _ in range(k):
+        longer: dict[tuple[int, ...], float] = {}
+        for places, chance in found.items():
+            left = ~np.isin(np.arange(len(items.items)), places)
+            for place, step in enumerate(items.chances(left)):
+                if step > 0:
+                    longer[(*places, place)] = chance * step
+        found = longer
+    return {tuple(items.items[list(places)].tolist()): chance for places, chance in found.items()}
+
+
+@METHODS
+def test_logged_propensities_are_those_of_all_lists_enumerated(method: str) -> None:
+    config = ExploreConfig(method=method, share=0.3, temperature=0.7)
+    every = enumerated(Draw.of(LIST, SCORES, POOL, POOL_SCORES, config), 3)
+    assert sum(every.values()) == pytest.approx(1)
+    for number in range(300):
+        codes, propensities = draw(method, f"r{number}")
+        assert every[tuple(codes.tolist())] == pytest.approx(propensities.prod())
+
+
+def test_lists_are_drawn_as_often_as_the_enumeration_says() -> None:
+    for method in ("epsilon", "plackett_luce"):
+        config = ExploreConfig(method=method, share=0.3, temperature=0.7)
+        every = enumerated(Draw.of(LIST, SCORES, POOL, POOL_SCORES, config), 2)
+        counts = dict.fromkeys(every, 0)
+        for number in range(6_000):
+            counts[tuple(draw(method, f"again-{number}", 2)[0].tolist())] += 1
+        often = [key for key, chance in every.items() if chance * 6_000 >= 5]
+        rest = sum(every.values()) - sum(every[key] for key in often)
+        seen = [counts[key] for key in often] + [6_000 - sum(counts[key] for key in often)]
+        expected = [every[key] * 6_000 for key in often] + [rest * 6_000]
+        kept = [(a, b) for a, b in zip(seen, expected, strict=True) if b > 1e-6]
+        assert float(chisquare([a for a, _ in kept], [b for _, b in kept]).pvalue) > 0.01
+
+
+def test_the_plackett_luce_probabilities_are_the_softmax_of_what_is_left() -> None:
+    config = ExploreConfig(method="plackett_luce", temperature=0.7)
+    every = Draw.of(LIST, SCORES, POOL, POOL_SCORES, config)
+    scores = np.concatenate([SCORES, [0.5, 0.2]])
+    powers = np.exp(scores / (scores.std() * 0.7))
+    codes, propensities = draw("plackett_luce", "r1")
+    places = [every.items.tolist().index(code) for code in codes]
+    for position, place in enumerate(places):
+        assert propensities[position] == pytest.approx(powers[place] / np.delete(powers, places[:position]).sum())
+
+
+def test_what_the_model_would_have_listed_itself_is_not_by_chance() -> None:
+    config = ExploreConfig(share=0.3)
+    told = Draw.of(LIST, SCORES, POOL, POOL_SCORES, config)
+    assert told.by_chance([0, 1, 2]).tolist() == [False, False, False]
+    assert told.by_chance([4, 0, 2, 1]).tolist() == [True, False, True, False]
+    luce = Draw.of(LIST, SCORES, POOL, POOL_SCORES, ExploreConfig(method="plackett_luce"))
+    assert luce.by_chance([0, 1]).all()

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 import segue
 from segue.serving.app import create_app
 from segue.serving.service import Service
-from tests.serving.fakes import FakeServed
+from tests.serving.fakes import FakeServed, service_of
 
 
 def ids(answer: dict[str, Any]) -> list[Any]:
@@ -28,6 +28,28 @@ def test_a_user_is_answered_by_what_the_log_knows(client: TestClient, ease: segu
     assert set(answer["items"][0]) == {"item_id", "title", "score", "rank"}
 
 
+@pytest.mark.parametrize("diversity", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("name", ["ease", "habits"])
+def test_the_library_and_the_service_answer_alike(request: pytest.FixtureRequest, name: str, diversity: float) -> None:
+    model = request.getfixturevalue(name)  # with item vectors, and with categories alone
+    options: dict[str, Any] = {
+        "at": "2020-11-01T00:00:00Z",
+        "exclude": ["i1", "i7"],
+        "diversity": diversity,
+        "exclude_seen": True,
+    }
+    body = {**options, "user_id": "u3", "filters": {"exclude": options["exclude"]}}
+    del body["exclude"]
+    with TestClient(create_app(service_of(model)), "http://localhost") as client:
+        for n in (4, 100):
+            listed = client.post("/v1/recommend", json={**body, "k": n}).json()
+            generated = client.post("/v1/generate", json={**body, "n": n}).json()
+            expected = model.recommend(["u3"], n, **options), model.generate(["u3"], n, **options)
+            for answer, frame in zip((listed, generated), expected, strict=True):
+                assert ids(answer) == frame["item_id"].to_list()
+                assert [item["score"] for item in answer["items"]] == pytest.approx(frame["score"].to_list())
+
+
 def test_a_user_in_the_body_is_the_user_in_the_path(client: TestClient) -> None:
     by_path = client.get("/v1/recommend/u3", params={"explain": True, "at": 1_600_500_000, "diversity": 0.4}).json()
     in_body = {"user_id": "u3", "explain": True, "at": "2020-09-19T07:20:00Z", "diversity": 0.4}
@@ -35,7 +57,9 @@ def test_a_user_in_the_body_is_the_user_in_the_path(client: TestClient) -> None:
     assert by_path.pop("recommendation_id") != by_body.pop("recommendation_id")
     assert by_path == by_body
     assert by_path["at"] == "2020-09-19T07:20:00Z"
-    assert by_path["items"][0]["reasons"][0].keys() == {"text", "because", "title", "drop"}
+    assert by_path["items"][0]["reasons"][0].keys() == {
+        "text", "because", "title", "drop", "kind", "contributions"
+    }  # fmt: skip
 
 
 def test_anyone_is_answered_by_a_history_in_the_body(client: TestClient, ease: segue.EASE) -> None:
@@ -123,3 +147,15 @@ def test_ids_may_be_numbers(shop: segue.Dataset, service: Service) -> None:
         known = client.get("/v1/recommend/1").json()
     assert ids(answer) == [10, 20]
     assert (answer["history_length"], known["history_length"]) == (2, 2)
+
+
+def test_the_first_hundred_items_are_explained_and_a_longer_list_says_so(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segue.serving.answers.answers.EXPLAINED", 3)
+    body = {"history": ["i1", "i2"], "k": 5, "explain": True}
+    answer = client.post("/v1/recommend", json=body).json()
+    assert answer["explained"] == 3
+    assert ["reasons" in each for each in answer["items"]] == [True] * 3 + [False] * 2
+    assert "explained" not in client.post("/v1/recommend", json={**body, "k": 3}).json()
+    assert "explained" not in client.post("/v1/recommend", json={**body, "explain": False}).json()

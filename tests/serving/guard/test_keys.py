@@ -31,7 +31,7 @@ def test_a_key_opens_what_it_was_made_for_and_admin_opens_all() -> None:
     assert key.allowed == {"events"}
     chief = keys.check(keys.create(["admin"]))
     assert chief is not None
-    assert chief.allowed == {"events", "recommend", "admin"}
+    assert chief.allowed == {"events", "recommend", "metrics", "items", "admin"}
 
 
 def test_the_store_never_sees_the_secret_and_no_two_are_the_same() -> None:

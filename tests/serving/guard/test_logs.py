@@ -170,3 +170,43 @@ def test_keys_and_passwords_in_other_libraries_lines_are_blotted_out() -> None:
     assert "hunter2" not in told
     assert "pw@" not in told
     assert "db.example/shop" in told
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_the_id_and_the_trace_of_a_request_come_back_and_are_in_the_log(lines: io.StringIO) -> None:
+    answer = ask("/v1/recommend/anna", {"X-Request-Id": "shop-7:a_b.c", "traceparent": TRACE})
+    (line,) = [json.loads(text) for text in lines.getvalue().splitlines()]
+    assert answer.headers["x-request-id"] == line["request_id"] == "shop-7:a_b.c"
+    assert answer.headers["traceparent"] == TRACE
+    assert line["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.mark.parametrize("name", ["a" * 129, "", 'x"y', "a b", "<script>", "{}"])
+def test_an_id_of_a_request_that_is_too_long_or_unsafe_is_replaced(name: str, lines: io.StringIO) -> None:
+    answer = ask("/v1/recommend/anna", {"X-Request-Id": name})
+    (line,) = [json.loads(text) for text in lines.getvalue().splitlines()]
+    assert len(answer.headers["x-request-id"]) == 16
+    assert line["request_id"] == answer.headers["x-request-id"] != name
+
+
+@pytest.mark.parametrize(
+    ("trace", "good"),
+    [
+        (TRACE, True),
+        ("01" + TRACE[2:] + "-more", True),
+        ("ff" + TRACE[2:], False),
+        (TRACE + "-more", False),
+        (TRACE.upper(), False),
+        ("00-" + "0" * 32 + "-00f067aa0ba902b7-01", False),
+        ("00-4bf92f3577b34da6a3ce929d0e0e4736-" + "0" * 16 + "-01", False),
+        (TRACE[:-3], False),
+        ("01" + TRACE[2:] + "-" + "x" * 500, False),
+    ],
+)
+def test_a_trace_context_is_read_as_w3c_has_it(trace: str, good: bool, lines: io.StringIO) -> None:
+    answer = ask("/v1/recommend/anna", {"traceparent": trace})
+    (line,) = [json.loads(text) for text in lines.getvalue().splitlines()]
+    assert answer.headers.get("traceparent") == (trace if good else None)
+    assert ("trace_id" in line) == good

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import binomtest
 from typer.testing import CliRunner
 
 import segue
@@ -69,7 +70,7 @@ def logs() -> list[Views]:
     return [simulate(400, seed) for seed in range(30)]
 
 
-CASCADE = EstimateConfig(by="cascade", clip=50)
+CASCADE = EstimateConfig(by="cascade", clip=50, min_effective=0)
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say(logs: list[Views], truth: float) -> None:
@@ -147,6 +148,107 @@ def test_certain_lists_allow_no_estimate_of_another_model(logs: list[Views]) -> 
     certain = replace(logs[0], propensities=np.ones(len(logs[0].clicks)))
     with pytest.raises(EstimateImpossible, match="all 400 were deterministic"):
         estimate(certain)
+
+
+# -- withheld figures ---------------------------------------------------------------------------------------------
+
+
+def bandit(number: int, users: int, seed: int) -> tuple[Views, float]:
+    """Lists of one place of which a policy that shows one item nine times of ten is estimated, and what it earns."""
+    rng = np.random.default_rng(seed)
+    logged, target = np.full(10, 0.1), np.full(10, 0.1 / 9)
+    target[0] = 0.9
+    taste = np.linspace(0.15, 0.45, 10)
+    user, item = rng.integers(users, size=number), rng.choice(10, number, p=logged)
+    eager = rng.uniform(0.5, 1.5, users)
+    clicks = (rng.random(number) < taste[item] * eager[user]).astype(float)
+    zeros = np.zeros(number, dtype=np.int64)
+    views = Views(np.arange(number), zeros, user, clicks, logged[item], target[item])
+    return views, float((target * taste).sum())
+
+
+def coverage(number: int, users: int, config: EstimateConfig, trials: int = 120) -> dict[str, list[bool]]:
+    """Whether the intervals held the truth, in the trials that gave figures."""
+    held: dict[str, list[bool]] = {"ips": [], "snips": [], "doubly_robust": []}
+    for seed in range(trials):
+        views, truth = bandit(number, users, seed)
+        found = estimate(views, config)
+        for name, each in held.items():
+            figure = getattr(found, name)
+            if figure.rate is not None:
+                each.append(bool(figure.low <= truth <= figure.high))
+    return held
+
+
+def test_intervals_of_figures_that_are_given_hold_the_truth_in_95_of_100_logs() -> None:
+    for each in coverage(900, 450, EstimateConfig()).values():
+        assert len(each) > 100
+        assert binomtest(sum(each), len(each), 0.95, "less").pvalue > 0.01
+
+
+def test_intervals_that_are_withheld_would_hold_it_too_rarely() -> None:
+    for name, each in coverage(60, 60, EstimateConfig(), 40).items():
+        assert not each, name
+    for each in coverage(60, 60, EstimateConfig(min_effective=0)).values():
+        assert binomtest(sum(each), len(each), 0.95, "less").pvalue < 0.01
+
+
+def matched(count: int) -> Views:
+    """1,000 views of which the other policy would have shown ``count``, all of them clicked."""
+    some = np.arange(1_000) < count
+    zeros = np.zeros(1_000, dtype=np.int64)
+    return Views(np.arange(1_000), zeros, np.arange(1_000) % 500, some.astype(float), np.full(1_000, 0.5), some * 0.5)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_without_overlap_no_figure_is_given_and_the_reason_names_n_eff(count: int) -> None:
+    found = estimate(matched(count))
+    assert found.effective == found.effective_people == count
+    for name in ("ips", "clipped", "snips", "doubly_robust"):
+        assert asdict(getattr(found, name)) == {"rate": None, "low": None, "high": None}
+    assert found.served.rate == count / 1_000
+    assert found.served.low is None
+    assert found.withheld is not None
+    assert f"n_eff = {count}.0 weighted views" in found.withheld
+    assert "at least 50 are needed" in found.withheld
+    assert "exploration" in found.withheld
+    assert json.loads(json.dumps(found.document()))["snips"] == {"rate": None, "low": None, "high": None}
+
+
+@pytest.mark.parametrize("clicks", [0.0, 1.0])
+def test_a_rate_that_nothing_speaks_against_has_no_interval_of_width_zero(clicks: float) -> None:
+    views = replace(matched(1_000), clicks=np.full(1_000, clicks))
+    found = estimate(views)
+    assert found.withheld is not None
+    assert "n_eff = 0.0 weighted" in found.withheld
+    assert found.snips.rate is None
+
+
+def test_equal_weights_count_every_view() -> None:
+    views = replace(matched(1_000), clicks=(np.arange(1_000) % 3 == 0).astype(float))
+    found = estimate(views)
+    assert (found.effective, found.effective_people) == (pytest.approx(1_000), pytest.approx(500))
+    assert found.withheld is None
+    assert found.snips.rate == found.served.rate == pytest.approx(0.334)
+    assert found.snips.low < found.snips.high
+
+
+def test_many_views_of_one_person_are_one_person() -> None:
+    one = replace(matched(1_000), clicks=(np.arange(1_000) % 3 == 0).astype(float), users=np.zeros(1_000, dtype=int))
+    found = estimate(one)
+    assert found.effective == pytest.approx(1_000)
+    assert found.effective_people == pytest.approx(1)
+    assert found.snips.rate is None
+
+
+def test_lists_that_were_almost_all_certain_say_nothing_of_another_policy() -> None:
+    views = matched(1_000)
+    certain = np.arange(1_000) >= 20
+    mixed = replace(views, propensities=np.where(certain, 1.0, 0.5), targets=np.where(certain, 0.0, 0.5))
+    found = estimate(mixed)
+    assert found.effective_people == pytest.approx(20)
+    assert found.snips.rate is None
+    assert any("mean weight" in note for note in found.notes)
 
 
 # -- from a store --------------------------------------------------------------------------------------------------

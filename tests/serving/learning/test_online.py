@@ -235,6 +235,16 @@ def test_a_batch_whose_lists_cannot_be_looked_up_waits_and_is_then_learnt_as_eve
     assert same(online, run(model, EVENTS, LISTS))
 
 
+def test_a_replay_shows_how_far_it_is(model: Model) -> None:
+    online = Online(config(), LISTS.get)
+    online.adopt(model, lambda seq: [event for event in EVENTS if event.seq > seq][:37])
+    assert online.progress() == {model.name: model.learnt_to}
+    assert online.level() == {model.name: False}
+    online.work()
+    assert online.progress() == {model.name: EVENTS[-1].seq}
+    assert online.level() == {model.name: True}
+
+
 def test_a_model_is_brought_level_in_the_background_and_has_no_biases_until_then(model: Model) -> None:
     go, fed = threading.Event(), threading.Event()
 

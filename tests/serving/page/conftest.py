@@ -16,16 +16,15 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from tests.faults.server import free_port
 from tests.serving.page.site import Site
+from tests.system_tools import CHROMIUM, need
 
-CHROMIUM = "/usr/bin/chromium"
 expect.set_options(timeout=15_000)
 
 
 @pytest.fixture(scope="package")  # its loop runs in this thread: none of another test could meanwhile
 def browser() -> Iterator[Browser]:
     """Debian's Chromium without a window."""
-    if not Path(CHROMIUM).exists():
-        pytest.fail(f"{CHROMIUM} is missing; install it (apt-get install chromium): the page is tested in a browser")
+    need("chromium")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield started

@@ -272,3 +272,10 @@ def test_settings_have_a_group_for_each() -> None:
     assert (settings.alerts.p99_seconds, settings.feedback.click, settings.drift.least) == (0.2, ("open",), 7)
     with pytest.raises(ConfigUnknown, match="alerts"):
         ServiceConfig.read(None, ["alerts.p99=0.2"])
+
+
+def test_the_age_of_a_model_whose_registration_is_ahead_of_this_clock_is_zero() -> None:
+    watch = Watch()
+    served = SimpleNamespace(name="shop", created=(time.time() + 3_600) * 1e6)
+    watch._service = SimpleNamespace(models=SimpleNamespace(serving=lambda: [served]))
+    assert watch.model_ages() == {"shop": 0.0}

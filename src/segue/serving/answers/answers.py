@@ -20,25 +20,35 @@ from segue.data import frames
 from segue.data.histories import Histories
 from segue.errors import DiversityUnavailable, UnknownItems
 from segue.recommenders.base import Recommender
+from segue.recommenders.explanations import Reason
 from segue.serving.answers import diversity
 from segue.serving.answers.catalogue import Catalogue
-from segue.serving.answers.generating import continued, step_of
+from segue.serving.answers.generating import generate
 from segue.serving.answers.journal import Journal, Sink
 from segue.serving.answers.questions import Answer, Id, Listed, Question
 from segue.serving.answers.reading import Asked, asked, learnt_of
 from segue.serving.answers.reasons import reasons
-from segue.serving.answers.settings import AnswersConfig
+from segue.serving.answers.settings import EXPLAINED, AnswersConfig
 from segue.serving.answers.shadows import Shadows
 from segue.serving.store.rows import ServedList
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A list in codes, best first; ``propensities`` where chance had a say."""
+    """A list in codes, best first.
+
+    Attributes:
+        codes, scores: (n,).
+        propensities: (n,) where chance had a say.
+        by_chance: (n,) whether exploration drew the item, where it took part.
+        reasons: (n,) of each item, where those of its own step are known.
+    """
 
     codes: np.ndarray
     scores: np.ndarray
     propensities: np.ndarray | None = None
+    by_chance: np.ndarray | None = None
+    reasons: list[tuple[Reason, ...]] | None = None
 
 
 class Explorer(Protocol):
@@ -221,40 +231,39 @@ class Answers:
         return ranked if explorer is None else explorer.explore(served, scores, ranked, name)
 
     def _sequence(self, question: Question, served: Any, told: Histories, n: int) -> Ranked:
-        allowed = self.catalogue(served.recommender).listable(question.filters)
-        step, histories = step_of(told), told
-        chosen: list[int] = []
-        found: list[float] = []
+        model: Recommender = served.recommender
+        allowed = self.catalogue(model).listable(question.filters)
         wanted = n + self._pool(question, 1)
-        for number in range(n):
+
+        steps: list[Histories] = []
+
+        def blocks(histories: Histories, _: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+            steps.append(histories)
             # What may be listed depends on the history that was told; of the items chosen since none comes twice.
             scores = self._scores(served, question, histories, told, allowed, wanted)
-            scores[chosen] = -np.inf
-            code = self._next(question, served, scores, np.array(chosen, dtype=np.int64))
-            if code is None:
-                break
-            chosen.append(code)
-            found.append(float(scores[code]))
-            if number + 1 < n:
-                histories = continued(histories, code, step)
-        return Ranked(np.array(chosen, dtype=np.int64), np.array(found, dtype=np.float32))
+            return [(np.zeros(1, dtype=np.int64), self.catalogue(model).padded(scores)[None])]
+
+        codes, scores = generate(
+            blocks,
+            told,
+            n,
+            self.catalogue(model).prior,
+            question.diversity,
+            lambda codes: self._vectors(served, codes),
+            self.config.diversity_pool,
+        )
+        ranked = Ranked(codes[codes > 0], scores[codes > 0])
+        if not question.explain:
+            return ranked
+        why = [
+            self._reasons(served, histories, Ranked(ranked.codes[[place]], ranked.scores[[place]]))[0]
+            for place, histories in enumerate(steps[: len(ranked.codes)])
+        ]
+        return replace(ranked, reasons=why)
 
     def _pool(self, question: Question, k: int) -> int:
         """From how many of the best a list of ``k`` is chosen."""
-        return k if question.diversity == 0 else max(5 * k, self.config.diversity_pool)
-
-    def _next(self, question: Question, served: Any, scores: np.ndarray, before: np.ndarray) -> int | None:
-        """The code of the next item of a sequence; None where no item is left."""
-        catalogue = self.catalogue(served.recommender)
-        if question.diversity == 0:
-            found = catalogue.best(scores, 1)
-            return int(found[0]) if len(found) else None
-        pool = catalogue.best(scores, self.config.diversity_pool)
-        if not len(pool):
-            return None
-        vectors = self._vectors(served, np.concatenate([pool, before]))
-        places = diversity.spread(scores[pool], vectors[: len(pool)], 1, question.diversity, vectors[len(pool) :])
-        return int(pool[places[0]])
+        return diversity.pool_size(k, question.diversity, self.config.diversity_pool)
 
     def _vectors(self, served: Any, codes: np.ndarray) -> np.ndarray:
         """(codes, d) what tells how alike items are: the model's vectors, else categories."""
@@ -267,7 +276,10 @@ class Answers:
 
     def _told(self, question: Question, served: Any, read: Asked, ranked: Ranked, name: str) -> Answer:
         model: Recommender = served.recommender
-        why = reasons(model, read.histories, ranked.codes) if question.explain else None
+        why: list[Any] | None = None
+        if question.explain:
+            explained = self._reasons(served, read.histories, ranked) if ranked.reasons is None else ranked.reasons
+            why = [*explained, *[None] * (len(ranked.codes) - len(explained))]
         names = model.item_vocabulary.listed
         ids = [names[code - 1] for code in ranked.codes.tolist()]
         titles = model.titles
@@ -289,6 +301,20 @@ class Answers:
             history_length=len(read.histories.items),
             unknown_items=read.unknown,
             cold=not learnt_of(model, read.histories.items),
+            history_source="model" if read.from_model else None,
+            explained=EXPLAINED if question.explain and len(ids) > EXPLAINED else None,
+        )
+
+    def _reasons(self, served: Any, histories: Histories, ranked: Ranked) -> list[tuple[Reason, ...]]:
+        """Why each of the first ``EXPLAINED`` items is listed, by the history that it was ranked from."""
+        return reasons(
+            served.recommender,
+            histories,
+            ranked.codes[:EXPLAINED],
+            None if self.online is None else self.online.correction(served.name, histories),
+            policy=getattr(self.explorer, "config", None),
+            by_chance=None if ranked.by_chance is None else ranked.by_chance[:EXPLAINED],
+            propensities=None if ranked.propensities is None else ranked.propensities[:EXPLAINED],
         )
 
     # -- behind the back -----------------------------------------------------------------------------------------

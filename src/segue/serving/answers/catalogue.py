@@ -2,8 +2,9 @@
 
 Which columns say what is told by their names:
 
-- categories: ``categories``, ``category``, ``genres``, ``genre``; lists, or text with a separator. All that are there
-  count together, and capital letters do not matter.
+- categories: ``categories``, ``category``, ``genres``, ``genre``, as ``data.attribute_columns.category_entries`` reads
+  them, each level of a path for itself. All that are there count together, and capital letters do not matter. A filter
+  also finds the whole text of a column, and the parts of a name between ``, ``.
 - price: ``price``. Text is read where it holds a number.
 - stock: ``in_stock`` or ``available`` (true or false), else ``stock`` or ``quantity`` (in stock above 0).
 """
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from segue.data.attribute_columns import entries_of, find_separator, numbers_of, text_of
+from segue.data.attribute_columns import category_entries, entries_of, numbers_of, text_of
+from segue.data.item_categories import COLUMNS, ItemCategories
 from segue.errors import FilterUnavailable
 from segue.ranking.topk import top_k
 from segue.serving.answers.questions import Filters, Id
@@ -24,7 +26,6 @@ from segue.serving.answers.questions import Filters, Id
 if TYPE_CHECKING:
     from segue.recommenders.base import Recommender
 
-_CATEGORIES = ("categories", "category", "genres", "genre")
 _PRICES = ("price",)
 _STOCK = ("in_stock", "available")
 _QUANTITIES = ("stock", "quantity")
@@ -54,6 +55,16 @@ class Catalogue:
         ][0]
         return np.asarray(codes[codes > 0])
 
+    def padded(self, scores: np.ndarray) -> np.ndarray:
+        """Scores of this catalogue's items alone; minus infinity for those that the scores do not reach.
+
+        Items may have come since the model was given to this request.
+        """
+        found = np.full(self.size, -np.inf, dtype=np.float32)
+        known = min(self.size, len(scores))
+        found[:known] = scores[:known]
+        return found
+
     def listable(self, filters: Filters) -> np.ndarray | None:
         """A mask of the items that pass all filters; None: all do.
 
@@ -82,22 +93,13 @@ class Catalogue:
 
     def category_vectors(self, codes: np.ndarray) -> np.ndarray | None:
         """(codes, categories among them) 1 where an item is of a category; None where the catalogue has none."""
-        if self._categories is None:
-            return None
-        _, items, places = self._categories
-        row_of = np.full(self.size, -1)
-        row_of[codes] = np.arange(len(codes))
-        part = row_of[items] >= 0
-        columns, column = np.unique(places[part], return_inverse=True)
-        vectors = np.zeros((len(codes), max(1, len(columns))), dtype=np.float32)
-        vectors[row_of[items[part]], column] = 1
-        return vectors
+        return None if self._categories is None else self._categories.vectors(codes)
 
     def category_names(self, limit: int) -> list[str]:
         """The categories of most items, in small letters and in order of the alphabet; none where there are none."""
         if self._categories is None:
             return []
-        names, _, places = self._categories
+        names, places = self._categories.names, self._categories.places
         most = np.argsort(-np.bincount(places, minlength=len(names)), kind="stable")[:limit]
         return [str(name) for name in names.gather(np.sort(most)).to_list()]
 
@@ -137,30 +139,32 @@ class Catalogue:
         return self.vocabulary.ids.cast(pl.String).str.to_lowercase()
 
     @cached_property
-    def _categories(self) -> tuple[pl.Series, np.ndarray, np.ndarray] | None:
-        """Names in small letters, and for each item and category once the item's code and the name's place."""
-        found = []
-        for column in self._columns(_CATEGORIES):
-            several = isinstance(column.dtype, pl.List | pl.Array | pl.Struct) or column.dtype == pl.Object
-            entries = entries_of(column, None if several else find_separator(text_of(column)))
-            codes = self._codes[entries["row"].to_numpy().astype(np.int64)]
-            lower = entries["value"].str.to_lowercase()
-            found.append(pl.DataFrame({"item": codes, "value": lower}))
-        if not found:
-            return None
-        table = pl.concat(found).filter(pl.col("item") > 0).unique(maintain_order=True).sort("value", "item")
-        names = table["value"].unique(maintain_order=True)
-        places = table["value"].rle_id().to_numpy().astype(np.int64)
-        return names, table["item"].to_numpy(), places
+    def _categories(self) -> ItemCategories | None:
+        return ItemCategories.of(self.items, self.vocabulary)
+
+    @cached_property
+    def _filter_names(self) -> pl.DataFrame:
+        """``item`` and ``value``: every name in small letters that a filter finds an item by."""
+        parts = []
+        for column in self._columns(COLUMNS):
+            names = category_entries(column, levels=True)
+            shorter = names.with_columns(pl.col("value").str.split(", ")).explode("value")
+            parts += [names, shorter, entries_of(column, None)]
+        return self._by_item(parts)
+
+    def _by_item(self, entries: list[pl.DataFrame]) -> pl.DataFrame:
+        """``item`` codes and ``value`` in small letters of entries by row, each pair once, by value and item."""
+        table = pl.concat(entries).with_columns(pl.col("value").str.strip_chars().str.to_lowercase())
+        codes = self._codes[table["row"].to_numpy().astype(np.int64)]
+        table = table.select("value").with_columns(item=codes)
+        return table.filter(pl.col("item") > 0).unique(maintain_order=True).sort("value", "item")
 
     def _in_any(self, wanted: tuple[str, ...]) -> np.ndarray:
         if self._categories is None:
             raise FilterUnavailable(name="categories", wanted="a column 'categories' or 'genres'", found=self.columns())
-        names, items, places = self._categories
-        asked = pl.Series([each.strip().lower() for each in wanted], dtype=pl.String)
-        chosen = names.is_in(asked.implode()).to_numpy()
+        names = pl.Series([each.strip().lower() for each in wanted], dtype=pl.String)
         mask = np.zeros(self.size, dtype=bool)
-        mask[items[chosen[places]]] = True
+        mask[self._filter_names.filter(pl.col("value").is_in(names.implode()))["item"].to_numpy()] = True
         return mask
 
     @cached_property

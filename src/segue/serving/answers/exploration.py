@@ -8,6 +8,7 @@ list can be drawn again from the log. Filters, seen items and diversity come bef
 
 from __future__ import annotations
 
+from bisect import insort
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -25,8 +26,8 @@ class ExploreConfig(Config):
     on: bool = False
     """Whether lists explore where the question does not say."""
     method: Literal["epsilon", "plackett_luce"] = "epsilon"
-    """``epsilon``: a share of positions goes to a candidate drawn at random. ``plackett_luce``: every position is drawn
-    by the scores of the pool (Plackett, 1975), the better the likelier."""
+    """``epsilon``: a share of positions goes to a candidate of the whole catalogue, each as likely as the others.
+    ``plackett_luce``: every position is drawn by the scores of the pool (Plackett, 1975), the better the likelier."""
     share: float = Field(0.1, ge=0, le=1)
     """Of positions, for ``epsilon``."""
     temperature: float = Field(0.2, gt=0)
@@ -35,7 +36,7 @@ class ExploreConfig(Config):
     """An item with so few events in what the model was trained on, or fewer, is uncertain and a candidate of
     ``epsilon``; one that joined the catalogue since has none."""
     pool: int = Field(100, ge=1)
-    """So many of the best items are drawn from."""
+    """So many of the best items ``plackett_luce`` draws from."""
     salt: str = "segue"
     """Goes into the draws beside the recommendation id; no secret."""
 
@@ -49,16 +50,20 @@ def candidates(counts: np.ndarray, config: ExploreConfig) -> np.ndarray:
 class Draw:
     """One list about to be drawn: what may stand in it and how likely, position by position.
 
+    The items after the model's list are alike to ``epsilon``, so that a position costs the length of the list and not
+    that of the catalogue.
+
     Attributes:
         items: (n,) codes, the model's list first, in its order, then the rest of the pool.
-        logits: (n,) for ``plackett_luce``.
-        listed, explored: (n,) whether an item is of the model's list, and of the pool.
+        logits: (n,) for ``plackett_luce``; empty for ``epsilon``.
+        n_listed: length of the model's list.
+        explored: (n_listed,) whether an item of the model's list is also of the pool.
         config: how it is drawn.
     """
 
     items: np.ndarray
     logits: np.ndarray
-    listed: np.ndarray
+    n_listed: int
     explored: np.ndarray
     config: ExploreConfig
 
@@ -73,33 +78,121 @@ class Draw:
     ) -> Draw:
         """See :func:`explore`."""
         codes, pool_codes = np.asarray(codes, dtype=np.int64), np.asarray(pool_codes, dtype=np.int64)
-        scores, pool_scores = np.asarray(scores, dtype=np.float64), np.asarray(pool_scores, dtype=np.float64)
+        scores, pool_scores = np.asarray(scores), np.asarray(pool_scores)
         usable, pooled = (codes > 0) & np.isfinite(scores), (pool_codes > 0) & np.isfinite(pool_scores)
         codes, pool_codes = codes[usable], pool_codes[pooled]
-        both = np.concatenate([codes, pool_codes])
-        first = np.sort(np.unique(both, return_index=True)[1])
-        items = both[first]
-        logits = _logits(np.concatenate([scores[usable], pool_scores[pooled]])[first], config.temperature)
-        return cls(items, logits, np.arange(len(items)) < len(codes), np.isin(items, pool_codes), config)
+        rest = ~np.isin(pool_codes, codes)
+        logits = np.zeros(0)
+        if config.method == "plackett_luce":
+            both = np.concatenate([scores[usable], pool_scores[pooled][rest]]).astype(np.float64)
+            logits = _logits(both, config.temperature)
+        items = np.concatenate([codes, pool_codes[rest]])
+        return cls(items, logits, len(codes), np.isin(codes, pool_codes), config)
+
+    @property
+    def listed(self) -> np.ndarray:
+        """(n,) whether an item is of the model's list."""
+        return np.arange(len(self.items)) < self.n_listed
 
     def chances(self, left: np.ndarray) -> np.ndarray:
         """(n,) probabilities at the next position, where the items ``left`` (n,) remain; all 0 where the list ends."""
         if not left.any():
             return np.zeros(len(left))
-        return self._luce(left) if self.config.method == "plackett_luce" else self._epsilon(left)
+        if self.config.method == "plackett_luce":
+            return self._luce(left)
+        n = self.n_listed
+        listed, each = self._epsilon(left[:n], int(left[n:].sum()))
+        return np.concatenate([listed, np.where(left[n:], each, 0.0)])
 
-    def _epsilon(self, left: np.ndarray) -> np.ndarray:
-        """The model's next item but for a share spread evenly over the candidates; all of it where one is missing."""
+    def places(self, uniform: np.ndarray) -> tuple[list[int], list[float]]:
+        """Draw a position for each number in [0, 1): places in ``items``, and their probabilities given those above."""
+        left = np.ones(len(self.items) if self.config.method == "plackett_luce" else self.n_listed, dtype=bool)
+        taken: list[int] = []  # of the rest, ascending
+        n, n_rest = self.n_listed, len(self.items) - self.n_listed
+        found: list[int] = []
+        propensities: list[float] = []
+        for at in uniform.tolist():
+            each = 0.0
+            if self.config.method == "plackett_luce":
+                chances = self.chances(left)
+            else:
+                chances, each = self._epsilon(left, n_rest - len(taken))
+            below = np.cumsum(chances)
+            listed = float(below[-1]) if len(below) else 0.0
+            if each > 0 and at >= listed:
+                place = _nth_left(min(int((at - listed) / each), n_rest - len(taken) - 1), taken)
+                insort(taken, place)
+                place += n
+            else:
+                possible = np.flatnonzero(chances > 0)
+                if not len(possible):
+                    break
+                rank = int(np.searchsorted(below[possible], at, side="right"))
+                place = int(possible[min(rank, len(possible) - 1)])
+                each = float(chances[place])
+                left[place] = False
+            found.append(place)
+            propensities.append(min(each, 1.0))
+        return found, propensities
+
+    def likelihood(self, shown: np.ndarray) -> np.ndarray:
+        """(len(shown),) the probability of each item of a list at its position, given those above it.
+
+        An item that could not stand there has 0; the items above are then taken as they are.
+        """
+        luce = self.config.method == "plackett_luce"
+        among = np.flatnonzero(np.isin(self.items, shown))
+        place_of = dict(zip(self.items[among].tolist(), among.tolist(), strict=True))
+        left = np.ones(len(self.items) if luce else self.n_listed, dtype=bool)
+        n_rest = len(self.items) - self.n_listed
+        found = np.zeros(len(shown))
+        for position, code in enumerate(shown):
+            place = place_of.pop(int(code), None)
+            if place is None:
+                continue
+            if luce:
+                found[position] = self.chances(left)[place]
+                left[place] = False
+                continue
+            chances, each = self._epsilon(left, n_rest)
+            found[position] = each if place >= self.n_listed else chances[place]
+            if place >= self.n_listed:
+                n_rest -= 1
+            else:
+                left[place] = False
+        return np.minimum(found, 1.0)
+
+    def by_chance(self, places: list[int]) -> np.ndarray:
+        """(len(places),) whether each was drawn, and is not what the model would have put there itself.
+
+        ``plackett_luce`` draws every position. Under ``epsilon`` the model's own is the first of its list that is left.
+        """
+        if self.config.method == "plackett_luce":
+            return np.ones(len(places), dtype=bool)
+        left = list(range(self.n_listed))
+        found = []
+        for place in places:
+            found.append(not left or place != left[0])
+            if place < self.n_listed:
+                left.remove(place)
+        return np.array(found, dtype=bool)
+
+    def _epsilon(self, left: np.ndarray, n_rest: int) -> tuple[np.ndarray, float]:
+        """(n_listed,) probabilities of the model's list, and that of each of the ``n_rest`` others that are left.
+
+        The model's next item but for a share spread evenly over the candidates; all of it where one is missing.
+        """
         chances = np.zeros(len(left))
-        listed, explored = np.flatnonzero(left & self.listed), np.flatnonzero(left & self.explored)
-        share = self.config.share if len(explored) else 0.0
+        listed, explored = np.flatnonzero(left), np.flatnonzero(left & self.explored)
+        n_explored = len(explored) + n_rest
+        share = self.config.share if n_explored else 0.0
         if len(listed):
             chances[listed[0]] = 1 - share
-        elif self.config.share > 0:
+        elif share > 0:
             share = 1.0
-        if len(explored):
-            chances[explored] += share / len(explored)
-        return chances
+        each = share / n_explored if n_explored else 0.0
+        chances[explored] += each
+        return chances, each
 
     def _luce(self, left: np.ndarray) -> np.ndarray:
         """Softmax over what is left."""
@@ -107,6 +200,15 @@ class Draw:
         chances[left] = np.exp(self.logits[left] - self.logits[left].max())
         chances /= chances.sum()
         return chances
+
+
+def _nth_left(n: int, taken: list[int]) -> int:
+    """The number, from 0, that is the ``n``-th of those not ``taken`` (ascending)."""
+    for each in taken:
+        if each > n:
+            break
+        n += 1
+    return n
 
 
 def explore(
@@ -122,9 +224,9 @@ def explore(
 
     Args:
         codes, scores: the list as the model has it, best first; code 0 ends it.
-        pool_codes, pool_scores: other items that may be listed: for ``epsilon`` the candidates that are explored (see
-            :func:`candidates`), for ``plackett_luce`` what is drawn from beside the list. Those of the list may be
-            among them.
+        pool_codes, pool_scores: other items that may be listed, each once: for ``epsilon`` the candidates that are
+            explored (see :func:`candidates`), for ``plackett_luce`` what is drawn from beside the list. Those of the
+            list may be among them.
         k: how many.
         config: how to draw.
         seed: the recommendation id.
@@ -134,34 +236,17 @@ def explore(
         items above it.
     """
     draw = Draw.of(codes, scores, pool_codes, pool_scores, config)
-    left = np.ones(len(draw.items), dtype=bool)
-    chosen, propensities = [], []
-    for at in uniforms(f"{config.salt}\n{seed}", max(k, 1))[:k]:
-        chances = draw.chances(left)
-        possible = np.flatnonzero(chances > 0)
-        if not len(possible):
-            break
-        place = possible[min(int(np.searchsorted(np.cumsum(chances[possible]), at, side="right")), len(possible) - 1)]
-        left[place] = False
-        chosen.append(draw.items[place])
-        propensities.append(min(chances[place], 1.0))
-    return np.array(chosen, dtype=np.int64), np.array(propensities, dtype=np.float64)
+    places, propensities = draw.places(_uniforms(config, seed, k))
+    return draw.items[places].astype(np.int64), np.array(propensities, dtype=np.float64)
+
+
+def _uniforms(config: ExploreConfig, seed: str, k: int) -> np.ndarray:
+    return uniforms(f"{config.salt}\n{seed}", max(k, 1))[:k]
 
 
 def likelihood(shown: np.ndarray, draw: Draw) -> np.ndarray:
-    """(len(shown),) the probability of each item of a list at its position, had ``draw`` drawn it, given those above.
-
-    An item that could not stand there has 0; the items above are then taken as they are.
-    """
-    left = np.ones(len(draw.items), dtype=bool)
-    place_of = {int(code): place for place, code in enumerate(draw.items)}
-    found = np.zeros(len(shown))
-    for position, code in enumerate(shown):
-        place = place_of.get(int(code))
-        if place is not None:
-            found[position] = draw.chances(left)[place]
-            left[place] = False
-    return found
+    """(len(shown),) see :meth:`Draw.likelihood`."""
+    return draw.likelihood(shown)
 
 
 class Explorer:
@@ -186,9 +271,11 @@ class Explorer:
         if not self.config.on:
             return ranked
         pool = self.pool(served, scores)
-        given = (ranked.codes, scores[ranked.codes], pool, scores[pool])
-        codes, propensities = explore(*given, len(ranked.codes), self.config, recommendation_id)
-        return replace(ranked, codes=codes, scores=scores[codes], propensities=propensities)
+        draw = Draw.of(ranked.codes, scores[ranked.codes], pool, scores[pool], self.config)
+        places, chances = draw.places(_uniforms(self.config, recommendation_id, len(ranked.codes)))
+        codes, propensities = draw.items[places], np.array(chances, dtype=np.float64)
+        by_chance = draw.by_chance(places)
+        return replace(ranked, codes=codes, scores=scores[codes], propensities=propensities, by_chance=by_chance)
 
     def draw(self, served: Any, scores: np.ndarray, k: int) -> Draw:
         """How a list of the best ``k`` by ``scores`` would be drawn."""
@@ -197,11 +284,14 @@ class Explorer:
         return Draw.of(codes, scores[codes], pool, scores[pool], self.config)
 
     def pool(self, served: Any, scores: np.ndarray) -> np.ndarray:
-        """Codes of what is drawn from beside the list: the best of all, or of the candidates."""
-        scores = scores.astype(np.float32)
+        """Codes of what is drawn from beside the list: every candidate that may be listed, or the best of all."""
         if self.config.method == "epsilon":
-            scores[~candidates(served.recommender.item_counts, self.config)] = -np.inf
-        codes: np.ndarray = top_k(scores[None], min(self.config.pool, len(scores) - 1))[0][0]
+            # Items may have come since the scores were computed, or since the counts were.
+            counts = served.recommender.item_counts[: len(scores)]
+            eligible = candidates(counts, self.config) & np.isfinite(scores[: len(counts)])
+            eligible[:1] = False
+            return np.flatnonzero(eligible)
+        codes: np.ndarray = top_k(scores[None].astype(np.float32), min(self.config.pool, len(scores) - 1))[0][0]
         return codes[codes > 0]
 
 

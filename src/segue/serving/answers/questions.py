@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from segue.recommenders.explanations import Reason
+
 Id = str | int
 
 
@@ -68,23 +70,6 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
-    """Why an item is listed.
-
-    Attributes:
-        text: for a person.
-        because: an item of the history, where there is one.
-        title: its title.
-        drop: by how much the score falls where the history lacks that item; None where that cannot be compared.
-    """
-
-    text: str
-    because: Id | None = None
-    title: str | None = None
-    drop: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Listed:
     """An item at its place; ``propensity`` is how likely it was to stand there, where exploration took part."""
 
@@ -110,6 +95,8 @@ class Answer:
         history_length: events that were read, of items in the catalogue.
         unknown_items: events that were skipped, for the catalogue lacks their items.
         cold: nothing was known of who asked: no event was of an item that the model has learnt of.
+        history_source: ``"model"`` where the store did not answer and the history is that of the model's own log.
+        explained: how many items have reasons, where fewer than all were explained.
     """
 
     recommendation_id: str
@@ -121,3 +108,5 @@ class Answer:
     history_length: int
     unknown_items: int
     cold: bool
+    history_source: str | None = None
+    explained: int | None = None

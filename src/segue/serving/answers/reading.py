@@ -27,11 +27,13 @@ class Asked:
         histories: one row.
         at: the moment that is asked about, or None.
         unknown: events that were skipped, for the catalogue lacks their items.
+        from_model: the store did not answer, and the model's own log is the history.
     """
 
     histories: Histories
     at: int | None
     unknown: int
+    from_model: bool = False
 
 
 def asked(question: Question, served: Any, state: Any, unsaid: Unsaid) -> Asked:
@@ -48,14 +50,14 @@ def asked(question: Question, served: Any, state: Any, unsaid: Unsaid) -> Asked:
     """
     model: Recommender = served.recommender
     at = None if question.at is None else moments.read(question.at, model.clock, model.time_zone)
-    unknown = 0
+    unknown, from_model = 0, False
     if question.items is not None:
         histories = _given(model, question)
         unknown = int((histories.items == 0).sum())
         histories = histories.known()
     elif question.user_id is not None and state is not None:
         known = state.of(served, str(question.user_id), at)
-        histories, unknown = known.histories, known.unknown
+        histories, unknown, from_model = known.histories, known.unknown, known.source == "model"
     else:
         histories = Histories(np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.int64))
     if at is not None:
@@ -67,7 +69,7 @@ def asked(question: Question, served: Any, state: Any, unsaid: Unsaid) -> Asked:
         histories = replace(histories, at=np.array([at]))
     if question.action is not None:
         histories = replace(histories, wanted=np.array([_kind(model, question.action)]))
-    return Asked(histories, at, unknown)
+    return Asked(histories, at, unknown, from_model)
 
 
 def learnt_of(model: Recommender, codes: np.ndarray) -> bool:
@@ -103,7 +105,9 @@ def _given(model: Recommender, question: Question) -> Histories:
     def ordered(column: np.ndarray | None) -> np.ndarray | None:
         return None if column is None else column[order]
 
-    return Histories(offsets, codes[order], stamps[order], ordered(actions), ordered(values))
+    histories = Histories(offsets, codes[order], stamps[order], ordered(actions), ordered(values))
+    # An event that was sent twice is one event, as in training and in the store; unknown items are counted each.
+    return histories.keep(~histories.repeats() | (histories.items == 0))
 
 
 def _timestamps(model: Recommender, given: Sequence[Any] | None) -> np.ndarray | None:

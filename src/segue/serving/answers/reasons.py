@@ -1,87 +1,72 @@
-"""Why each item is listed, in words: habits where the model has them, else what the list owes to the history's items.
-
-Occlusion: the history is asked about again without one of its items, for each of the newest; those whose absence lowers
-the score of a listed item most are its reasons. All those histories are scored together.
-"""
+"""Why each item is listed, in words, from the history that it was ranked from and from what drew it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segue.data import frames
 from segue.data.histories import Histories
-from segue.serving.answers.questions import Reason
+from segue.recommenders import explanations
+from segue.recommenders.explanations import Reason
 
 if TYPE_CHECKING:
     from segue.recommenders.base import Recommender
-
-NEWEST = 20
-"""Items of a history that are left out in turn."""
-_MOST = 3
-"""Reasons of one item."""
+    from segue.serving.answers.exploration import ExploreConfig
 
 
-def reasons(model: Recommender, histories: Histories, codes: np.ndarray) -> list[tuple[Reason, ...]]:
-    """For each listed item its reasons, the most telling first; none where nothing of the history speaks for it.
+def reasons(
+    model: Recommender,
+    histories: Histories,
+    codes: np.ndarray,
+    correction: np.ndarray | None = None,
+    *,
+    policy: ExploreConfig | None = None,
+    by_chance: np.ndarray | None = None,
+    propensities: np.ndarray | None = None,
+) -> list[tuple[Reason, ...]]:
+    """For each listed item its reasons, the most telling first.
+
+    An item that exploration drew says so. ``plackett_luce`` draws by scores, so what the score owes to the history
+    follows; ``epsilon`` draws without regard to them, and nothing else is a reason.
 
     Args:
-        model: who answered.
+        model: what ranked the items.
         histories: one row.
         codes: the items listed.
+        correction: see ``explanations.reasons``.
+        policy, by_chance, propensities: how exploration drew the list, which items, and how likely each was; None where
+            it took no part.
     """
-    if not len(codes):
-        return []
-    if not len(histories.items):
-        return [(Reason("popular of late; nothing is known of who asks"),)] * len(codes)
-    if hasattr(model, "explain"):
-        return _habits(model, histories, codes)
-    return _absences(model, histories, codes)
-
-
-def _habits(model: Recommender, histories: Histories, codes: np.ndarray) -> list[tuple[Reason, ...]]:
-    ids = model.item_vocabulary
-    history, listed = ids.decode(histories.items).to_list(), ids.decode(codes).to_list()
-    told = model.explain(histories=[history], items=listed, habits=_MOST)  # type: ignore[attr-defined]
-    frame, _ = frames.to_polars(told, "habits")
-    found: dict[str, list[Reason]] = {str(each): [] for each in listed}
-    for item, habit, text in frame.select("item_id", "habit", "text").iter_rows():
-        because = next((each for each in reversed(habit) if str(each) != str(item)), None)
-        found[str(item)].append(Reason(text, because, model.titles.get(because) if because is not None else None))
-    return [tuple(found[str(each)]) for each in listed]
-
-
-def _absences(model: Recommender, histories: Histories, codes: np.ndarray) -> list[tuple[Reason, ...]]:
-    items = histories.items
-    newest = items[::-1][np.sort(np.unique(items[::-1], return_index=True)[1])[:NEWEST]]
-    alone = len(np.unique(items)) == 1
-    if alone:  # without it there is no history, whose scores are of another kind
-        drops = np.full((1, len(codes)), np.nan)
-    else:
-        rows = np.tile(np.arange(len(histories)), 1 + len(newest))
-        every = histories.take(rows)
-        number = every.rows()
-        kept = np.ones(len(every.items), dtype=bool)
-        later = number > 0
-        kept[later] = every.items[later] != newest[number[later] - 1]
-        scores = model.score_codes(every.keep(kept))[:, codes].astype(np.float64)
-        drops = scores[0] - scores[1:]
-    names = model.item_vocabulary.decode(newest).to_list()
-    titles = [model.titles.get(name) or None for name in names]
-    found = []
-    for column in range(len(codes)):
-        order = np.argsort(-drops[:, column], kind="stable")[:_MOST]
-        chosen = [place for place in order.tolist() if alone or drops[place, column] > 0]
-        found.append(
-            tuple(
-                Reason(
-                    f"because of {titles[place] or names[place]}",
-                    names[place],
-                    titles[place],
-                    None if alone else round(float(drops[place, column]), 6),
-                )
-                for place in chosen
-            )
-        )
+    if policy is None or by_chance is None or propensities is None:
+        return explanations.reasons(model, histories, codes, correction)
+    blind = by_chance & (policy.method == "epsilon")
+    found: list[tuple[Reason, ...]] = [()] * len(codes)
+    ranked = np.flatnonzero(~blind)
+    for place, each in zip(
+        ranked.tolist(), explanations.reasons(model, histories, codes[ranked], correction), strict=True
+    ):
+        found[place] = each
+    for place in np.flatnonzero(by_chance).tolist():
+        found[place] = (Reason(_drawn(policy, float(propensities[place])), kind="exploration"), *found[place])
     return found
+
+
+def _drawn(policy: ExploreConfig, propensity: float) -> str:
+    if policy.method == "epsilon":
+        how = f"epsilon, share {policy.share:g}: any little-known item, whatever its score"
+    else:
+        how = f"plackett_luce, temperature {policy.temperature:g}: by the scores of the best {policy.pool}"
+    return f"drawn by exploration ({how}) with probability {propensity:.3g} at this place"
+
+
+def document(reason: Reason) -> dict[str, Any]:
+    """A reason as its JSON."""
+    return {
+        "text": reason.text,
+        "because": reason.because,
+        "title": reason.title,
+        "drop": reason.drop,
+        "kind": reason.kind,
+        "contributions": [{"part": part, "value": value} for part, value in reason.contributions],
+    }

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pydantic import Field
 
 from segue.config import Config
+from segue.ranking.diversity import POOL
 from segue.serving.answers.reading import Unsaid
 
 K, HISTORY, BATCH, TEXT, STEPS = 1_000, 10_000, 1_000, 1_000, 100
 """The most that the interface takes; settings may lower it."""
+EXPLAINED = 100
+"""Items of a list that are explained at most: the first ones. A reason costs as much as several items."""
 
 
 class LimitsConfig(Config):
@@ -32,7 +35,7 @@ class AnswersConfig(Config):
 
     unsaid: Unsaid = "now"
     """What a question that names no moment is about, where the log has a clock: the moment it came, or none."""
-    diversity_pool: int = Field(100, ge=2)
+    diversity_pool: int = Field(POOL, ge=2)
     """Diversity chooses among the best 5 * k, and at least among so many."""
     log_served: bool = True
     """Whether lists are written to the store: rates, shadows and estimates are read from there."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, TypeVar
 
 import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from starlette.routing import Match
 
 from segue.errors import ContentTypeRefused, NotReady, OverLimit, ParameterUnknown, nearest
-from segue.serving.answers import moments
+from segue.serving.answers import moments, reasons
 from segue.serving.answers.questions import Answer, Listed
 from segue.serving.answers.settings import LimitsConfig
+from segue.serving.guard.paths import PathPattern
 
 T = TypeVar("T")
 
@@ -28,11 +30,23 @@ class QuickRequest(Request):
 
 
 class QuickRoute(APIRoute):
-    """A route whose request is a :class:`QuickRequest`.
+    """A route whose request is a :class:`QuickRequest`, and whose path is matched exactly.
 
     What it would not read is refused: unknown parameters of the query, and a body that does not say that it is JSON
     (which a browser sends to any site without asking).
     """
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._exact = PathPattern(self.path)
+
+    def matches(self, scope: MutableMapping[str, Any]) -> tuple[Match, dict[str, Any]]:
+        """As in the base, of the whole path; routers are included without a further prefix."""
+        params = self._exact.match(scope) if scope["type"] == "http" else None
+        if params is None:
+            return Match.NONE, {}
+        found = Match.FULL if scope["method"] in (self.methods or ()) else Match.PARTIAL
+        return found, {"endpoint": self.endpoint, "path_params": params, "route": self}
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """As in the base."""
@@ -80,9 +94,14 @@ def within(place: str, value: int, limit: int, setting: str) -> None:
         raise OverLimit(place=place, value=value, limit=limit, setting=setting)
 
 
-async def answered(request: Request, service: Any, kind: str, call: Callable[[], Answer]) -> Response:
-    """An answer made in a thread of the gate, as JSON; the log and the metrics hear of it."""
-    answer, seconds = await timed(service, call)
+async def answered(
+    request: Request, service: Any, kind: str, call: Callable[[], Answer], cost_ms: float = 1.0
+) -> Response:
+    """An answer made in a thread of the gate, as JSON; the log and the metrics hear of it.
+
+    ``cost_ms`` is what it is estimated to take; the gate is fair between the keys by it.
+    """
+    answer, seconds = await timed(service, call, cost_ms, getattr(request.state, "key", None))
     request.state.model = answer.model
     if answer.user_id is not None:
         request.state.user_id = answer.user_id
@@ -91,14 +110,17 @@ async def answered(request: Request, service: Any, kind: str, call: Callable[[],
     return sent(told(answer))
 
 
-async def timed(service: Any, call: Callable[[], T]) -> tuple[T, float]:
+async def timed(service: Any, call: Callable[[], T], cost_ms: float = 1.0, key: str | None = None) -> tuple[T, float]:
     """What a call returns, made in a thread of the gate, and the seconds it took there."""
 
     def clocked() -> tuple[T, float]:
         began = time.perf_counter()
         return call(), time.perf_counter() - began
 
-    return await through_gate(service, clocked)
+    if service.gate is None:
+        return await asyncio.to_thread(clocked)
+    admitted: Awaitable[tuple[T, float]] = service.gate.run(clocked, cost_ms=cost_ms, key=key)
+    return await admitted
 
 
 async def through_gate(service: Any, call: Callable[[], T]) -> T:
@@ -135,8 +157,8 @@ def sent(document: Any, status: int = 200) -> Response:
 
 
 def told(answer: Answer) -> dict[str, Any]:
-    """An answer as its JSON."""
-    return {
+    """An answer as its JSON; ``history_source`` and ``explained`` where they say something."""
+    document = {
         "recommendation_id": answer.recommendation_id,
         "model": answer.model,
         "user_id": answer.user_id,
@@ -146,6 +168,10 @@ def told(answer: Answer) -> dict[str, Any]:
         "unknown_items": answer.unknown_items,
         "items": [listed(each) for each in answer.items],
     }
+    for name in ("history_source", "explained"):
+        if (value := getattr(answer, name)) is not None:
+            document[name] = value
+    return document
 
 
 def listed(item: Listed) -> dict[str, Any]:
@@ -157,10 +183,7 @@ def listed(item: Listed) -> dict[str, Any]:
         "rank": item.rank,
     }
     if item.reasons is not None:
-        document["reasons"] = [
-            {"text": each.text, "because": each.because, "title": each.title, "drop": each.drop}
-            for each in item.reasons
-        ]
+        document["reasons"] = [reasons.document(each) for each in item.reasons]
     if item.propensity is not None:
         document["propensity"] = item.propensity
     return document

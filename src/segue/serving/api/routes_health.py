@@ -30,7 +30,10 @@ async def alive() -> Response:
     dependencies=[Depends(needs(None))],
 )
 async def ready(request: Request) -> Response:
-    """A model can answer, the store can be reached, and the process is not about to end; else 503. Send it requests."""
+    """A model can answer, the store can be reached, and the process is not about to end; else 503. Send it requests.
+
+    With ``store.needed_for_readiness=false`` the store does not count.
+    """
     reason = await _missing(service_of(request))
     return sent({"status": "not ready" if reason else "ready", "reason": reason}, 503 if reason else 200)
 
@@ -42,6 +45,8 @@ async def _missing(service: Any) -> str | None:
         return "it has not started"
     try:
         service.models.choose(None)
+        if not service.settings.store.needed_for_readiness:
+            return None
         await asyncio.wait_for(asyncio.to_thread(service.store.ping), _PING_S)
     except TimeoutError:
         return "the store does not answer"

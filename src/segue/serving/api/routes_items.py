@@ -94,7 +94,7 @@ async def search(
     summary="New or changed items",
     response_model=schemas_admin.ItemsOut,
     responses=responses(413, 415, 507),
-    dependencies=[Depends(needs("admin"))],
+    dependencies=[Depends(needs("items"))],
 )
 async def put_items(
     request: Request,

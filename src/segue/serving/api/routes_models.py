@@ -93,6 +93,23 @@ async def change(request: Request, name: Name, body: schemas_admin.ModelChange) 
     return sent(await asyncio.to_thread(_listed, service))
 
 
+@modelling.delete(
+    "/models/{name}",
+    summary="Unregister a model",
+    response_model=schemas_admin.ModelsOut,
+    responses=responses(404, 409),
+    dependencies=[Depends(needs("admin"))],
+)
+async def remove(request: Request, name: Name) -> Response:
+    """The model answers no more, and no roll-back returns to it. Its directory stays on the service's disk.
+
+    The only model that answers is refused.
+    """
+    service = service_of(request)
+    await asyncio.to_thread(part(service, "models").remove, name)
+    return sent(await asyncio.to_thread(_listed, service))
+
+
 @modelling.get(
     "/models/{name}/online",
     summary="What a model learns between updates",

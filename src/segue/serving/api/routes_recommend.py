@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request, Response
 
+from segue.serving.answers.cost import estimated_ms
 from segue.serving.answers.questions import Filters, Question
 from segue.serving.answers.settings import TEXT, K
 from segue.serving.api import schemas
@@ -50,7 +51,8 @@ async def recommend_user(
         diversity=diversity,
         explain=explain,
     )
-    return await answered(request, service, "recommend", partial(part(service, "answers").recommend, question))
+    call = partial(part(service, "answers").recommend, question)
+    return await answered(request, service, "recommend", call, estimated_ms(question))
 
 
 @recommending.post("/recommend", summary="The best items for anyone", responses=responses(413, 415), **_SHARED)
@@ -59,7 +61,8 @@ async def recommend_anyone(request: Request, body: schemas.RecommendIn) -> Respo
     service = service_of(request)
     within("body.k", body.k, limits_of(service).k, "k")
     question = question_of(service, body, body.k)
-    return await answered(request, service, "recommend", partial(part(service, "answers").recommend, question))
+    call = partial(part(service, "answers").recommend, question)
+    return await answered(request, service, "recommend", call, estimated_ms(question))
 
 
 @recommending.post("/generate", summary="A sequence of next items", responses=responses(413, 415), **_SHARED)
@@ -72,7 +75,8 @@ async def generate(request: Request, body: schemas.GenerateIn) -> Response:
     service = service_of(request)
     within("body.n", body.n, limits_of(service).steps, "steps")
     question = question_of(service, body, body.n)
-    return await answered(request, service, "generate", partial(part(service, "answers").generate, question, body.n))
+    call = partial(part(service, "answers").generate, question, body.n)
+    return await answered(request, service, "generate", call, estimated_ms(question, body.n))
 
 
 def question_of(service: Any, body: schemas.Asking, k: int) -> Question:

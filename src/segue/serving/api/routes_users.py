@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request, Response
 
+from segue.errors import ErasureIncomplete
 from segue.serving.answers import moments
 from segue.serving.answers.settings import BATCH, TEXT
 from segue.serving.api import schemas, schemas_admin
@@ -60,7 +61,8 @@ def _told(event: StoredEvent, clock: str) -> dict[str, Any]:
     "/users/{user_id:path}",
     summary="Forget a user",
     response_model=schemas_admin.ErasureOut,
-    responses=responses(507),
+    responses=responses(507)
+    | {500: {"model": schemas_admin.ErasureProblem, "description": "Not complete: what was erased where"}},
     dependencies=[Depends(needs("admin"))],
 )
 async def erase(
@@ -73,6 +75,16 @@ async def erase(
 
     What models learnt from the history in training stays in their weights until they are trained again. Erasing
     somebody who is not known removes nothing, and is no error.
+
+    The status is 200 only where nothing names the user any more. Otherwise it is 500, and the body says what was
+    erased where; the same request finishes the erasure once the cause is mended.
     """
     service = service_of(request)
-    return sent(await through_changes(service, partial(erase_user, service, user_id)))
+    erasure = await through_changes(service, partial(erase_user, service, user_id))
+    if erasure["complete"]:
+        return sent(erasure)
+    failed = [each["artefact"] for each in erasure["outcomes"] if each["state"] == "failed"]
+    error = ErasureIncomplete(artefacts=", ".join(failed) or "none", rows=sum(erasure["traces"].values()))
+    request.scope["segue_error"] = error.code
+    described = {"code": error.code, "message": error.message, "remedy": error.advice}
+    return sent({"error": described, "erasure": erasure}, error.status)

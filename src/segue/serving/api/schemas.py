@@ -6,7 +6,7 @@ whole numbers, as in the log and the catalogue.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
@@ -203,6 +203,17 @@ class GenerateIn(Asking):
     model_config = ConfigDict(json_schema_extra={"examples": [{"history": ["i3", "i7"], "n": 5}]})
 
 
+class ContributionOut(BaseModel):
+    """What one part adds to a score."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    part: str
+    """A member of a blend, the trend, habits, the online correction, or the model itself."""
+    value: float
+    """Against the catalogue's mean; the online correction as it is added."""
+
+
 class ReasonOut(BaseModel):
     """Why an item is listed."""
 
@@ -216,6 +227,10 @@ class ReasonOut(BaseModel):
     """Its title."""
     drop: float | None = None
     """By how much the score falls where the history lacks that item; null where that cannot be compared."""
+    kind: Literal["event", "habit", "popularity", "parts", "exploration"]
+    """What the reason is about."""
+    contributions: list[ContributionOut]
+    """Parts of the score; they sum to the score less the mean of the catalogue."""
 
 
 class ListedOut(BaseModel):
@@ -258,3 +273,7 @@ class AnswerOut(BaseModel):
     """Events that were skipped, for the catalogue lacks their items."""
     items: list[ListedOut]
     """Best first; of a sequence in its order."""
+    history_source: Literal["model"] | None = None
+    """``model`` where the store did not answer: the history is that of the model's own log, without later events."""
+    explained: int | None = None
+    """How many items have reasons, where the list is longer than what is explained."""

@@ -110,6 +110,30 @@ class UserEventsOut(BaseModel):
     """Ask again with ``after`` set to this for those that follow; null where these are all."""
 
 
+class ArtefactReason(BaseModel):
+    """Why an artefact could not be rewritten."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    code: str
+    """As in the list of errors."""
+    message: str
+    """What is wrong with it."""
+
+
+class ArtefactOutcome(BaseModel):
+    """What an erasure did to one artefact."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    artefact: str
+    """The last name of its directory."""
+    state: Literal["erased", "unknown", "missing", "failed"]
+    """It named the user, it did not, there is none, or it may name the user still."""
+    reason: ArtefactReason | None
+    """Of a failure."""
+
+
 class ErasureOut(BaseModel):
     """What an erasure removed, and the proof that nothing is left."""
 
@@ -121,8 +145,12 @@ class ErasureOut(BaseModel):
     """Rows removed, by table."""
     artefacts: int
     """Models whose artefact knew the user, and does not any more."""
+    outcomes: list[ArtefactOutcome]
+    """Each artefact of a registered model."""
     traces: dict[str, int]
-    """Rows that still name the user, by table: all 0."""
+    """Rows that still name the user, by table: all 0 where it is complete."""
+    complete: bool
+    """Whether nothing names the user any more."""
 
 
 class ModelOut(BaseModel):
@@ -228,3 +256,10 @@ class Problem(BaseModel):
     """Every answer that is no success has this form."""
 
     error: ErrorOut
+
+
+class ErasureProblem(BaseModel):
+    """An erasure that is not complete: the error, and what was erased where."""
+
+    error: ErrorOut
+    erasure: ErasureOut

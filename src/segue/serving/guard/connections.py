@@ -3,7 +3,8 @@
 uvicorn limits the time between requests only. This protocol adds a clock for the head of a request, a pace for its
 body and for reading the answer, a size of the head (the parser has none), and a number of connections: where all are
 taken, one that does nothing makes room, then the one that has been longest about its head. What a body may hold is
-``limits``' matter.
+``limits``' matter. While the gate is full, a costly request is refused here as soon as its head is parsed: a refusal
+then costs a few percent of an answer, and clients that come back at once leave the workers their time.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from segue.config import Config
 from segue.errors import Busy, HeadRefused
 from segue.errors.guarding import GuardError
+from segue.serving.guard.admission import Admission
 from segue.serving.guard.headers import DATA_POLICY
 from segue.serving.guard.refusing import answer
 
@@ -51,6 +53,8 @@ class ConnectionsConfig(Config):
     """Addresses (separated by commas) of proxies whose X-Forwarded-For is believed."""
     hosts: tuple[str, ...] = ()
     """Further names under which the service may be called on loopback."""
+    open: bool = False
+    """Whether a service without a key answers requests that come through a proxy, or under any name."""
     linger_seconds: float = Field(0.5, ge=0)
     """After the signal to end: how long new requests are still taken, while /readyz says 503."""
     drain_seconds: float = Field(8.0, gt=0)
@@ -61,10 +65,20 @@ refused: Counter[int] = Counter()
 """Connections and heads that this process refused before any application saw them, by status; metrics read it."""
 
 
+class _Refused:
+    """Stands for the cycle of a request that was refused before it had one: uvicorn drops the rest of its body."""
+
+    response_complete = True
+    disconnected = False
+    keep_alive = True
+    message_event = asyncio.Event()
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with clocks and sizes. ``protocol`` makes a subclass with settings of its own."""
 
     limits = ConnectionsConfig()
+    admission: Admission | None = None
     _clock: asyncio.TimerHandle | None = None
     _slow_reader: asyncio.TimerHandle | None = None
     _in_body = False
@@ -72,6 +86,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _body_began = 0.0
     _body_bytes = 0
+    _refused_at = -1e9
     _parsed = 0
     _refusal: tuple[GuardError, int] | None = None
     # uvicorn's own, which it does not type.
@@ -96,6 +111,13 @@ class GuardedProtocol(HttpToolsProtocol):
         """Count what a head or a body has brought, and parse it."""
         if self.transport.is_closing():
             return
+        if self.admission is not None and self._clock is None and not self._in_body and self.idle:
+            refusal = self.admission.refusal_of(data)
+            if refusal is not None:  # the parser never sees it
+                self._refused_at = time.monotonic()
+                self.transport.write(refusal)
+                self._pause(self.admission)
+                return
         if self._in_body:
             self._body_bytes += len(data)
             if self._body_bytes > DISCARDED and self.cycle.response_complete:
@@ -133,7 +155,34 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stop_clock()
         self._in_body, self._body_began, self._body_bytes = True, time.monotonic(), 0
         self._clock = self.loop.call_later(self.limits.body_grace_seconds, self._check_pace)
+        if self.admission is not None and self.idle and not self.parser.should_upgrade():
+            refusal = self.admission.refusal(self.url, self.headers)
+            if refusal is not None:
+                self._turn_away(refusal)
+                return
+            if self.admission.reserve(self.url):
+                self._start_reserved(self.admission)
+                return
         super().on_headers_complete()
+
+    def _start_reserved(self, admission: Admission) -> None:
+        """Start the request with an application that gives its place back at the end."""
+        app = self.app
+
+        async def releasing(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await app(scope, receive, send)
+            finally:
+                admission.release()
+
+        self.app = releasing
+        try:
+            super().on_headers_complete()
+        except BaseException:
+            admission.release()
+            raise
+        finally:
+            self.app = app
 
     def on_message_complete(self) -> None:
         """The body is whole."""
@@ -163,7 +212,12 @@ class GuardedProtocol(HttpToolsProtocol):
             self._slow_reader = None
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing came after the last answer."""
+        """Nothing came after the last answer, except what was refused unparsed."""
+        silent = time.monotonic() - self._refused_at
+        if silent < self.timeout_keep_alive:
+            left = self.timeout_keep_alive - silent
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+            return
         self._cut()
 
     def send_400_response(self, msg: str) -> None:
@@ -214,6 +268,28 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refusal = HeadRefused(reason=reason), status
         raise self._refusal[0]  # the parser stops, and uvicorn asks for a 400
 
+    def _turn_away(self, refusal: bytes) -> None:
+        """Answer from the prebuilt refusal; no application sees the request, and the rest of its body is dropped."""
+        assert self.admission is not None
+        self.cycle = _Refused()  # type: ignore[assignment]
+        if not self.parser.should_keep_alive() or self.parser.get_http_version() == "1.0":
+            self.transport.write(refusal.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1))
+            self._cut()
+            return
+        self.transport.write(refusal)
+        self.on_response_complete()
+        self._pause(self.admission)
+
+    def _pause(self, admission: Admission) -> None:
+        """Let a refused client wait a little before its next request is read, where many are refused."""
+        if admission.pauses():
+            self.flow.pause_reading()
+            admission.resume_later(self._read_again)
+
+    def _read_again(self) -> None:
+        if not self.transport.is_closing():  # the client may have left meanwhile
+            self.flow.resume_reading()
+
     def _make_room(self) -> bool:
         """Whether this connection may stay; one that is idle, or long about its head, goes for it."""
         others = [c for c in self.connections if c is not self and isinstance(c, GuardedProtocol)]
@@ -252,7 +328,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.loop.call_later(1.0, transport.abort)
 
 
-def protocol(settings: ConnectionsConfig) -> type[GuardedProtocol]:
+def protocol(settings: ConnectionsConfig, admission: Admission | None = None) -> type[GuardedProtocol]:
     """The protocol with these settings, for ``uvicorn.Config(http=...)``."""
-    attributes: dict[str, Any] = {"limits": settings}
+    attributes: dict[str, Any] = {"limits": settings, "admission": admission}
     return type("ConfiguredProtocol", (GuardedProtocol,), attributes)

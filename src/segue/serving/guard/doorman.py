@@ -10,13 +10,16 @@ import math
 import time
 from collections import OrderedDict
 
-from segue.errors import KeyMissing, RouteUnknown, ScopeMissing, TooManyAttempts
+from segue.errors import KeyMissing, ProxyWithoutKey, RouteUnknown, ScopeMissing, TooManyAttempts
 from segue.errors.serving import ServiceError
 from segue.serving.guard.keys import Key, Keys
+from segue.serving.guard.proxies import sign
 from segue.serving.guard.refusing import App, Receive, Scope, Send, header, refuse
 from segue.serving.guard.scopes import SCOPES, RouteTable
 
 _EVERYTHING = frozenset(SCOPES)
+HEALTH = ("/healthz", "/readyz")
+"""They say up or down and nothing else; a balancer asks them through whatever it is."""
 
 
 class Attempts:
@@ -41,8 +44,10 @@ class Attempts:
 class Doorman:
     """ASGI middleware; leaves ``state["route"]`` (its template), ``state["key"]`` and ``state["allowed"]`` behind."""
 
-    def __init__(self, app: App, keys: Keys, table: RouteTable, attempts: Attempts | None = None) -> None:
-        self.app, self.keys, self.table = app, keys, table
+    def __init__(
+        self, app: App, keys: Keys, table: RouteTable, attempts: Attempts | None = None, open_to_proxies: bool = False
+    ) -> None:
+        self.app, self.keys, self.table, self.open_to_proxies = app, keys, table, open_to_proxies
         self.attempts = attempts or Attempts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,11 +64,13 @@ class Doorman:
 
     def _admit(self, scope: Scope) -> None:
         state = scope.setdefault("state", {})
-        route = self.table.find(scope.get("method"), scope["path"])
+        route = self.table.find(scope)
         if route is None:
             raise RouteUnknown()
         state["route"] = route.template
         if self.keys.open and _local(scope):
+            if not self.open_to_proxies and route.template not in HEALTH and (proxied := sign(scope)):
+                raise ProxyWithoutKey(sign=proxied)
             state["allowed"] = _EVERYTHING  # also where nothing is asked for: the page reads it at its own door
             return
         if not route.scopes:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from fastapi import FastAPI
 
+from segue.serving.guard.admission import Admission, AdmissionMiddleware
 from segue.serving.guard.connections import ConnectionsConfig
 from segue.serving.guard.doorman import Doorman
 from segue.serving.guard.gate import Presence
@@ -25,6 +26,7 @@ def guard(
     limits: BodyConfig | None = None,
     logs: LogsConfig | None = None,
     connections: ConnectionsConfig | None = None,
+    admission: Admission | None = None,
 ) -> RouteTable:
     """Close an application: the last thing done to it, when its routes and mounts are complete.
 
@@ -36,6 +38,7 @@ def guard(
         limits: of bodies.
         logs: what the log says of people.
         connections: for the further names of the service.
+        admission: limits of keys, and the gate's queue; None: no limits of keys.
 
     Raises:
         ScopeUndeclared: a route says not which scope it needs.
@@ -44,8 +47,11 @@ def guard(
     # The last one added is the outermost.
     app.add_middleware(Presence)
     app.add_middleware(BodyLimit, settings=limits)
-    app.add_middleware(Doorman, keys=keys, table=table)
-    app.add_middleware(SameSite, hosts=(connections or ConnectionsConfig()).hosts)
+    if admission is not None:
+        app.add_middleware(AdmissionMiddleware, admission=admission)
+    settings = connections or ConnectionsConfig()
+    app.add_middleware(Doorman, keys=keys, table=table, open_to_proxies=settings.open)
+    app.add_middleware(SameSite, hosts=("*",) if settings.open else settings.hosts)
     app.add_middleware(AccessLog, pseudonyms=Pseudonyms(logs))
     app.add_middleware(SecurityHeaders, pages=pages)
     return table

@@ -16,7 +16,7 @@ from segue.serving.guard.refusing import App, Message, Receive, Scope, Send, hea
 
 DATA_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-_ALWAYS = [
+ALWAYS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -49,7 +49,7 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = list(message.get("headers", []))
                 there = {name.lower() for name, _ in headers}
-                headers += [pair for pair in _ALWAYS if pair[0] not in there]
+                headers += [pair for pair in ALWAYS if pair[0] not in there]
                 if policy is None:
                     headers = [pair for pair in headers if pair[0].lower() != b"content-security-policy"]
                     headers.append((b"content-security-policy", DATA_POLICY.encode()))

@@ -81,8 +81,20 @@ class Keys:
             return None
         return Key(row.key_id, tuple(row.scopes))
 
-    def create(self, scopes: Iterable[str], days: float | None = None) -> str:
-        """Make a key for these scopes, valid for ``days`` (None: until revoked); returns it, this once.
+    def create(
+        self,
+        scopes: Iterable[str],
+        days: float | None = None,
+        rate: float | None = None,
+        concurrency: int | None = None,
+    ) -> str:
+        """Make a key; returns it, this once.
+
+        Args:
+            scopes: what it opens.
+            days: how long it is valid; None: until revoked.
+            rate: requests a second; None: no limit.
+            concurrency: requests in flight at once; None: three quarters of the service's places.
 
         Raises:
             ScopeUnknown: a scope that does not exist.
@@ -92,19 +104,19 @@ class Keys:
         secret = f"segue_{key_id}_{secrets.token_urlsafe(32)}"
         now = _now()
         expires = None if days is None else now + round(days * 86_400_000_000)
-        self.store.add_key(KeyRow(key_id, _hash(secret), chosen, now, expires))
+        self.store.add_key(KeyRow(key_id, _hash(secret), chosen, now, expires, rate, concurrency))
         self.refresh()
         return secret
 
     def rotate(self, key_id: str, keep_hours: float = 24.0) -> str:
-        """Make a key of the same scopes and the same length of life, and let the old one live ``keep_hours`` more.
+        """Make a key of the same scopes, limits and length of life, and let the old one live ``keep_hours`` more.
 
         Raises:
             KeyUnknown: there is no such key.
         """
         old = self._row(key_id)
         days = None if old.expires is None else (old.expires - old.created) / 86_400_000_000
-        secret = self.create(old.scopes, days)
+        secret = self.create(old.scopes, days, old.rate, old.concurrency)
         end = _now() + round(keep_hours * 3_600_000_000)
         self.store.revoke_key(old.key_id)
         if keep_hours > 0:
@@ -116,6 +128,10 @@ class Keys:
         """End a key at once. Raises ``KeyUnknown``."""
         self.store.revoke_key(self._row(key_id).key_id)
         self.refresh()
+
+    def row(self, key_id: str) -> KeyRow | None:
+        """A key's row as last read; None where there is none."""
+        return self._rows.get(key_id)
 
     def rows(self) -> list[KeyRow]:
         """All keys as last read, oldest first."""

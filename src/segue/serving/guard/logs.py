@@ -26,12 +26,15 @@ from typing import Any, TextIO
 
 from segue.config import Config
 from segue.errors import ConfigValue, Unforeseen
-from segue.serving.guard.refusing import App, Message, Receive, Scope, Send, refuse
+from segue.serving.guard.refusing import App, Message, Receive, Scope, Send, header, refuse
 
 logger = logging.getLogger("segue.serving")
 # Last defence, for lines of other libraries: keys, and passwords in addresses.
 _SECRETS = re.compile(r"(segue_[0-9a-f]{8}_)[\w-]{20,}|(://[^\s:/@]*:)[^\s@]+(?=@)")
 
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_TRACE_IDS = r"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_TRACE = re.compile(rf"00{_TRACE_IDS}|(?!00|ff)[0-9a-f]{{2}}{_TRACE_IDS}(?:-[\w-]{{1,200}})?", re.ASCII)
 _HEAD = re.compile(r"[\n(<:'\"]")
 
 
@@ -75,16 +78,17 @@ class AccessLog:
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
-        request_id = secrets.token_hex(8)
+        request_id, trace = _identity(scope)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
+        own = [(b"x-request-id", request_id.encode()), *([] if trace is None else [(b"traceparent", trace.encode())])]
         status = 0
 
         async def told(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message.get("headers", []), *own]
             await send(message)
 
         failed: dict[str, Any] = {}
@@ -102,12 +106,26 @@ class AccessLog:
                 "status": status or 499,  # the client left first
                 "ms": round((time.perf_counter() - began) * 1000, 2),
                 "request_id": request_id,
+                "trace_id": None if trace is None else trace.split("-")[1],
                 "key": state.get("key"),
                 "model": state.get("model"),
                 "user": None if state.get("user_id") is None else self.pseudonyms.of(str(state["user_id"])),
             }
             said = {name: value for name, value in line.items() if value is not None} | failed
             logger.log(level, "request", extra={"fields": said})
+
+
+def _identity(scope: Scope) -> tuple[str, str | None]:
+    """The id of a request and its trace context: those that came in where they are well-formed.
+
+    ``X-Request-Id`` is up to 128 letters, digits and ``-_.:``, else one is drawn. ``traceparent`` follows W3C Trace
+    Context, level 1: version, trace id, parent id and flags in small hexadecimal digits, no id of zeros, and of version
+    00 nothing more.
+    """
+    asked = header(scope, b"x-request-id") or ""
+    request_id = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
+    trace = (header(scope, b"traceparent") or "").strip()
+    return request_id, trace if _TRACE.fullmatch(trace) else None
 
 
 class JsonLines(logging.Formatter):

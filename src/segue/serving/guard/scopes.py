@@ -7,7 +7,6 @@ enforces the table; the dependency itself only makes sure that the doorman was p
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +14,14 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.requests import HTTPConnection
-from starlette.routing import compile_path
 
 from segue.errors import KeyMissing, ScopeUndeclared, ScopeUnknown, nearest
+from segue.serving.guard.paths import PathPattern
+from segue.serving.guard.refusing import Scope
 
-SCOPES = ("events", "recommend", "admin")
-"""``events`` writes what people did, ``recommend`` asks, ``admin`` does all of it and the rest."""
+SCOPES = ("events", "recommend", "metrics", "items", "admin")
+"""``events`` writes what people did, ``recommend`` asks, ``metrics`` reads ``/metrics``, ``items`` changes the
+catalogue, ``admin`` does all of it and the rest."""
 
 
 def known_scope(scope: str) -> str:
@@ -54,7 +55,7 @@ class Declared:
 
     template: str
     methods: frozenset[str] | None
-    pattern: re.Pattern[str]
+    pattern: PathPattern
     scopes: frozenset[str]
 
 
@@ -72,14 +73,15 @@ class RouteTable:
     def __init__(self, app: FastAPI, declared: Mapping[str, str | None] | None = None) -> None:
         self.routes = list(_read(app, declared or {}))
 
-    def find(self, method: str | None, path: str) -> Declared | None:
-        """The route of a request (of a WebSocket where ``method`` is None), or None.
+    def find(self, scope: Scope) -> Declared | None:
+        """The route of a request (of a WebSocket, which has no method), or None.
 
         A known path asked by an unknown method gives a route without scopes: the router answers 405.
         """
+        method = scope.get("method")
         other: Declared | None = None
         for route in self.routes:
-            if route.pattern.match(path):
+            if route.pattern.match(scope) is not None:
                 if method is None or route.methods is None or method in route.methods:
                     return route
                 other = Declared(route.template, None, route.pattern, frozenset())
@@ -94,7 +96,7 @@ def _read(app: FastAPI, declared: Mapping[str, str | None]) -> Iterator[Declared
             found.append(declared[template])
         if not found:
             raise ScopeUndeclared(route=template or type(route.original_route).__name__)
-        pattern = getattr(route, "path_regex", None) or compile_path(template)[0]
+        pattern = PathPattern(template, getattr(route, "path_regex", None))
         methods = route.methods
         scopes = frozenset(known_scope(scope) for scope in found if scope is not None)
         yield Declared(template, None if methods is None else frozenset(methods), pattern, scopes)

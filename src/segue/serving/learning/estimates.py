@@ -28,6 +28,8 @@ from segue.errors import EstimateImpossible
 _RESAMPLES = 1_000
 _CERTAIN = 1 - 1e-9
 _FEW = 100.0  # effective views below which an estimate is not to be relied on
+_LEAST_PEOPLE = 20.0  # effective people
+_LEAST_CLICKS = 5.0  # effective people with a click, and with a view that was passed
 
 
 class EstimateConfig(Config):
@@ -37,6 +39,8 @@ class EstimateConfig(Config):
     """How weights are made; see the module."""
     clip: float = Field(10.0, gt=0)
     """The largest weight of the clipped estimate."""
+    min_effective: float = Field(50.0, ge=0)
+    """Effective views below which figures are withheld: intervals from fewer hold the truth too rarely. 0 gives all."""
     seed: int = 0
     """Of the bootstrap."""
 
@@ -76,11 +80,11 @@ class Views:
 
 @dataclass(frozen=True)
 class Figure:
-    """A click rate and its 95 % interval."""
+    """A click rate and its 95 % interval; all None where they are withheld."""
 
-    rate: float
-    low: float
-    high: float
+    rate: float | None
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,11 @@ class Estimate:
         ips, clipped, snips, doubly_robust: of the other policy.
         views, lists, people: what they come from.
         effective: as many views without weights would say as much, (sum of w)^2 / sum of w^2 (Kish, 1965).
+        effective_people: the same of the sums of each person's weights, for it is people who are independent.
+        effective_clicks, effective_passes: the same of each person's weighted clicks, and views without one.
+        min_effective: below which ``effective``, or the sum of the weights, has figures withheld.
+        withheld: why ``ips``, ``clipped``, ``snips`` and ``doubly_robust`` are withheld, and what to do; None where
+            they are given. ``served`` then keeps its rate, for that is a count.
         mean_weight: 1 but for chance where propensities are right and whatever the other policy shows could be served.
         largest_weight: of one view.
         notes: in words, why not to rely on it.
@@ -106,6 +115,11 @@ class Estimate:
     lists: int
     people: int
     effective: float
+    effective_people: float
+    effective_clicks: float
+    effective_passes: float
+    min_effective: float
+    withheld: str | None
     mean_weight: float
     largest_weight: float
     notes: tuple[str, ...]
@@ -155,15 +169,57 @@ def estimate(views: Views, config: EstimateConfig | None = None, notes: Sequence
         axis=1,
     )
     rates = _rates(table.sum(0)[None])[0]
-    low, high = np.nanquantile(_resampled(table, config.seed), [0.025, 0.975], axis=0)
+    effective = _kish(weights)
+    per_person = table.sum(2)
+    people_sizes = _kish(per_person[:, 2]), _kish(per_person[:, 3]), _kish(per_person[:, 2] - per_person[:, 3])
+    # Equal weights that are all small count as many by Kish, and yet hold little of what the other policy shows.
+    withheld = _withheld(min(effective, float(weights.sum())), *people_sizes, config.min_effective)
+    low, high = (
+        np.nanquantile(_resampled(table, config.seed), [0.025, 0.975], axis=0) if withheld is None else (rates,) * 2
+    )
     figures = [Figure(*map(float, each)) for each in zip(rates, low, high, strict=True)]
-    total, squares = float(weights.sum()), float((weights**2).sum())
-    effective = total**2 / squares if squares else 0.0
-    told = [*notes, *_doubts(weights, table, effective, config)]
+    if withheld is not None:
+        figures = [_served(table, figures[0], config), *[Figure(None, None, None)] * 4]
+    doubts = [*notes, *([] if withheld is None else [withheld]), *_doubts(weights, table, effective, config)]
     counts = len(weights), len(np.unique(views.lists)), len(people)
-    served, ips, clipped, snips, robust = figures
     mean, largest = float(weights.mean()), float(weights.max())
-    return Estimate(served, ips, clipped, snips, robust, *counts, effective, mean, largest, tuple(told))
+    sizes = effective, *people_sizes, config.min_effective
+    served, ips, clipped, snips, robust = figures
+    return Estimate(served, ips, clipped, snips, robust, *counts, *sizes, withheld, mean, largest, tuple(doubts))
+
+
+def _kish(weights: np.ndarray) -> float:
+    """(sum of w)^2 / sum of w^2; 0 where all are 0."""
+    squares = float((weights**2).sum())
+    return float(weights.sum()) ** 2 / squares if squares > 0 else 0.0
+
+
+def _withheld(views: float, people: float, clicks: float, passes: float, least: float) -> str | None:
+    """Why figures are withheld, and what to do; None where there is enough."""
+    clicked, passed = "weighted clicks (people)", "weighted views without a click (people)"
+    sizes = {"weighted views": (views, least), "people behind the weighted views": (people, min(least, _LEAST_PEOPLE))}
+    sizes |= {clicked: (clicks, min(least, _LEAST_CLICKS)), passed: (passes, min(least, _LEAST_CLICKS))}
+    for what, (size, needed) in sizes.items():
+        if size < needed:
+            return (
+                f"No figures: n_eff = {size:.1f} {what}, and at least {needed:g} are needed. Serve with more "
+                "exploration (plackett_luce with a higher temperature), wait for more lists and events, or estimate a "
+                "policy that is nearer to the one that served."
+            )
+    return None
+
+
+def _served(table: np.ndarray, served: Figure, config: EstimateConfig) -> Figure:
+    """The rate of the lists as they were, with its interval where enough people clicked, and passed."""
+    sums = table.sum(2)
+    views, clicks = sums[:, 0], sums[:, 1]
+    if (
+        _withheld(float(views.sum()), _kish(views), _kish(clicks), _kish(views - clicks), config.min_effective)
+        is not None
+    ):
+        return Figure(served.rate, None, None)
+    low, high = np.quantile(_resampled(table, config.seed)[:, 0], [0.025, 0.975])
+    return Figure(served.rate, float(low), float(high))
 
 
 def _rates(sums: np.ndarray) -> np.ndarray:

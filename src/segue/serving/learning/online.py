@@ -291,6 +291,15 @@ class Online:
             "acts": asdict(acts) | {"left_out": sorted(acts.left_out)},
         }
 
+    def progress(self) -> dict[str, int]:
+        """The newest event that each model has been taken to, also while what came since its training is replayed."""
+        adopted = list(self._adopted.items())
+        return {name: each.model.learnt_to if each.learner is None else each.learner.seq for name, each in adopted}
+
+    def level(self) -> dict[str, bool]:
+        """Whether each model is level with the store, so that its biases count."""
+        return {name: name in self._learners for name in list(self._adopted)}
+
     def names(self) -> Iterable[str]:
         """The models that it learns for, level or not yet."""
         return list(self._adopted)

@@ -26,7 +26,7 @@ from sqlalchemy import make_url
 
 from segue import artefacts
 from segue.config import Config
-from segue.errors import SegueError
+from segue.errors import ExtraMissing, SegueError
 from segue.recommenders.store import recommender_class
 from segue.serving.learning.update import EventStore
 from segue.serving.models.lease import Lease
@@ -242,8 +242,9 @@ class Schedule:
             for row in self._answering():
                 found = artefacts.read(row.source).manifest["class"]
                 recommender_class(found)
-        except ModuleNotFoundError as error:
-            return f"{row.name} ({found}) learns with {error.name}, which is not installed: pip install segue[train]"
+        except ExtraMissing as error:
+            package = error.values["package"]
+            return f"{row.name} ({found}) learns with {package}, which is not installed: pip install segue[train]"
         except SegueError as error:
             return str(error)
         return None

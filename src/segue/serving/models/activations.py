@@ -45,6 +45,12 @@ def undone(rows: Rows) -> Rows:
     return _stacked(back, earlier)
 
 
+def without(rows: Rows, name: str) -> Rows:
+    """The rows with a stack that does not name a model; an activation that left only that model active is dropped."""
+    entries = [{each: role for each, role in entry.items() if each != name} for entry in _stack(rows)]
+    return _stacked(rows, [entry for entry in entries if _active(entry)])
+
+
 def answered(rows: Rows) -> list[list[str]]:
     """The names that answered before each activation, the newest first."""
     return [_active(entry) for entry in reversed(_stack(rows))]

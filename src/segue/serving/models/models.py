@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
 from segue import artefacts
 from segue.config import Config
-from segue.errors import ArtefactCorrupt, ArtefactForeign, ArtefactNotFound, NoModelServes, SegueError
+from segue.errors import ArtefactForeign, ArtefactNotFound, NoModelServes, SegueError
 from segue.recommenders.forgetting import forget_user
 from segue.serving.models.dealing import Serving, share_of
 from segue.serving.models.lease import Lease
@@ -56,6 +56,22 @@ class ModelInfo:
     row: ModelRow
     loaded: bool
     refused: str | None = None
+
+
+@dataclass(frozen=True)
+class ArtefactErasure:
+    """What the erasure of a user did to one artefact.
+
+    Attributes:
+        path: the artefact's directory.
+        state: ``erased`` (it named the user), ``unknown`` (it did not), ``missing`` (there is no such artefact), or
+            ``failed`` (it may still name the user).
+        error: why it failed.
+    """
+
+    path: str
+    state: Literal["erased", "unknown", "missing", "failed"]
+    error: SegueError | None = None
 
 
 class Models:
@@ -194,42 +210,38 @@ class Models:
         self.registry.set_role(name, role, weight)
         self.wake()
 
+    def remove(self, name: str) -> ModelRow:
+        """Unregister a model; its directory stays. See ``Registry.remove``."""
+        row = self.registry.remove(name)
+        self.wake()
+        return row
+
     def set_weights(self, weights: Mapping[str, float]) -> None:
         """Weights of the active models; see ``Registry.set_weights``."""
         self.registry.set_weights(weights)
         self.wake()
 
-    def forget(self, user_id: str) -> int:
-        """Take a person out of every registered artefact, on disk and in memory; gives how many knew them.
+    def forget(self, user_id: str) -> list[ArtefactErasure]:
+        """Remove a user from every registered artefact, on disk and in memory; the outcome of each artefact.
 
-        Other replicas load the artefacts anew within a second. An update that is at work forgets them before what it
-        has learnt serves. Artefacts that are gone are left out.
-
-        Raises ``ArtefactCorrupt``, after all others were rewritten, where a damaged one may name the person still.
+        Other replicas load the rewritten artefacts within a second. A running update removes the user before its
+        model is registered. One artefact that fails does not keep the others from being rewritten.
         """
-        changed: set[str] = set()
+        outcomes: dict[str, ArtefactErasure] = {}
         looked: set[str] = set()
-        damaged: ArtefactCorrupt | None = None
         lease = Lease(self._store)
         lease.note_erased(user_id)
         # An update that began since may have read the person and registered what it made: look until nothing is new.
         while paths := {each for row in self.registry.rows() for each in (row.path, row.source)} - looked:
             for path in paths:
-                try:
-                    if forget_user(path, user_id):
-                        changed.add(path)
-                except (ArtefactNotFound, ArtefactForeign):
-                    pass
-                except ArtefactCorrupt as error:
-                    damaged = error
+                outcomes[path] = _erased_from(path, user_id)
             looked |= paths
             lease.note_erased(user_id)
+        changed = {path for path, outcome in outcomes.items() if outcome.state == "erased"}
         if changed:
             self.registry.change(lambda rows: {name: _rewritten(row, changed) for name, row in rows.items()})
             self.refresh()
-        if damaged is not None:
-            raise damaged
-        return len(changed)
+        return sorted(outcomes.values(), key=lambda outcome: outcome.path)
 
     def subscribe(self, loaded: Callable[[Served], None], left: Callable[[str], None] = lambda name: None) -> None:
         """Be told of models, by the thread that follows the store; a call that raises is logged and changes nothing.
@@ -383,6 +395,15 @@ class Models:
             told = "; ".join(why for _, why in self._refused.values())
             raise NoModelServes(reason=told or "none is registered as active")
         self._tell()
+
+
+def _erased_from(path: str, user_id: str) -> ArtefactErasure:
+    try:
+        return ArtefactErasure(path, "erased" if forget_user(path, user_id) else "unknown")
+    except (ArtefactNotFound, ArtefactForeign):
+        return ArtefactErasure(path, "missing")
+    except SegueError as error:
+        return ArtefactErasure(path, "failed", error)
 
 
 def _rewritten(row: ModelRow, paths: Collection[str]) -> ModelRow:

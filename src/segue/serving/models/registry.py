@@ -134,6 +134,23 @@ class Registry:
         """Weights of active models, the others' stay. Raises ``ModelNotThere``, ``WeightsBad``."""
         self.change(lambda rows: with_weights(rows, weights))
 
+    def remove(self, name: str) -> ModelRow:
+        """Unregister a model; it answers no more and no roll-back returns to it. Its artefact stays on disk.
+
+        Raises ``ModelNotThere``, and ``ModelInUse`` where no model would be left to answer.
+        """
+        removed: list[ModelRow] = []
+
+        def without(rows: Rows) -> Rows:
+            removed[:] = [found(rows, name)]
+            rest = activations.without({each: row for each, row in rows.items() if each != name}, name)
+            if removed[0].role == "active" and not any(_answering(rest).values()):
+                raise ModelInUse(name=name, role="the only one that answers")
+            return rest
+
+        self.change(without)
+        return removed[0]
+
     def drop(self, keep: int) -> list[ModelRow]:
         """Forget the oldest waiting models that updates made until ``keep`` of each line are left; gives those.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from segue.errors import ItemsNotTaken, ModelNeedsTorch, NoModelServes
+from segue.errors import ExtraMissing, ItemsNotTaken, ModelNeedsTorch, NoModelServes
 from segue.recommenders.base import Recommender
 from segue.recommenders.store import load
 from segue.serving.store.rows import ModelRow
@@ -54,9 +54,9 @@ class Served:
         """
         try:
             recommender = load(row.path)
-        except ModuleNotFoundError as error:
-            found = (error.name or str(error)).partition(".")[0]
-            raise ModelNeedsTorch(path=row.path, found="its class", missing=found) from None
+        except ExtraMissing as error:
+            missing = error.values["package"]
+            raise ModelNeedsTorch(path=row.path, found="its class", missing=missing) from None
         served = cls(row.name, recommender, Path(row.path), row.created, row.learnt_to_seq)
         served.warm()
         return served

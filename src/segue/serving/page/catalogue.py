@@ -32,7 +32,7 @@ async def show(source: PageSource, asked: Mapping[str, str]) -> None:
             with Tag("ul", classes="plain"):
                 for each in items:
                     with Tag("li"):
-                        Tag("a", each.title or each.item_id, href=f"?item={quote(each.item_id, safe='')}")
+                        Tag("a", each.title or each.item_id, cut="title", href=f"?item={quote(each.item_id, safe='')}")
                         Tag("div", each.item_id, "soft")
 
     async def put(given: Given) -> None:
@@ -69,7 +69,7 @@ async def _item(source: PageSource, item_id: str, put: Any) -> None:
     if item is None:
         parts.soft(f"The catalogue has no item {item_id[:80]!r}. Search for it on the left, or add it.")
         return
-    Tag("h2", item.title or item.item_id)
+    Tag("h2", item.title or item.item_id, cut="title")
     parts.facts(
         [("id", item.item_id), *((name, _told(value)) for name, value in item.attributes.items() if name != "title")]
     )

@@ -83,7 +83,7 @@ async def show(source: PageSource, asked: Mapping[str, str]) -> None:
 def _row(event: Happened) -> Tag:
     with Tag("tr") as row:
         for value in (event.moment, event.user_id, event.action or "", event.title):
-            Tag("td", value, "t")
+            Tag("td", value, "t", cut="title")
         with Tag("td", classes="t"):
             Tag("code", (event.recommendation_id or "")[:8])
     return row

@@ -21,15 +21,32 @@ Given = Mapping[str, Sequence[str]]
 _log = logging.getLogger(__name__)
 
 
+LONGEST_TEXT = 120
+"""Characters of a title in a list."""
+LONGEST_HINT = 400
+"""Characters of a title that are shown where the pointer rests on it."""
+
+
+def short(text: str, longest: int = LONGEST_TEXT) -> str:
+    """A text, cut with an ellipsis where it is longer."""
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
 class Tag(TextElement):
     """An HTML element with text.
 
     Attributes are given as properties: ``aria_label`` becomes ``aria-label``, ``for_`` becomes ``for``; None and False
     leave one out. ``value`` is the value at first, which what a person types is never overwritten with.
+    A text of the class ``title``, or with ``cut="title"``, is cut at ``LONGEST_TEXT`` characters.
     """
 
     def __init__(self, tag: str, text: Any = "", classes: str = "", **attributes: Any) -> None:
-        super().__init__(tag=tag, text=str(text))
+        text = str(text)
+        if len(text) > LONGEST_TEXT and "title" in (classes, attributes.get("cut")):
+            attributes["title"] = short(text, LONGEST_HINT)
+            text = short(text)
+        attributes.pop("cut", None)
+        super().__init__(tag=tag, text=text)
         if classes:
             self.classes(classes)
         for name, value in attributes.items():

@@ -43,9 +43,8 @@ def _form(trial: _Trial, actions: list[str], categories: list[str], user: str) -
         return [(each, "") for each in await source.run(lambda: source.users(text, 10))]
 
     async def items(text: str) -> list[tuple[str, str]]:
-        return [
-            (each.title or each.item_id, each.item_id) for each in await source.run(lambda: source.search(text, 10))
-        ]
+        found = await source.run(lambda: source.search(text, 10))
+        return [(parts.short(each.title or each.item_id), each.item_id) for each in found]
 
     with parts.form(trial.ask, aria_label="Question"):
         parts.suggestions(parts.field("User", "user", value=user), "users", users)
@@ -114,7 +113,7 @@ class _Trial:
             with Tag("ul", classes="line", aria_label="Newest first"):
                 for each in past:
                     with Tag("li"):
-                        Tag("div", each.title)
+                        Tag("div", each.title, cut="title")
                         Tag("div", " · ".join(filter(None, (each.action, each.moment))), "soft")
 
     def _list(self, asked: Ask, shown: Shown, generated: bool) -> None:
@@ -130,7 +129,7 @@ class _Trial:
         if generated:
             with Tag("ol", classes="chain", aria_label="Sequence"):
                 for item in shown.items:
-                    Tag("li", item.title)
+                    Tag("li", item.title, cut="title")
             return
         low, high = _ends(shown.items)
         with Tag("ol", classes="list"):
@@ -143,7 +142,7 @@ class _Trial:
                         parts.bar((item.score - low) / (high - low))
                         Tag("span", f"score {item.score:.4g}", "soft")
                         for reason in item.reasons:
-                            Tag("div", reason)
+                            Tag("div", parts.short(reason, parts.LONGEST_HINT))
 
     def _buttons(self, asked: Ask, shown: Shown, item: Ranked) -> None:
         if asked.user_id is None:
@@ -152,7 +151,7 @@ class _Trial:
         with Tag("span", classes="acts row"):
             for action in self.source.feedback_actions():
                 parts.button(action, self._doing(asked.user_id, shown, item, action),
-                             aria_label=f"{action}: {item.title}")  # fmt: skip
+                             aria_label=f"{action}: {parts.short(item.title)}")  # fmt: skip
 
     def _doing(self, user_id: str, shown: Shown, item: Ranked, action: str) -> Any:
         async def do() -> None:
@@ -160,7 +159,8 @@ class _Trial:
                 await self.source.feedback(user_id, item.item_id, action, shown.recommendation_id)
                 await self.ask(self.given)
                 with self.middle:
-                    told = Tag("p", f"{action} on {item.title} is stored, and this list already knows it.", "note",
+                    text = f"{action} on {parts.short(item.title)} is stored, and this list already knows it."
+                    told = Tag("p", text, "note",
                                role="status")  # fmt: skip
                     told.move(target_index=0)
 

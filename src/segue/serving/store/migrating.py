@@ -13,7 +13,7 @@ from segue.errors import StoreForeign, StoreMissing, StoreNotMigrated, StoreTooN
 from segue.serving.store.tables import marks, metadata
 
 VERSION_TABLE = "segue_version"
-VERSIONS = ("0001", "0002")
+VERSIONS = ("0001", "0002", "0003")
 """Every version there was, the newest last: the steps of ``migrations/versions``."""
 SCRIPTS = Path(__file__).with_name("migrations")
 _MARKS = ("events", "items", "served", "models", "erased")

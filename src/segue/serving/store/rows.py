@@ -130,10 +130,21 @@ class ModelRow:
 
 @dataclass(frozen=True)
 class KeyRow:
-    """An API key: never the secret, only its hash. ``expires`` is None for one that does not."""
+    """An API key: never the secret, only its hash.
+
+    Attributes:
+        key_id: public; the key is listed and revoked by it.
+        hash: SHA-256 of the whole key.
+        scopes: what it opens.
+        created, expires: microseconds since 1970; None for one that does not expire.
+        rate: requests a second; None: no limit.
+        concurrency: requests in flight at once; None: the service's default.
+    """
 
     key_id: str
     hash: str
     scopes: list[str]
     created: int
     expires: int | None = None
+    rate: float | None = None
+    concurrency: int | None = None

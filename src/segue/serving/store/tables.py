@@ -126,4 +126,6 @@ keys = Table(
     Column("scopes", Document, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger),
+    Column("rate", Double),
+    Column("concurrency", BigInteger),
 )

@@ -16,6 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 OTHER = "(other)"
+_UNREAD_SECONDS = 0.00005
 SECONDS = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 Family = type[GaugeMetricFamily] | type[CounterMetricFamily]
 # A reading: one number, numbers by label values, or None where there is nothing to tell now.
@@ -128,6 +129,14 @@ class Metrics:
     def error(self, code: str) -> None:
         """A request ended in an error with this code."""
         self._errors.labels(self._codes(code)).inc()
+
+    def refused_unread(self, code: str, count: int) -> None:
+        """Requests were refused (429) before they were read; each took less than the smallest bucket."""
+        self.refused.inc(count)
+        self._errors.labels(self._codes(code)).inc(count)
+        series = self.requests.labels(OTHER, "429")
+        for _ in range(count):
+            series.observe(_UNREAD_SECONDS)
 
     def stored(self, stored: int, known: int) -> None:
         """Events were acknowledged."""

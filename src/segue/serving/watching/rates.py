@@ -61,7 +61,7 @@ class FeedbackConfig(Config):
     def _one_role_each(self) -> FeedbackConfig:
         actions = [*self.impression, *self.click, *self.conversion]
         if len(set(actions)) < len(actions):
-            raise ValueError("an action has two roles")
+            raise ValueError("an action has two roles among impression, click and conversion")
         return self
 
 

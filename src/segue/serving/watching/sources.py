@@ -70,6 +70,23 @@ def connect(watch: Watch, service: Any) -> None:
             lambda: {(name,): age for name, age in watch.model_ages().items()},
             ["model"],
         )
+    if (online := getattr(service, "online", None)) is not None:
+        metrics.gauge(
+            "segue_online_event",
+            "Newest event that online mode has read for a model; beside segue_follower_event it shows a replay.",
+            lambda: {(name,): float(seq) for name, seq in online.progress().items()},
+            ["model"],
+        )
+        metrics.gauge(
+            "segue_online_level",
+            "1 where online mode is level with the store, 0 while it replays what came since the training.",
+            lambda: {(name,): float(level) for name, level in online.level().items()},
+            ["model"],
+        )
+        if service.follower is not None:
+            metrics.gauge(
+                "segue_follower_event", "Newest event of the store.", lambda: float(service.follower.seen["events"])
+            )
     if (shadows := getattr(service.answers, "shadows", None)) is not None:
 
         def compared(of: str) -> dict[tuple[str, ...], float]:

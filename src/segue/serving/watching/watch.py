@@ -176,8 +176,8 @@ class Watch:
         return usage.free / usage.total
 
     def model_ages(self) -> dict[str, float]:
-        """Seconds since each model that serves was registered."""
-        return {served.name: self._wall() - served.created / 1e6 for served in self._serving()}
+        """Seconds since each model that serves was registered; 0 where the clock of who registered it is ahead."""
+        return {served.name: max(0.0, self._wall() - served.created / 1e6) for served in self._serving()}
 
     def _serving(self) -> Sequence[Any]:
         if self._service is None or self._service.models is None:
