@@ -67,7 +67,9 @@ def _serve(words: list[str]) -> int:
     else:
         words += ["--port", port]
     with Path("service.log").open("wb") as log:
-        service = subprocess.Popen([sys.executable, "-c", _MAIN, *words], stdout=log, stderr=log, start_new_session=True)
+        service = subprocess.Popen(
+            [sys.executable, "-c", _MAIN, *words], stdout=log, stderr=log, start_new_session=True
+        )
     SERVICE.write_text(str(service.pid))
     until = time.monotonic() + 60
     while time.monotonic() < until and service.poll() is None:

@@ -123,7 +123,7 @@ class Session:
 
     def _by_bash(self, snippet: snippets.Snippet) -> subprocess.CompletedProcess[str]:
         # A key that one command makes and the next one uses.
-        script = f"[ -f .key ] && . ./.key\n{self._local(snippet.code)}\n[ -z \"$KEY\" ] || declare -p KEY > .key"
+        script = f'[ -f .key ] && . ./.key\n{self._local(snippet.code)}\n[ -z "$KEY" ] || declare -p KEY > .key'
         return subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", script],
             cwd=self.work,

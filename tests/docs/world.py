@@ -1,8 +1,8 @@
 """The directory in which the pages' snippets run: a small shop's files, a trained model, and programs of its own.
 
 The pages call their files ``events.parquet``, ``items.parquet`` and so on, and their model ``models/shop``; here these
-are a log of 72 users. ``ml-100k`` is the real one unless a page asks for small logs; ``minilm`` and ``smollm2`` are language
-models of random weights, since the real ones take minutes on a test machine.
+are a log of 72 users. ``ml-100k`` is the real one unless a page asks for small logs; ``minilm`` and ``smollm2`` are
+language models of random weights, since the real ones take minutes on a test machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,19 @@ from tests.conftest import ITEMS, make_log
 from tests.language.makers import tiny_model
 
 SHOP_USERS = 72
-WORDS = ("kettle", "teapot", "cup", "film", "number", "red", "blue", "drama", "comedy", "crime", *map(str, range(ITEMS + 9)))
+WORDS = (
+    "kettle",
+    "teapot",
+    "cup",
+    "film",
+    "number",
+    "red",
+    "blue",
+    "drama",
+    "comedy",
+    "crime",
+    *map(str, range(ITEMS + 9)),
+)
 
 _PROGRAM = """#!{python}
 import runpy, sys
@@ -109,11 +121,15 @@ def write_small_log(folder: Path, name: str) -> None:
     """A log in MovieLens' format: 72 users and 40 films, with the ids that the pages name among them."""
     folder.mkdir(parents=True)
     users, films = [196, 22, 244, *range(1, SHOP_USERS - 2)], [50, 172, 181, 174, *range(1, ITEMS - 3)]
-    log = make_log(users=SHOP_USERS).with_columns(pl.col("user_id", "item_id").str.slice(1).cast(pl.Int64)).with_columns(
-        pl.col("user_id").replace_strict(dict(enumerate(users))).alias("user_id:token"),
-        pl.col("item_id").replace_strict(dict(enumerate(films))).alias("item_id:token"),
-        pl.col("value").alias("rating:float"),
-        pl.col("timestamp").cast(pl.Float64).alias("timestamp:float"),
+    log = (
+        make_log(users=SHOP_USERS)
+        .with_columns(pl.col("user_id", "item_id").str.slice(1).cast(pl.Int64))
+        .with_columns(
+            pl.col("user_id").replace_strict(dict(enumerate(users))).alias("user_id:token"),
+            pl.col("item_id").replace_strict(dict(enumerate(films))).alias("item_id:token"),
+            pl.col("value").alias("rating:float"),
+            pl.col("timestamp").cast(pl.Float64).alias("timestamp:float"),
+        )
     )
     log.select(pl.col("^.*:.*$")).write_csv(folder / f"{name}.inter", separator="\t")
     genres = "class" if name == "ml-100k" else "genre"
