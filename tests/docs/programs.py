@@ -61,7 +61,7 @@ def run_in_this_process(commands: list[list[str]]) -> tuple[int, str]:
 def _serve(words: list[str]) -> int:
     if SERVICE.exists():
         stop(Path())
-    port = os.environ["SEGUE_DOCS_PORT"]
+    port = os.environ["DOCS_PORT"]
     if "--port" in words:
         words[words.index("--port") + 1] = port
     else:
@@ -78,7 +78,8 @@ def _serve(words: list[str]) -> int:
                 return 0
         except (OSError, urllib.error.HTTPError):
             time.sleep(0.1)
-    print(Path("service.log").read_text(errors="replace"), end="")
+    lines = Path("service.log").read_text(errors="replace").splitlines()
+    print(*(line for line in lines if not line.startswith('{"time"')), sep="\n")
     SERVICE.unlink()
     return service.poll() or 1
 

@@ -20,6 +20,8 @@ for any text. Directives are HTML comments, which a reader of the rendered page 
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import shlex
 from dataclasses import dataclass, field
@@ -184,13 +186,18 @@ def commands(script: str) -> list[list[str]] | None:
     """The words of each command of a script of ``segue`` commands alone; None where it needs a shell."""
     if any(sign in script for sign in ("$", "|", "<", ">", "&", ";", "`")):
         return None
-    lines = script.replace("\\\n", " ").splitlines()
-    found = [words for line in lines if (words := shlex.split(line, comments=True))]
-    return found if all(words[0] == "segue" for words in found) else None
+    lines = [line for line in script.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
+    return [shlex.split(line, comments=True) for line in lines] if all(map(_is_ours, lines)) else None
+
+
+def _is_ours(line: str) -> bool:
+    return line.startswith("segue ")
 
 
 def matches(expected: str, printed: str) -> bool:
-    """Whether output is what the page shows, up to white space and ``...``."""
+    """Whether output is what the page shows, up to white space and ``...``; of JSON, whether it is the same document."""
+    with contextlib.suppress(ValueError):
+        return bool(json.loads(expected) == json.loads(printed))
     parts = [re.escape(" ".join(part.split())) for part in expected.split("...")]
     pattern = r"\s*.*?\s*".join(parts)
     return re.fullmatch(pattern, " ".join(printed.split()), re.S) is not None

@@ -52,7 +52,7 @@ def test_each_snippet_of_the_page_runs_and_prints_what_the_page_shows(
     shutil.copytree(world.cache_of(shop), world.cache_of(work))
     if not page.small_logs and any("100k" in each.code for each in page.snippets):
         world.use_real_log(work, "ml-100k")
-    environment = world.environment(work, world.write_programs(work)) | {"SEGUE_DOCS_PORT": str(port)}
+    environment = world.environment(work, world.write_programs(work)) | {"DOCS_PORT": str(port)}
     monkeypatch.chdir(work)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

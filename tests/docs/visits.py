@@ -6,6 +6,8 @@ A directive ``<!-- setup: visits.NAME(...) -->`` runs one of these; ``port`` is 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import time
 import urllib.request
 from pathlib import Path
@@ -53,3 +55,18 @@ def activate(port: int, path: str) -> None:
     name = Path(path).name
     ask(port, "POST", "/v1/models", {"path": path, "role": "waiting"})
     ask(port, "POST", f"/v1/models/{name}/activate")
+
+
+def use_key(file: str, store: str, port: int) -> None:
+    """Start the service of a store that has keys, with a key of the scope ``recommend`` in ``$KEY`` of the shell."""
+    made = subprocess.run(
+        ["segue", "keys", "create", "--store", store, "--scope", "recommend"], capture_output=True, text=True, check=True
+    )
+    Path(file).write_text(f"declare -- KEY={made.stdout.split()[0]}\n")
+    subprocess.run(["segue", "serve", "models/shop", "--store", store], check=True)
+
+
+def serve_plainly() -> None:
+    """A service without exploration on a store of its own, and lists that people read there."""
+    subprocess.run(["segue", "serve", "models/shop", "--store", "sqlite:///plain.db"], check=True)
+    read_lists(int(os.environ["DOCS_PORT"]), rounds=1)

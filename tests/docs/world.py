@@ -156,7 +156,10 @@ def write_programs(folder: Path) -> Path:
         path.write_text(_PROGRAM.format(python=sys.executable, root=root, name=name, function=function))
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     for name in ("python", "python3"):
-        (programs / name).symlink_to(sys.executable)
+        path = programs / name
+        path.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    (programs / ".curlrc").write_text("silent\nshow-error\n")
     return programs
 
 
@@ -167,6 +170,7 @@ def environment(folder: Path, programs: Path) -> dict[str, str]:
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "SEGUE_CACHE": str(cache_of(folder)),
         "SEGUE_PROGRESS": "0",
+        "CURL_HOME": str(programs),
         "COLUMNS": "120",
         "NO_COLOR": "1",
         "PYTHONWARNINGS": "ignore",
