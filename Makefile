@@ -15,9 +15,9 @@ SERVE_READY := demo/.venv/.serving
 endif
 PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help install demo serve test lint bench clean
+.PHONY: help install demo serve test docs-test lint bench clean
 help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 install: $(INSTALLED) ## a virtual environment with everything in it
 
@@ -52,7 +52,10 @@ demo/films/manifest.json:
 
 test: install ## the tests; installs PostgreSQL, Chromium and strace where it may, and names them where it may not
 	@scripts/system_packages.sh
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --ignore tests/docs
+
+docs-test: install ## every snippet of the README and of docs/, executed
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/docs
 
 lint: install ## style, types, layers
 	$(BIN)/ruff check .

@@ -38,7 +38,7 @@ def same(found: tuple[np.ndarray, np.ndarray], wanted: tuple[np.ndarray, np.ndar
     return np.array_equal(found[0], wanted[0]) and np.array_equal(found[1], wanted[1])
 
 
-@given(scores_of, st.sampled_from([1, 2, 5, 30, _FEW, _FEW + 1, _FEW + 50]), st.data())
+@given(scores_of, st.sampled_from([1, 2, 5, 30, _FEW, _FEW + 1, _FEW + 50, 128, 129, 178]), st.data())
 def test_the_list_is_that_of_a_stable_sort(scores: np.ndarray, k: int, data: st.DataObject) -> None:
     rows, width = scores.shape
     priors = st.sampled_from([0.0, 1.0, 2.0])
