@@ -82,7 +82,7 @@ def test_a_command_without_its_extra_names_it(files: Path, extra: str, words: li
     assert f"pip install 'segue[{extra}]'" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["SequenceRecommender", "LanguageRanker", "Ensemble"])
+@pytest.mark.parametrize("name", ["SequenceRecommender", "LanguageRanker"])
 def test_a_name_of_the_library_without_its_extra_names_it(tmp_path: Path, name: str) -> None:
     program = f"import segue\ntry:\n    segue.{name}\nexcept segue.errors.ExtraMissing as error:\n    print(error)"
     result = without((*EXTRAS["train"], *EXTRAS["tune"]), [], program, tmp_path)

@@ -150,7 +150,7 @@ def test_mistakes_end_in_one_message_with_a_code(files):
     refused(mine(files, "--max-gap-time", "soon"), "M020", "soon")
     refused(mine(files, "--measures", "beauty"), "C002", "beauty")
     refused(mine(files, "--min-length", 3, "--max-length", 2), "M003")
-    refused(mine(files, "--out", files / "x.txt"), "D001", ".json")
+    refused(mine(files, "--out", files / "x.txt"), "C012", ".json")
     refused(mine(files, "--what", "rules", "--max-gap", 2), "M090", "--max-gap", "--what patterns")
     refused(mine(files, "--what", "refills", "--set", "merg=1d"), "C001", "'merge'")
     refused(mine(files, "--set", "top=5"), "C001")

@@ -212,7 +212,7 @@ def test_mistakes_end_in_one_message_with_a_code(files, model):
     refused(segue("evaluate", files), "A001", "manifest.json")
     refused(segue("recommend", model), "R002")
     refused(segue("recommend", model, "--users", "u1", "-k", "0"), "R003")
-    refused(segue("recommend", model, "--users", "u1", "--out", files / "x.xlsx"), "D001", ".xlsx")
+    refused(segue("recommend", model, "--users", "u1", "--out", files / "x.xlsx"), "C012", ".xlsx")
     refused(segue("fetch", "ml-100"), "F001", "ml-100k")
     assert not (files / "x").exists()
 
@@ -294,7 +294,7 @@ def test_ablate_prints_what_each_part_is_worth_and_writes_the_table_alone(files)
     assert not list(files.glob(".worth*"))
     refused(segue("train", files / "events.csv", "--ablate", "tim", *TINY), "C001", "'time'")
     refused(segue("train", files / "events.csv", "--ablate", "time", "--recommender", "EASE"), "C002", "EASE")
-    refused(segue("train", files / "events.csv", "--ablate", "time", "--out", files / "w.xlsx"), "D001", ".xlsx")
+    refused(segue("train", files / "events.csv", "--ablate", "time", "--out", files / "w.xlsx"), "C012", ".xlsx")
     assert segue("train", files / "events.csv").returncode == 2
 
 

@@ -60,7 +60,10 @@ def activate(port: int, path: str) -> None:
 def use_key(file: str, store: str, port: int) -> None:
     """Start the service of a store that has keys, with a key of the scope ``recommend`` in ``$KEY`` of the shell."""
     made = subprocess.run(
-        ["segue", "keys", "create", "--store", store, "--scope", "recommend"], capture_output=True, text=True, check=True
+        ["segue", "keys", "create", "--store", store, "--scope", "recommend"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     Path(file).write_text(f"declare -- KEY={made.stdout.split()[0]}\n")
     subprocess.run(["segue", "serve", "models/shop", "--store", store], check=True)

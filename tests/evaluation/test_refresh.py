@@ -114,9 +114,7 @@ def test_a_class_that_cannot_take_items_is_judged_and_fitted_again_with_them(par
 
 def test_a_sequence_model_learns_on_and_keeps_its_codes(parts):
     data = segue.Dataset.from_frames(parts[0])
-    model = segue.SequenceRecommender(
-        embedding_size=8, blocks=1, epochs=2, refit=False, validation_users=50, text=None
-    ).fit(data)
+    model = segue.SequenceRecommender(embedding_size=8, blocks=1, epochs=2, refit=False, text=None).fit(data)
     learnt = learn(model, parts[1], FEW, always=True, epochs=1, progress=False)
     assert learnt.way == "update"
     assert learnt.events == parts[1].height

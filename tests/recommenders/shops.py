@@ -27,7 +27,6 @@ def shop() -> segue.Dataset:
 
 
 def reader(language: str, **settings: Any) -> segue.SequenceRecommender:
-    chosen = {**FULL, "text": language, "features": [], "epochs": 30}
-    return segue.SequenceRecommender(
-        **{**chosen, "batch_tokens": 512, "learning_rate": 0.01, "text_whiten": False, **settings}
-    )
+    chosen = {**FULL, "text": language, "features": [], "epochs": 30, "batch_tokens": 512, "learning_rate": 0.01}
+    chosen |= settings
+    return segue.SequenceRecommender(**{"text_whiten": False} | chosen if chosen["text"] else chosen)

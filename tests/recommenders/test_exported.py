@@ -178,7 +178,7 @@ def test_nothing_of_torch_is_needed_to_load_to_answer_and_to_take_new_items(
 
 def test_the_check_above_fails_where_something_is_needed(trained: segue.SequenceRecommender, tmp_path: Path) -> None:
     trained.save(tmp_path / "trained")
-    assert "No module named 'torch'" in _run(tmp_path / "trained").stderr
+    assert "needs the package 'torch'" in _run(tmp_path / "trained").stderr
 
 
 def _run(place: Path) -> subprocess.CompletedProcess[str]:

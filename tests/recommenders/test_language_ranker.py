@@ -40,6 +40,8 @@ def tiny(kind: str = "bert", words: tuple[str, ...] = TOLD, seed: int = 0) -> st
 def small(**settings: Any) -> dict[str, Any]:
     """Settings with which a ranker is fitted in a moment."""
     common = {"model": tiny(), "base": "FirstOrder", "candidates": 8, "events": 3, "examples": 48, "refit": False}
+    if settings.get("tuning") == "none":
+        del common["examples"]
     return {**common, "precision": "fp32", "validation_questions": 60, **settings}
 
 

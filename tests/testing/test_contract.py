@@ -56,8 +56,8 @@ class ForgetsOnLoad(Popular):
 
 
 class ListsSeenItems(Popular):
-    def recommend_codes(self, histories: Any, k: int, *, exclude_seen: bool, progress: bool = True) -> Any:
-        return super().recommend_codes(histories, k, exclude_seen=False, progress=progress)
+    def recommend_codes(self, histories: Any, k: int, *, exclude_seen: bool | None = None, **options: Any) -> Any:
+        return super().recommend_codes(histories, k, exclude_seen=False, **options)
 
 
 class RanksWorstFirst(Popular):

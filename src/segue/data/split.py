@@ -223,7 +223,7 @@ def by_time(
     data = as_dataset(data, owner="by_time")
     for name, cut in (("validation", validation), ("test", test)):
         advice = f"For example {name}=0.1 or {name}='2024-03-01'."
-        require(cut, (float, int, str, dt.date), "by_time", name, "a share or a moment", advice)
+        require(cut, (float, int, str, dt.date, np.generic), "by_time", name, "a share or a moment", advice)
     if not isinstance(targets, str) or targets not in ("all", "first"):
         raise refusal(targets, "by_time", "targets", "'all' or 'first'", "For example targets='first'.")
     stamps = data.events["timestamp"]

@@ -8,12 +8,14 @@ the plan of the full model, so that a new one needs no change here.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from segue.cautions import SettingUnread
 from segue.data.split import Split
 from segue.errors import ConfigUnknown, NoTargets, NothingToAblate, nearest
 from segue.evaluation.compare import compare
@@ -70,7 +72,10 @@ def ablate(
     def measured(name: str, **changed: Any) -> tuple[Report, SequenceRecommender, float]:
         model = SequenceRecommender(**{**given, **changed})
         place = None if home is None else home / name
-        model.fit(split.train, holdout, checkpoint=place, **run)
+        with warnings.catch_warnings():
+            if changed:  # what is switched off leaves settings about it unread
+                warnings.simplefilter("ignore", SettingUnread)
+            model.fit(split.train, holdout, checkpoint=place, **run)
         # Of the training alone, so that it holds for what was trained before an interruption too.
         seconds = sum(row["seconds"] for row in model.report["training"]["curve"])
         model.item_counts = split.train.item_counts  # not the targets' own popularity

@@ -20,7 +20,7 @@ from pydantic import Field, field_validator, model_validator
 from scipy import sparse
 
 from segue import artefacts, progress
-from segue.arguments import require_mapping
+from segue.arguments import is_scalar, refusal, require_mapping
 from segue.cautions import ColdUsers
 from segue.config import Config, ReadWhere
 from segue.data.dataset import Dataset, as_dataset
@@ -332,6 +332,10 @@ class SequenceClassifier:
         if isinstance(users, str | bytes) or not hasattr(users, "__iter__"):
             users = [users]
         values = users if isinstance(users, pl.Series) else list(users)
+        for value in values:
+            if not is_scalar(value):
+                advice = "Give user ids, for example predict(['u1', 'u2'])."
+                raise refusal(value, type(self).__name__, "users", "a user id", advice)
         codes = self._data.user_vocabulary.encode(values)
         if cold := int((codes == 0).sum()):
             message = f"{cold} of {len(codes)} users are not in the log; they get what suits an empty history."

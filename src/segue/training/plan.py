@@ -65,7 +65,7 @@ READ_WHERE = (
         on=("text",),
     ),
     ReadWhere(
-        ("tuning_learning_rate", "tuning_epochs", "text_batch", "gradient_checkpointing"),
+        ("tuning_learning_rate", "tuning_epochs", "tuning_fallback", "text_batch", "gradient_checkpointing"),
         "tuning is not frozen",
         lambda plan: plan.tuning != "frozen",
         on=("tuning",),

@@ -121,7 +121,13 @@ class Space:
     """A range or a choice for each setting that is searched, and where these settings are read."""
 
     parts: dict[str, Range | Choice]
-    conditions: tuple[ReadWhere, ...] = ()
+    settings: type[Config] = Config
+    """Of the recommender; a class, so that a space can be sent to another process."""
+
+    @property
+    def conditions(self) -> tuple[ReadWhere, ...]:
+        """Where the settings are read."""
+        return self.settings.read_where
 
     @classmethod
     def of(cls, owner: str, settings: type[Config], given: Mapping[str, Any] | None, fixed: Mapping[str, Any]) -> Space:
@@ -146,7 +152,7 @@ class Space:
                 raise ConfigValue(name=name, owner="the space", value=fixed[name], reason="it is also a fixed setting")
             parts[name] = _part(name, text)
             _check(name, parts[name], owner, settings)
-        return cls(parts, settings.read_where)
+        return cls(parts, settings)
 
     def suggest(self, trial: Trial, decide: Callable[[dict[str, Any]], Config] | None = None) -> dict[str, Scalar]:
         """The settings of one trial, without those that the others leave unread.
