@@ -57,7 +57,7 @@ def test_a_mode_that_does_harm_shows_a_loss(split: segue.Split, language: str, m
 
 def test_the_control_trains_on_and_leaves_the_language_model_alone(split: segue.Split, language: str) -> None:
     settings = {**SMALL, "text": language, "tuning_fallback": False}
-    of_frozen = {name: value for name, value in SMALL.items() if not name.startswith("tuning")}
+    of_frozen = {name: value for name, value in SMALL.items() if not name.startswith(("tuning", "text_batch"))}
     frozen = segue.SequenceRecommender(**of_frozen, text=language, refit=False)
     frozen.fit(split.train, split.validation, threads=1, progress=False)
     control = segue.SequenceRecommender(**settings, tuning="control", refit=False)
