@@ -30,6 +30,7 @@ from segue.cli import (
     rollback,
     serve,
     similar,
+    store,
     train,
     tune,
     update,
@@ -69,6 +70,7 @@ for module in (
 app.command()(rollback.rollback)  # its store may stand in the environment
 app.add_typer(models.models, name="models")
 app.add_typer(keys.keys, name="keys")
+app.add_typer(store.store, name="store")
 
 
 def _version(asked: bool) -> None:

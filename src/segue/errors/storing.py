@@ -102,6 +102,38 @@ class ErasureIncomplete(StoreError):
     )
 
 
+class BackupInTheWay(StoreError):
+    status = 409
+    code = "V100"
+    template = "{path} is there already."
+    remedy = "Choose another name, or replace it with --force."
+
+
+class BackupDamaged(StoreError):
+    code = "V101"
+    template = "{path} is not sound: {reason}."
+    remedy = "Take another backup; of a store, restore one: segue store restore FILE --store URL --force."
+
+
+class BackupToolMissing(StoreError):
+    code = "V102"
+    template = "{tool} of PostgreSQL is not installed here; {url} needs it."
+    remedy = "Install PostgreSQL's client programs (Debian: apt-get install postgresql-client)."
+
+
+class BackupToolFailed(StoreError):
+    code = "V103"
+    template = "{tool} failed on {url}: {reason}."
+    remedy = "Nothing was changed. See that the server runs, and that its version is not newer than {tool}'s."
+
+
+class StoreInUse(StoreError):
+    status = 409
+    code = "V104"
+    template = "Another process has {path} open."
+    remedy = "Stop the service, then restore."
+
+
 class StoreMissing(StoreError):
     status = 404
     code = "V031"

@@ -36,6 +36,20 @@ def traces(connection: Connection, user_id: str) -> dict[str, int]:
     }
 
 
+def user_ids(connection: Connection) -> set[str]:
+    """Every user who is named in any table."""
+    named = (connection.execute(select(table.c.user_id).distinct()) for table in personal())
+    return {str(row[0]) for rows in named for row in rows if row[0] is not None}
+
+
+def row_counts(connection: Connection) -> dict[str, int]:
+    """Table to rows."""
+    tables = metadata.sorted_tables
+    return {
+        str(table.name): connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables
+    }
+
+
 def empty_log(engine: Engine, address: str) -> None:
     """Write SQLite's log into its file and cut it, so that no bytes of what was removed stay in it.
 

@@ -202,6 +202,16 @@ class Store:
         with self._reading() as connection:
             return erase.traces(connection, user_id)
 
+    def user_ids(self) -> set[str]:
+        """Every user who is named in any table."""
+        with self._reading() as connection:
+            return erase.user_ids(connection)
+
+    def row_counts(self) -> dict[str, int]:
+        """Table to rows."""
+        with self._reading() as connection:
+            return erase.row_counts(connection)
+
     # -- the store itself --------------------------------------------------------------------------------------
 
     def checkpoint(self) -> None:
