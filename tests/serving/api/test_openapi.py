@@ -17,6 +17,7 @@ from tests.serving.fakes import service_of
 from tests.serving.guard.shop import KeysInMemory
 
 ROUTES = {
+    "DELETE /v1/items/{item_id}": "items",
     "DELETE /v1/models/{name}": "admin",
     "DELETE /v1/users/{user_id}": "admin",
     "GET /healthz": None,

@@ -29,6 +29,7 @@ from segue.errors import (
     StoreUnavailable,
 )
 from segue.serving.store import Event, KeyRow, ModelRow, Store, migrating, tombstones
+from segue.serving.store.items import is_removed
 from segue.serving.store.tables import metadata
 from tests.serving.store.makers import event, shown
 from tests.serving.store.version_1 import EVENTS, write_version_1
@@ -212,6 +213,14 @@ class StoreContract:
         store.put_items([{"item_id": "a", "title": "Old", "price": 1}])
         store.put_items([{"item_id": "a", "price": 2}, {"item_id": "a", "stock": 3}])
         assert store.items_after(1) == [(2, {"item_id": "a", "title": "Old", "price": 2, "stock": 3})]
+
+    def test_an_item_that_is_removed_leaves_a_tombstone_and_comes_back_afresh(self, store: Store) -> None:
+        store.put_items([{"item_id": "a", "title": "Old", "price": 1}])
+        assert [store.remove_item("a"), store.remove_item("a"), store.remove_item("b")] == [True, False, True]
+        tombstones = store.items_after(1)
+        assert [(seq, row["item_id"], is_removed(row)) for seq, row in tombstones] == [(2, "a", True), (3, "b", True)]
+        store.put_items([{"item_id": "a", "price": 2}])
+        assert store.items_after(3) == [(4, {"item_id": "a", "price": 2})]
 
     def test_the_last_of_two_rows_of_one_item_holds(self, store: Store) -> None:
         store.put_items([{"item_id": 7, "price": 1}, {"item_id": 7, "price": 2}])

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+import polars as pl
 
 from segue.data import frames
 from segue.data.histories import Histories
@@ -57,6 +58,9 @@ class Explorer(Protocol):
     def explore(self, served: Any, scores: np.ndarray, ranked: Ranked, recommendation_id: str) -> Ranked:
         """Another list of the same length; ``scores`` (catalogue + 1,) is -inf where an item may not be listed."""
         ...
+
+
+_NOTHING = np.zeros(0, dtype=np.int64)
 
 
 class Answers:
@@ -135,7 +139,14 @@ class Answers:
         """The name of the model, and the items that go with one best. Raises ``UnknownItems``."""
         served = self.models.main()
         model: Recommender = served.recommender
-        frame, _ = frames.to_polars(model.similar_items([item_id], k), "similar items")
+        self._require_listed(served, item_id)
+        gone = _removed(served)
+        frame, _ = frames.to_polars(model.similar_items([item_id], k + len(gone)), "similar items")
+        if len(gone):
+            frame = frame.filter(
+                ~pl.Series(model.item_vocabulary.encode(frame["similar_item_id"])).is_in(gone.tolist())
+            )
+            frame = frame.head(k).with_columns(rank=pl.int_range(1, pl.len() + 1))
         rows = zip(frame["similar_item_id"].to_list(), frame["score"].to_list(), frame["rank"].to_list(), strict=True)
         finite = [row for row in rows if np.isfinite(row[1])]
         return served.name, [Listed(item, score, rank, model.titles.get(item)) for item, score, rank in finite]
@@ -144,16 +155,25 @@ class Answers:
         """The name of the model, and rows of its catalogue whose title or id holds a text."""
         served = self.models.main()
         catalogue = self.catalogue(served.recommender)
-        return served.name, catalogue.rows(catalogue.search(query, k))
+        gone = set(_removed(served).tolist())
+        found = catalogue.search(query, k + len(gone))
+        codes = served.recommender.item_vocabulary.encode(found) if gone else []
+        listed = [each for each, code in zip(found, codes, strict=True) if code not in gone][:k] if gone else found
+        return served.name, catalogue.rows(listed)
 
     def item(self, item_id: Id) -> tuple[str, dict[str, Any]]:
         """The name of the model, and the item's row of its catalogue. Raises ``UnknownItems``."""
         served = self.models.choose(None)
+        code = self._require_listed(served, item_id)
         vocabulary = served.recommender.item_vocabulary
-        code = vocabulary.code_of(item_id)
-        if not code:
-            raise UnknownItems(count=1, example=item_id, hint="")
         return served.name, self.catalogue(served.recommender).rows([vocabulary.listed[code - 1]])[0]
+
+    def _require_listed(self, served: Any, item_id: Id) -> int:
+        """The code of an item; raises ``UnknownItems`` where the catalogue lacks it or has lost it."""
+        code = int(served.recommender.item_vocabulary.code_of(item_id))
+        if not code or code in _removed(served):
+            raise UnknownItems(count=1, example=item_id, hint="")
+        return code
 
     def catalogue(self, model: Recommender) -> Catalogue:
         """A model's catalogue, made ready at its first question."""
@@ -211,6 +231,7 @@ class Answers:
             scores[:known][~allowed[:known]] = -np.inf
             scores[known:] = -np.inf
         scores[model.left_out(told, question.exclude_seen).items] = -np.inf
+        scores[_removed(served)] = -np.inf
         scores[~np.isfinite(scores)] = -np.inf  # what is no number has no place in a list
         scores[0] = -np.inf
         return scores
@@ -358,3 +379,9 @@ class Answers:
             return sum(str(each.item_id) in listed for each in shown.items) / max(1, len(shown.items))
 
         return call
+
+
+def _removed(served: Any) -> np.ndarray:
+    """Codes of the items that the store's catalogue has lost."""
+    codes: np.ndarray = getattr(served, "removed_codes", _NOTHING)
+    return codes

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import polars as pl
 from fastapi import Body, Depends, Path, Query, Request, Response
 
-from segue.errors import ItemRowsUnreadable, ItemsNotTaken
+from segue.errors import ItemRowsUnreadable, ItemsNotTaken, UnknownItems
 from segue.recommenders import growing
 from segue.serving.answers.settings import TEXT, K
 from segue.serving.api import item_kinds, schemas, schemas_admin
@@ -116,6 +116,31 @@ async def put_items(
         if wake is not None:
             wake()
     return sent({"stored": len({str(row["item_id"]) for row in rows}), "new": new})
+
+
+@cataloguing.delete(
+    "/items/{item_id:path}",
+    summary="Remove an item",
+    response_model=schemas_admin.ItemRemoved,
+    responses=responses(404, 507),
+    dependencies=[Depends(needs("items"))],
+)
+async def remove_item(request: Request, item_id: ItemId) -> Response:
+    """The item leaves every list within a second, in each model and after updates; its events stay.
+
+    ``PUT /v1/items`` brings it back. Removing an item again removes nothing (``removed`` is false); an item that the
+    catalogue never had is 404.
+    """
+    service = service_of(request)
+    served = part(service, "models").main()
+    if not served.recommender.item_vocabulary.code_of(item_id):
+        raise UnknownItems(count=1, example=item_id, hint="")
+    removed = await through_changes(service, partial(part(service, "store").remove_item, item_id))
+    for name in ("models", "follower"):
+        wake = getattr(getattr(service, name), "wake", None)
+        if wake is not None:
+            wake()
+    return sent({"item_id": item_id, "removed": removed})
 
 
 def taken(service: Any, rows: list[dict[str, Any]], where: str = "items[{}]") -> int:

@@ -87,6 +87,17 @@ class ItemOut(BaseModel):
     item: dict[str, Any]
 
 
+class ItemRemoved(BaseModel):
+    """What a removal did."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    item_id: str
+    """Which."""
+    removed: bool
+    """False where it was removed before."""
+
+
 class CatalogueOut(BaseModel):
     """Rows of the catalogue."""
 

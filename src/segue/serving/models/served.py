@@ -10,14 +10,17 @@ import copy
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from segue.errors import ExtraMissing, ItemsNotTaken, ModelNeedsTorch, NoModelServes, extras_named
 from segue.recommenders.base import Recommender
 from segue.recommenders.store import load
+from segue.serving.store.items import is_removed
 from segue.serving.store.rows import ModelRow
 
 _log = logging.getLogger(__name__)
@@ -34,6 +37,7 @@ class Served:
         created: when it was registered, microseconds since 1970.
         learnt_to: the newest event of the store that it has learnt from.
         items_to: the newest row of the store's catalogue that it knows.
+        removed: ids, as text, of items that the store's catalogue has lost.
     """
 
     name: str
@@ -42,6 +46,14 @@ class Served:
     created: int = 0
     learnt_to: int = 0
     items_to: int = 0
+    removed: frozenset[str] = frozenset()
+
+    @cached_property
+    def removed_codes(self) -> np.ndarray:
+        """(removed,) int64 codes of the removed items that the model knows."""
+        vocabulary = self.recommender.item_vocabulary
+        codes = [vocabulary.code_of(name) for name in self.removed]
+        return np.array([code for code in codes if code], dtype=np.int64)
 
     @classmethod
     def load(cls, row: ModelRow) -> Served:
@@ -74,18 +86,23 @@ class Served:
         """A copy that knows rows of the catalogue put in the store; what cannot be taken is skipped and logged.
 
         Args:
-            rows: sequence numbers, ascending, and rows: ``item_id`` and any columns of the catalogue.
+            rows: sequence numbers, ascending, and rows: ``item_id`` and any columns of the catalogue, or the tombstone
+                of an item, which is listed no more until a row of it comes.
         """
         if not rows:
             return self
+        removed = set(self.removed)
+        for _, row in rows:
+            (removed.add if is_removed(row) else removed.discard)(str(row["item_id"]))
         recommender = copy.copy(self.recommender)  # growing replaces what the copy holds; what others read stays
-        for table in _tables(row for _, row in rows):
+        for table in _tables(row for _, row in rows if not is_removed(row)):
             try:
                 _grow(recommender, table)
             except ItemsNotTaken as error:
                 _log.warning("model %s cannot take new items: %s", self.name, error)
                 break
-        return replace(self, recommender=recommender, items_to=max(self.items_to, rows[-1][0]))
+        newest = max(self.items_to, rows[-1][0])
+        return replace(self, recommender=recommender, items_to=newest, removed=frozenset(removed))
 
 
 def _grow(recommender: Recommender, table: list[dict[str, Any]]) -> None:

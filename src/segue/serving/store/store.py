@@ -126,6 +126,11 @@ class Store:
         with self._writing() as connection:
             return items.put(connection, rows)
 
+    def remove_item(self, item_id: str) -> bool:
+        """Let an item leave the catalogue; False where it has left already."""
+        with self._writing() as connection:
+            return items.remove(connection, item_id)
+
     def items_after(self, seq: int, limit: int = 10_000) -> list[tuple[int, dict[str, Any]]]:
         """Rows of the catalogue that are new or changed since a number, in order, each with its number."""
         with self._reading() as connection:
