@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.docs import programs, snippets, visits, world
+from tests.docs import environments, programs, snippets, visits, world
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -52,7 +53,12 @@ def test_each_snippet_of_the_page_runs_and_prints_what_the_page_shows(
     shutil.copytree(world.cache_of(shop), world.cache_of(work))
     if not page.small_logs and any("100k" in each.code for each in page.snippets):
         world.use_real_log(work, "ml-100k")
-    environment = world.environment(work, world.write_programs(work)) | {"DOCS_PORT": str(port)}
+    # The README's commands find what its install line brings, and no more.
+    extras = (
+        set(re.findall(r"pip install .*'\.\[([\w,]+)\]'", path.read_text())[:1]) if path.stem == "README" else set()
+    )
+    python = environments.environment(tmp_path / "installed", extras) if extras else Path(sys.executable)
+    environment = world.environment(work, world.write_programs(work, python)) | {"DOCS_PORT": str(port)}
     monkeypatch.chdir(work)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
