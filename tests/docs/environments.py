@@ -5,7 +5,6 @@ The packages are those of the environment that runs the tests, linked one by one
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tomllib
@@ -57,5 +56,5 @@ def environment(folder: Path, extras: set[str]) -> Path:
     for distribution in brought_by(extras).values():
         for top in {file.parts[0] for file in distribution.files or [] if file.parts[0] not in ("..", "__pycache__")}:
             if not (site / top).exists():
-                os.symlink(distribution.locate_file(top), site / top)
+                (site / top).symlink_to(str(distribution.locate_file(top)))
     return folder / "bin" / "python"

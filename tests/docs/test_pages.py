@@ -41,6 +41,8 @@ def port() -> int:
         return int(each.getsockname()[1])
 
 
+# A warning is what a page's reader would see too, such as that a request is before a history begins.
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("path", PAGES, ids=[page.stem for page in PAGES])
 def test_each_snippet_of_the_page_runs_and_prints_what_the_page_shows(
     path: Path, shop: Path, tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
