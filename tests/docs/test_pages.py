@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.docs import environments, programs, snippets, visits, world
+from tests.system_tools import need
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -50,6 +51,8 @@ def test_each_snippet_of_the_page_runs_and_prints_what_the_page_shows(
     page = snippets.read_page(path)
     if not page.snippets:
         return
+    if any(re.search(r"^curl |\| curl ", each.code, re.M) for each in page.snippets):
+        need("curl")
     work = tmp_path / "work"
     shutil.copytree(shop, work)
     shutil.copytree(world.cache_of(shop), world.cache_of(work))
