@@ -55,6 +55,7 @@ test: install ## the tests; installs PostgreSQL, Chromium and strace where it ma
 	$(BIN)/python -m pytest -n 2 --ignore tests/docs
 
 docs-test: install ## every snippet of the README and of docs/, executed
+	@scripts/system_packages.sh
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/docs
 
 lint: install ## style, types, layers

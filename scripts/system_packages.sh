@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# The system packages that tests start: PostgreSQL, a browser, strace. Root on Debian installs the missing ones;
+# The system packages that tests start: PostgreSQL, a browser, strace, curl. Root on Debian installs the missing ones;
 # elsewhere their names are printed, and tests skip without them. With CI=true a missing one is an error.
 set -euo pipefail
 missing() {
     compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null || echo postgresql
     [ -x /usr/bin/chromium ] || echo chromium
     command -v strace > /dev/null || echo strace
+    command -v curl > /dev/null || echo curl
 }
 mapfile -t packages < <(missing)
 ((${#packages[@]})) || exit 0

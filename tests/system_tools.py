@@ -21,6 +21,7 @@ _PRESENT: dict[str, Callable[[], bool]] = {
     "postgresql": lambda: any(POSTGRESQL.glob("*/bin/initdb")),
     "chromium": CHROMIUM.exists,
     "strace": lambda: shutil.which("strace") is not None,
+    "curl": lambda: shutil.which("curl") is not None,
 }
 _PATTERN = re.compile(r"(?P<package>\w+) is missing: apt-get install (?P=package)")
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.docs import programs, snippets, visits, world
+from tests.docs import environments, programs, snippets, visits, world
+from tests.system_tools import need
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -40,6 +42,8 @@ def port() -> int:
         return int(each.getsockname()[1])
 
 
+# A warning is what a page's reader would see too, such as that a request is before a history begins.
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("path", PAGES, ids=[page.stem for page in PAGES])
 def test_each_snippet_of_the_page_runs_and_prints_what_the_page_shows(
     path: Path, shop: Path, tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
@@ -47,12 +51,19 @@ def test_each_snippet_of_the_page_runs_and_prints_what_the_page_shows(
     page = snippets.read_page(path)
     if not page.snippets:
         return
+    if any(re.search(r"^curl |\| curl ", each.code, re.M) for each in page.snippets):
+        need("curl")
     work = tmp_path / "work"
     shutil.copytree(shop, work)
     shutil.copytree(world.cache_of(shop), world.cache_of(work))
     if not page.small_logs and any("100k" in each.code for each in page.snippets):
         world.use_real_log(work, "ml-100k")
-    environment = world.environment(work, world.write_programs(work)) | {"DOCS_PORT": str(port)}
+    # The README's commands find what its install line brings, and no more.
+    extras = (
+        set(re.findall(r"pip install .*'\.\[([\w,]+)\]'", path.read_text())[:1]) if path.stem == "README" else set()
+    )
+    python = environments.environment(tmp_path / "installed", extras) if extras else Path(sys.executable)
+    environment = world.environment(work, world.write_programs(work, python)) | {"DOCS_PORT": str(port)}
     monkeypatch.chdir(work)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

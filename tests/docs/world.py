@@ -146,18 +146,18 @@ def write_small_log(folder: Path, name: str) -> None:
     (folder / "stand-in").touch()
 
 
-def write_programs(folder: Path) -> Path:
+def write_programs(folder: Path, python: Path = Path(sys.executable)) -> Path:
     """A directory for ``PATH``: ``segue`` of this source tree, and programs that a page may not really run."""
     programs = folder.parent / "bin"
     programs.mkdir()
     root = str(Path(__file__).parents[2])
     for name, function in (("segue", "segue"), ("pip", "pip"), ("make", "make"), ("tensorboard", "tensorboard")):
         path = programs / name
-        path.write_text(_PROGRAM.format(python=sys.executable, root=root, name=name, function=function))
+        path.write_text(_PROGRAM.format(python=python, root=root, name=name, function=function))
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     for name in ("python", "python3"):
         path = programs / name
-        path.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        path.write_text(f'#!/bin/sh\nexec {python} "$@"\n')
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     (programs / ".curlrc").write_text("silent\nshow-error\n")
     return programs
