@@ -13,6 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.routing import compile_path
 
 import segue
 from segue.serving.app import create_app
@@ -114,6 +115,12 @@ def test_an_item_is_found_under_its_own_path_alone(client: TestClient) -> None:
 def test_a_newline_at_the_end_names_nothing_that_is_there(client: TestClient, path: str) -> None:
     assert client.portal is not None
     assert client.portal.call(_asked, client.app, "GET", path)[0] == 404
+
+
+def test_the_patterns_of_the_router_alone_would_name_another_user() -> None:
+    pattern = compile_path("/v1/users/{user_id:path}")[0]
+    assert pattern.match("/v1/users/carol\n")["user_id"] == "carol"  # type: ignore[index]
+    assert pattern.match("/v1/users/bob\nsmith") is None
 
 
 def test_an_escaped_slash_belongs_to_the_id() -> None:
