@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.errors import ArgumentKind
+from segue.numeric import as_python
 
 
 def kind_of(value: Any) -> str:
@@ -34,8 +35,8 @@ def refusal(value: Any, owner: str, name: str, expected: str, advice: str) -> Ar
 
 
 def require(value: Any, kinds: type | tuple[type, ...], owner: str, name: str, expected: str, advice: str) -> None:
-    """Raise ``ArgumentKind`` where a value is of none of the kinds."""
-    if not isinstance(value, kinds):
+    """Raise ``ArgumentKind`` where a value is of none of the kinds; a number of numpy is one of Python."""
+    if not isinstance(as_python(value), kinds):
         raise refusal(value, owner, name, expected, advice)
 
 

@@ -565,3 +565,9 @@ def test_a_number_of_events_that_is_none_is_refused(data: Dataset, n: Any) -> No
 def test_shares_of_a_user_that_leave_nothing_are_refused(data: Dataset, shares: tuple[float, float]) -> None:
     with pytest.raises(SplitEmpty, match="shares"):
         segue.split.user_share(data, *shares)
+
+
+def test_a_share_of_cold_items_may_be_a_number_of_numpy(data: segue.Dataset) -> None:
+    expected = segue.split.cold_items(data, share=0.25)
+    for share in (np.float32(0.25), np.float64(0.25)):
+        assert segue.split.cold_items(data, share=share).test.targets.events.equals(expected.test.targets.events)
