@@ -5,6 +5,7 @@ set -euo pipefail
 missing() {
     compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null || echo postgresql
     [ -x /usr/bin/chromium ] || echo chromium
+    /sbin/ldconfig -p | grep libatomic.so.1 > /dev/null || echo libatomic1 # of the driver of the browser
     command -v strace > /dev/null || echo strace
     command -v curl > /dev/null || echo curl
 }

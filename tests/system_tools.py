@@ -5,6 +5,7 @@ With ``CI=true`` the test fails. Elsewhere it is skipped, and the end of the run
 
 from __future__ import annotations
 
+import ctypes.util
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ POSTGRESQL = Path("/usr/lib/postgresql")
 _PRESENT: dict[str, Callable[[], bool]] = {
     "postgresql": lambda: any(POSTGRESQL.glob("*/bin/initdb")),
     "chromium": CHROMIUM.exists,
+    "libatomic1": lambda: ctypes.util.find_library("atomic") is not None,
     "strace": lambda: shutil.which("strace") is not None,
     "curl": lambda: shutil.which("curl") is not None,
 }

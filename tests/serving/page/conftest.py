@@ -25,6 +25,7 @@ expect.set_options(timeout=15_000)
 def browser() -> Iterator[Browser]:
     """Debian's Chromium without a window."""
     need("chromium")
+    need("libatomic1")  # of Playwright's driver
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield started
